@@ -1,0 +1,9 @@
+"""The plugin modules that come with the distribution; they enter by the same door as foreign ones."""
+
+BUILTIN_PLUGINS = (
+    "phys_samplers.components",
+    "phys_bellman.components",
+    "phys_langevin.components",
+    "phys_bench.components",
+)
+"""Module names, each with a ``phys_components`` hook. A new in-tree family adds its line here."""

@@ -1,0 +1,66 @@
+"""A sampler as a law of motion: dx = drift(x, t) dt + diffusion(x, t) dW, started from a prior.
+
+Sampling is always *prior, then integrator*. All equations are in the sense of Itô.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Noise = Literal["none", "additive", "diagonal", "isotropic"]
+"""How the diffusion depends on the state.
+
+``none``       an ODE;
+``additive``   b(t), the same for every state;
+``diagonal``   b_i(x_i, t) for coordinate i: commutative noise;
+``isotropic``  b(x, t) times the identity, with b depending on all of x: *not* commutative for D > 1, so that
+               strong order 1 would need Lévy areas.
+"""
+
+
+class Relaxation(NamedTuple):
+    """Drift split as ``rate · (centre − x) + rest`` with ``rate`` ≥ 0: what an exponential integrator solves exactly."""
+
+    rate: Tensor
+    centre: Tensor
+    rest: Tensor | None
+
+
+class Dynamics(ABC):
+    """Drift, diffusion, prior and time span of a sampler. ``x`` is (B, *event_shape), ``t`` a float.
+
+    Attributes:
+        event_shape: shape of one particle.
+        noise: how the diffusion depends on the state.
+        times: (start, end) of the integration; end < start for a process run backwards.
+        calls_per_evaluation: network (or density) evaluations that one drift-and-diffusion evaluation costs.
+    """
+
+    event_shape: tuple[int, ...]
+    noise: ClassVar[Noise] | Noise = "none"
+    times: tuple[float, float] = (0.0, 1.0)
+    calls_per_evaluation: int = 1
+
+    @abstractmethod
+    def drift(self, x: Tensor, t: float) -> Tensor:
+        """Drift at (x, t), shape of ``x``."""
+
+    def diffusion(self, x: Tensor, t: float) -> Tensor:
+        """Diffusion coefficient, broadcastable to ``x`` (e.g. (B, 1) when isotropic). Not defined for an ODE."""
+        raise TypeError(f"{type(self).__name__} is an ODE: it has no diffusion")
+
+    def drift_and_diffusion(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
+        """Both coefficients; override where they share work."""
+        return self.drift(x, t), self.diffusion(x, t)
+
+    def relaxation(self, x: Tensor, t: float) -> tuple[Relaxation, Tensor] | None:
+        """The drift split for exponential integrators, with the diffusion; None if the drift has no such part."""
+        return None
+
+    @abstractmethod
+    def prior(self, n: int, generator: torch.Generator) -> Tensor:
+        """``n`` starting points (n, *event_shape) on the generator's device."""

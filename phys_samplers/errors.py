@@ -1,0 +1,46 @@
+"""The errors users meet; every message names the value, what was expected and what to do."""
+
+from __future__ import annotations
+
+from phys_registry import PhysError
+
+
+class ConfigurationError(PhysError, ValueError):
+    """An option has a value that cannot work."""
+
+
+class MissingCapability(PhysError, TypeError):  # noqa: N818 - reads as the condition it names
+    """A target does not offer what a sampler or metric asked for."""
+
+
+class IncompatibleError(PhysError, TypeError):
+    """Two parts do not fit together, an ODE integrator and an SDE for example."""
+
+
+class DivergenceError(PhysError, ArithmeticError):
+    """Particles left the finite numbers while integrating.
+
+    Attributes:
+        lost: number of particles that are not finite (or are out of bounds).
+        total: number of particles.
+        step: integration step after which the loss was seen.
+    """
+
+    def __init__(self, message: str, *, lost: int, total: int, step: int) -> None:
+        super().__init__(message)
+        self.lost, self.total, self.step = lost, total, step
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _divergence, (str(self), self.lost, self.total, self.step)
+
+
+def _divergence(message: str, lost: int, total: int, step: int) -> DivergenceError:
+    return DivergenceError(message, lost=lost, total=total, step=step)
+
+
+class TrainingDiverged(PhysError, ArithmeticError):  # noqa: N818 - reads as the condition it names
+    """Training met a loss or parameter that is not finite; the message says at which step."""
+
+
+class CheckpointError(PhysError, ValueError):
+    """A checkpoint is missing, truncated, of another format or of an unknown sampler."""

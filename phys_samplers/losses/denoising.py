@@ -1,0 +1,57 @@
+"""Denoising score matching over noise levels, in the form of EDM (Karras et al. 2022, arXiv:2206.00364, Sec. 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.losses.base import Loss
+from phys_samplers.randomness import Streams
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoisingLoss(Loss):
+    """E λ(σ) |D(x + σn, σ) − x|² with log σ ~ N(mean, std²) or uniform on the levels; λ makes all levels weigh alike.
+
+    Its minimiser is the posterior mean E[x | x + σn], so (D − x)/σ² is the score of the blurred law (Vincent 2011).
+
+    Args:
+        log_sigma_mean: P_mean of EDM.
+        log_sigma_std: P_std of EDM.
+        levels: ``"lognormal"``, or ``"log-uniform"`` on [sigma_min, sigma_max].
+        sigma_min: smallest level; lognormal levels are clamped to it.
+        sigma_max: largest level.
+    """
+
+    log_sigma_mean: float = -1.2
+    log_sigma_std: float = 1.2
+    levels: Literal["lognormal", "log-uniform"] = "lognormal"
+    sigma_min: float = 0.01
+    sigma_max: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise ConfigurationError(
+                f"sigma_min is {self.sigma_min} and sigma_max {self.sigma_max}; expected 0 < sigma_min < sigma_max"
+            )
+
+    def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
+        """See ``Loss``; ``module`` is a ``Denoiser``."""
+        _, batch, dim = rows.shape
+        sigma = self.sample_sigma(streams, batch).to(rows.dtype)
+        noise = streams.normal(batch, dim, dtype=rows.dtype)
+        denoised = module(torch.addcmul(rows, noise, sigma.unsqueeze(-1)), sigma)
+        error = (denoised - rows).square().mean(-1)
+        return (error * module.loss_weight(sigma)).mean(-1)  # type: ignore[operator]
+
+    def sample_sigma(self, streams: Streams, batch: int) -> Tensor:
+        """Noise levels (R, B)."""
+        if self.levels == "lognormal":
+            log_sigma = streams.normal(batch) * self.log_sigma_std + self.log_sigma_mean
+            return log_sigma.exp_().clamp_(self.sigma_min, self.sigma_max)
+        ratio = self.sigma_max / self.sigma_min
+        return torch.pow(ratio, streams.uniform(batch)).mul_(self.sigma_min)

@@ -1,0 +1,50 @@
+"""What a metric is: a number from generated samples, reference samples and the task they belong to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from phys_samplers.sampler import Model
+    from phys_samplers.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(ABC):
+    """A score. Subclasses are frozen dataclasses whose fields (bins, bandwidths, …) are part of the definition.
+
+    Attributes:
+        best: which way is better; ``"zero"`` and ``"one"`` for scores whose exact value is 0 or 1 (signed errors, ratios).
+        needs: target capabilities beyond reference samples.
+        needs_model: whether the fitted model itself (its ``log_prob``) is scored rather than samples alone; such a metric has no floor from
+            samples.
+    """
+
+    best: ClassVar[Literal["low", "high", "zero", "one"]] = "low"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    needs_model: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(
+        self,
+        samples: Tensor,
+        reference: Tensor,
+        *,
+        target: Target,
+        generator: torch.Generator,
+        model: Model | None = None,
+    ) -> float:
+        """The score of ``samples`` (n, D) against ``reference`` (m, D).
+
+        Args:
+            samples: generated rows.
+            reference: rows of the exact law, never seen by the sampler.
+            target: for modes, training rows, log-densities.
+            generator: for metrics that draw (projections, sub-samples).
+            model: the fitted model, for metrics with ``needs_model``.
+        """

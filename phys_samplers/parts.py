@@ -1,0 +1,67 @@
+"""Parts of a recipe, swapped by name or by object: ``kernel="gaussian"`` or ``kernel=GaussianKernel(epsilon=0.1)``.
+
+In JSON a part is its registered name with its options, ``{"name": "gaussian", "epsilon": 0.1}``; a mapping of that
+form is accepted wherever a part is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from phys_samplers import catalogue
+from phys_samplers.errors import ConfigurationError
+
+Part: TypeAlias = Any
+"""A registered name, a mapping ``{"name": …, **options}``, or the object itself."""
+
+
+def make_part(kind: str, value: Part, **defaults: Any) -> Any:
+    """The object behind ``value``.
+
+    Args:
+        kind: of component.
+        value: name, mapping or object.
+        defaults: options given to the component when ``value`` is a name; those it does not have are an error.
+
+    Raises:
+        ConfigurationError: if ``value`` is none of the three.
+        UnknownComponent: if no component has that name.
+    """
+    if isinstance(value, str):
+        return catalogue.make(kind, value, **defaults)
+    if isinstance(value, Mapping):
+        options = dict(value)
+        try:
+            name = options.pop("name")
+        except KeyError:
+            raise ConfigurationError(f"{kind} is {dict(value)!r}; expected a mapping with the key 'name'") from None
+        return catalogue.make(kind, name, **{**defaults, **options})
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return value
+    raise ConfigurationError(
+        f"{kind} is {value!r}; expected a name ({', '.join(catalogue.names(kind))}), a mapping with a name, or an object"
+    )
+
+
+def part_options(value: Any) -> Any:
+    """A part in its JSON form; anything that is not a part object comes back as it is."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    cls = type(value)
+    path = f"{cls.__module__}:{cls.__qualname__}"
+    for component in catalogue.components():
+        if component.target is cls or same_target(component.target, path):
+            options = {f.name: part_options(getattr(value, f.name)) for f in dataclasses.fields(value)}
+            return {"name": component.name, **options}
+    return value
+
+
+def same_target(target: Any, path: str) -> bool:
+    """Whether a component's target string names the class at ``path`` (which may be re-exported by its package)."""
+    if not isinstance(target, str):
+        return False
+    module, _, attribute = target.partition(":")
+    defined, _, name = path.partition(":")
+    return attribute == name and (defined == module or defined.startswith(module + "."))

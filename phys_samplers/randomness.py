@@ -1,0 +1,81 @@
+"""Every random draw of the project comes from a generator that a seed and a label made.
+
+Labels keep streams apart: the numbers that initialise a network do not depend on how many numbers the sampler drew.
+``Streams`` holds one generator per replica, so that replica ``r`` of a stacked run of R seeds draws the very numbers
+of the single run with that seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from phys_samplers.errors import ConfigurationError
+
+
+def derive_seed(seed: int, *labels: str | int) -> int:
+    """A 63-bit seed from a base seed and labels, by BLAKE2b: equal inputs, equal seed, on every machine."""
+    text = "\x1f".join([str(int(seed)), *map(str, labels)])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def make_generator(seed: int, *labels: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator on ``device`` seeded from ``seed`` and ``labels`` (see ``derive_seed``).
+
+    Raises:
+        ConfigurationError: if ``seed`` is not a non-negative integer.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigurationError(f"seed is {seed!r}; expected a non-negative integer, e.g. seed=0")
+    return torch.Generator(device=device).manual_seed(derive_seed(seed, *labels))
+
+
+class Streams:
+    """One random stream per replica; every draw has the replica axis first.
+
+    Args:
+        seeds: one seed per replica.
+        labels: what the stream is for; streams of different labels are independent.
+        device: where draws live.
+    """
+
+    def __init__(self, seeds: Sequence[int], *labels: str | int, device: torch.device | str = "cpu") -> None:
+        if not seeds:
+            raise ConfigurationError("seeds is empty; expected at least one seed, e.g. seeds=[0]")
+        self.seeds = tuple(seeds)
+        self.labels = labels
+        self.device = torch.device(device)
+        self.generators = [make_generator(s, *labels, device=device) for s in seeds]
+
+    @property
+    def replicas(self) -> int:
+        """Number of replicas R."""
+        return len(self.generators)
+
+    def child(self, *labels: str | int) -> Streams:
+        """Fresh streams of the same seeds under longer labels."""
+        return Streams(self.seeds, *self.labels, *labels, device=self.device)
+
+    def normal(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Standard normal draws of shape (R, *shape)."""
+        out = torch.empty(self.replicas, *shape, dtype=dtype, device=self.device)
+        for row, generator in zip(out, self.generators, strict=True):
+            torch.randn(shape, generator=generator, out=row, dtype=dtype, device=self.device)
+        return out
+
+    def uniform(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Uniform draws on [0, 1) of shape (R, *shape)."""
+        out = torch.empty(self.replicas, *shape, dtype=dtype, device=self.device)
+        for row, generator in zip(out, self.generators, strict=True):
+            torch.rand(shape, generator=generator, out=row, dtype=dtype, device=self.device)
+        return out
+
+    def integers(self, high: int, *shape: int) -> Tensor:
+        """Integer draws on {0, …, high − 1} of shape (R, *shape)."""
+        out = torch.empty(self.replicas, *shape, dtype=torch.int64, device=self.device)
+        for row, generator in zip(out, self.generators, strict=True):
+            torch.randint(high, shape, generator=generator, out=row, device=self.device)
+        return out

@@ -1,0 +1,188 @@
+"""The two faces of every sampler: a frozen *recipe*, and the *model* that fitting it to a target gives.
+
+>>> recipe = make("sampler", "bellman", steps=2_000)
+>>> model = recipe.fit(make("task", "moons"), seed=0)
+>>> x = model.sample(1_000, seed=1)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.target import Target
+from phys_samplers.training import Callback, TrainingReport
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Samples with what it cost to get them.
+
+    Args:
+        samples: (n, *event_shape).
+        nfe: function evaluations (network or gradient calls) *per sample*, burn-in included.
+        diagnostics: JSON-like facts: acceptance rate, ESS, R̂, clamped fraction, …
+    """
+
+    samples: Tensor
+    nfe: float
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Model(ABC):
+    """A fitted sampler: draws samples, saves itself.
+
+    A model may offer more, and others find it there: ``score(x, sigma=None)``, ∇log of the law (of the law blurred by
+    ``sigma``, in data units) at x (B, *event_shape); ``log_prob(x)``, normalised, (B,); ``fields(x)``, a mapping of
+    what it learned at x, such as ``s`` (B,) and ``g`` (B, D), for pictures.
+
+    Attributes:
+        recipe: what it was fitted with.
+        target_name: what it was fitted to.
+        event_shape: shape of one sample.
+        report: what training cost (steps, seconds, parameters, losses); None for training-free samplers.
+    """
+
+    recipe: Sampler
+    target_name: str
+    event_shape: tuple[int, ...]
+    report: TrainingReport | None = None
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where the model computes and its samples are."""
+
+    @abstractmethod
+    def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
+        """``n`` samples with their cost.
+
+        Args:
+            n: number of samples, at least 1.
+            seed: of every random draw made here.
+            start: particles (n, *event_shape) to start from instead of the prior.
+            options: sampling options of the recipe to change for this draw, e.g. ``sampling_steps=3_000``.
+
+        Raises:
+            ConfigurationError: on a bad ``n``, seed, start or option.
+            DivergenceError: if particles leave the finite numbers.
+        """
+
+    def sample(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Tensor:
+        """``n`` samples (n, *event_shape); see ``draw``."""
+        return self.draw(n, seed=seed, start=start, **options).samples
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model to the folder ``path``: safetensors for numbers, JSON for the rest. Atomic."""
+        from phys_samplers.checkpoint import save
+
+        return save(self, path)
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """The numbers that ``restore`` needs."""
+
+    def facts(self) -> dict[str, Any]:
+        """Further JSON-like facts that ``restore`` needs."""
+        return {}
+
+    @property
+    def needs_target(self) -> bool:
+        """Whether the model asks the target's density while sampling, so that ``load`` needs the target again."""
+        return False
+
+    def check_draw(self, n: int, start: Tensor | None) -> None:
+        """Refuse a bad number of samples or bad starting points with a clear error."""
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ConfigurationError(f"n is {n!r}; expected the number of samples, an integer of at least 1")
+        if start is not None and (tuple(start.shape) != (n, *self.event_shape) or not torch.isfinite(start).all()):
+            raise ConfigurationError(
+                f"start has shape {tuple(start.shape)}; expected finite particles of shape {(n, *self.event_shape)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler(ABC):
+    """A recipe: hyper-parameters only, frozen, comparable, serialisable. Subclass it as a frozen dataclass.
+
+    ``fit`` is all a sampler must give; ``restore`` is what makes its models loadable. Recipes that train should
+    override ``fit_replicas`` instead (see ``phys_samplers.training.TrainedSampler``), and have ``fit`` for free.
+
+    Attributes:
+        needs: target capabilities that fitting needs.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def fit(
+        self, target: Target, *, seed: int = 0, device: torch.device | str = "cpu", callbacks: Sequence[Callback] = ()
+    ) -> Model:
+        """Fit to ``target``.
+
+        Args:
+            target: a task, a ``Density``, ``Samples`` or any ``Target`` that offers ``self.needs``.
+            seed: of every random draw made here.
+            device: where to compute.
+            callbacks: told of every logged step.
+
+        Raises:
+            MissingCapability: if the target does not offer what the sampler needs.
+            TrainingDiverged: at the step where the loss stopped being finite.
+        """
+
+    def fit_replicas(
+        self,
+        target: Target,
+        *,
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+        callbacks: Sequence[Callback] = (),
+    ) -> list[Model | Exception]:
+        """One model per seed, or the exception that fitting that seed ended with. Here: one after the other."""
+        results: list[Model | Exception] = []
+        for seed in seeds:
+            try:
+                results.append(self.fit(target, seed=seed, device=device, callbacks=callbacks))
+            except ArithmeticError as error:
+                results.append(error)
+        return results
+
+    @abstractmethod
+    def restore(
+        self,
+        tensors: Mapping[str, Tensor],
+        facts: Mapping[str, Any],
+        *,
+        event_shape: tuple[int, ...],
+        target: Target | None,
+        device: torch.device | str = "cpu",
+    ) -> Model:
+        """Rebuild the model that gave these ``tensors()`` and ``facts()``."""
+
+    def options(self) -> dict[str, Any]:
+        """The recipe as a JSON-like dictionary, by field name; part objects by their registered name and options."""
+        from phys_samplers.parts import part_options
+
+        return {f.name: part_options(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    def with_options(self, **changes: Any) -> Self:
+        """A copy with some options changed.
+
+        Raises:
+            ConfigurationError: if an option does not exist.
+        """
+        known = [f.name for f in dataclasses.fields(self)]
+        if unknown := sorted(set(changes) - set(known)):
+            raise ConfigurationError(
+                f"{type(self).__name__} has no option {', '.join(map(repr, unknown))}; it has {', '.join(known)}"
+            )
+        return dataclasses.replace(self, **changes)

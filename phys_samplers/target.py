@@ -1,0 +1,275 @@
+"""What a sampler is fitted to: a law, known through samples, a density, an exact sampler, or several of these.
+
+A ``Target`` says by *capability* what it offers; a sampler says what it needs; ``Target.missing`` is the difference:
+
+``samples``    training rows (``target.train``)
+``log_prob``   an unnormalised log-density
+``score``      its gradient (by autograd unless the law brings its own)
+``sample``     an exact sampler
+``log_z``      the logarithm of the normalising constant of ``log_prob``
+``modes``      mode centres and weights
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from phys_samplers.errors import ConfigurationError, MissingCapability
+
+CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes")
+
+
+@runtime_checkable
+class Law(Protocol):
+    """A probability law; every method but ``event_shape`` is optional and announces a capability by being there.
+
+    ``log_prob(x: (B, D)) -> (B,)``, ``score(x: (B, D)) -> (B, D)``, ``sample(n, generator) -> (n, D)`` and
+    ``log_z: float``. A law that holds tensors is an ``nn.Module`` with buffers, so that it moves between devices.
+    """
+
+    event_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Mode centres and their weights; a point belongs to the nearest centre unless ``label`` says otherwise.
+
+    Args:
+        centres: (K, D).
+        weights: (K,), summing to one.
+        label: optional ``(B, D) -> (B,)`` integer labels.
+    """
+
+    centres: Tensor
+    weights: Tensor
+    label: Callable[[Tensor], Tensor] | None = None
+
+    def labels(self, x: Tensor) -> Tensor:
+        """Integer mode labels (B,) of the rows of ``x`` (B, D)."""
+        if self.label is not None:
+            return self.label(x)
+        return torch.cdist(x, self.centres.to(x)).argmin(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A law to sample from, and what is known of it.
+
+    Args:
+        event_shape: shape of one sample, e.g. ``(2,)``.
+        name: for messages and records.
+        law: object with ``log_prob``, ``score``, ``sample``, ``log_z`` as far as they are known.
+        train: training rows (N, *event_shape).
+        validation: rows for early stopping and tuning.
+        heldout: rows that scores are computed against; a sampler never sees them.
+        modes: centres and weights, if the law has modes.
+    """
+
+    event_shape: tuple[int, ...]
+    name: str = "target"
+    law: Any = None
+    train: Tensor | None = None
+    validation: Tensor | None = None
+    heldout: Tensor | None = None
+    modes: Modes | None = None
+
+    def __post_init__(self) -> None:
+        for split in ("train", "validation", "heldout"):
+            rows = getattr(self, split)
+            if rows is None:
+                continue
+            if rows.shape[1:] != self.event_shape:
+                raise ConfigurationError(
+                    f"{split} rows of target {self.name!r} have shape {tuple(rows.shape[1:])}; "
+                    f"expected event_shape {self.event_shape}"
+                )
+            if not torch.isfinite(rows).all():
+                bad = int((~torch.isfinite(rows)).flatten(1).any(1).sum())
+                raise ConfigurationError(
+                    f"{bad} of {len(rows)} {split} rows of target {self.name!r} hold NaN or infinite values; "
+                    "drop or impute them before fitting"
+                )
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates D of one sample."""
+        return int(torch.Size(self.event_shape).numel())
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the target offers, a subset of ``CAPABILITIES``."""
+        offers = set()
+        if self.train is not None:
+            offers.add("samples")
+        if self.modes is not None:
+            offers.add("modes")
+        if self.law is not None:
+            if callable(getattr(self.law, "log_prob", None)):
+                offers.add("log_prob")
+                if getattr(self.law, "differentiable", True):
+                    offers.add("score")
+            if callable(getattr(self.law, "sample", None)):
+                offers.add("sample")
+            if getattr(self.law, "log_z", None) is not None:
+                offers.add("log_z")
+        return frozenset(offers)
+
+    def missing(self, needs: Iterable[str]) -> list[str]:
+        """The capabilities in ``needs`` that the target lacks, sorted."""
+        return sorted(set(needs) - self.capabilities)
+
+    def require(self, *needs: str, by: str) -> None:
+        """Raise unless the target offers all of ``needs``.
+
+        Raises:
+            MissingCapability: naming what is missing, who asked and what there is.
+        """
+        if missing := self.missing(needs):
+            raise MissingCapability(
+                f"{by} needs {', '.join(missing)}, which target {self.name!r} does not offer "
+                f"(it offers {', '.join(sorted(self.capabilities)) or 'nothing'})"
+            )
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Unnormalised log-density (B,) at ``x`` (B, *event_shape)."""
+        self.require("log_prob", by="log_prob()")
+        return self.law.log_prob(x)
+
+    def score(self, x: Tensor) -> Tensor:
+        """∇ log p at ``x`` (B, *event_shape); detached."""
+        self.require("score", by="score()")
+        if callable(getattr(self.law, "score", None)):
+            return self.law.score(x)
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.law.log_prob(x).sum(), x)
+        return gradient
+
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``log_prob`` (B,) and ``score`` (B, *event_shape) from one evaluation where that is possible."""
+        self.require("score", by="log_prob_and_score()")
+        if callable(getattr(self.law, "score", None)):
+            return self.law.log_prob(x), self.law.score(x)
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            value = self.law.log_prob(x)
+            (gradient,) = torch.autograd.grad(value.sum(), x)
+        return value.detach(), gradient
+
+    def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
+        """``n`` exact draws (n, *event_shape)."""
+        self.require("sample", by="sample()")
+        return self.law.sample(n, generator)
+
+    @property
+    def log_z(self) -> float | None:
+        """log ∫ exp(log_prob), if known."""
+        value = getattr(self.law, "log_z", None)
+        return None if value is None else float(value)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same target with its tensors (and its law, if that is a module) on ``device``."""
+        device = torch.device(device)
+        moved: dict[str, Any] = {}
+        for split in ("train", "validation", "heldout"):
+            rows = getattr(self, split)
+            if rows is not None and rows.device != device:
+                moved[split] = rows.to(device)
+        if isinstance(self.law, nn.Module) and any(b.device != device for b in self.law.buffers()):
+            moved["law"] = copy.deepcopy(self.law).to(device)
+        return replace(self, **moved) if moved else self
+
+
+class _CallableLaw:
+    def __init__(
+        self,
+        log_prob: Callable[[Tensor], Tensor],
+        event_shape: tuple[int, ...],
+        score: Callable[[Tensor], Tensor] | None,
+    ) -> None:
+        self.event_shape = event_shape
+        self._log_prob = log_prob
+        if score is not None:
+            self.score = score
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        value = self._log_prob(x)
+        if value.shape != x.shape[:1]:
+            raise ConfigurationError(
+                f"the log-density returned shape {tuple(value.shape)} for input {tuple(x.shape)}; "
+                f"expected one value per row, {tuple(x.shape[:1])} (sum over the last axis?)"
+            )
+        return value
+
+
+def Density(  # noqa: N802 - reads as a constructor: Density(lambda x: ..., event_shape=(2,))
+    log_prob: Callable[[Tensor], Tensor],
+    event_shape: tuple[int, ...],
+    *,
+    score: Callable[[Tensor], Tensor] | None = None,
+    name: str = "density",
+) -> Target:
+    """A target from any unnormalised log-density.
+
+    Args:
+        log_prob: maps (B, *event_shape) to (B,).
+        event_shape: shape of one sample.
+        score: its gradient, if you have it by hand; autograd otherwise.
+        name: for messages.
+    """
+    return Target(event_shape=tuple(event_shape), name=name, law=_CallableLaw(log_prob, tuple(event_shape), score))
+
+
+def Samples(  # noqa: N802 - reads as a constructor: Samples(tensor)
+    rows: Tensor, *, validation_fraction: float = 0.1, seed: int = 0, name: str = "samples"
+) -> Target:
+    """A target from data: a shuffled split into training and validation rows.
+
+    Args:
+        rows: (N, *event_shape) float tensor.
+        validation_fraction: share of the rows kept for early stopping.
+        seed: of the shuffle.
+        name: for messages.
+    """
+    from phys_samplers.randomness import make_generator
+
+    rows = torch.as_tensor(rows)
+    if not rows.is_floating_point() or rows.ndim < 2 or len(rows) < 4:
+        raise ConfigurationError(
+            f"rows have dtype {rows.dtype} and shape {tuple(rows.shape)}; "
+            "expected at least 4 rows of a floating-point tensor (N, D)"
+        )
+    if not 0.0 <= validation_fraction < 1.0:
+        raise ConfigurationError(f"validation_fraction is {validation_fraction}; expected 0 <= fraction < 1")
+    order = torch.randperm(len(rows), generator=make_generator(seed, "split")).to(rows.device)
+    held = round(validation_fraction * len(rows))
+    shuffled = rows[order]
+    return Target(
+        event_shape=tuple(rows.shape[1:]),
+        name=name,
+        train=shuffled[held:],
+        validation=shuffled[:held] if held else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Target):
+    """A versioned target of the benchmark, with the metrics that judge it.
+
+    Args:
+        version: raised whenever the law, the splits or the metrics change; part of every record's identity.
+        metrics: metric specs, e.g. ``("w2", "mode-tv")``; the first is the one that ranks.
+        eval_size: number of generated samples scored against as many held-out rows.
+        view: ((low, high), …) per coordinate, the box that pictures show.
+    """
+
+    version: int = 1
+    metrics: tuple[str, ...] = ("w2",)
+    eval_size: int = 1000
+    view: tuple[tuple[float, float], ...] = field(default=())

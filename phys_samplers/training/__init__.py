@@ -1,0 +1,7 @@
+"""The one training loop and who listens to it."""
+
+from phys_samplers.training.callbacks import Callback, ProgressBar
+from phys_samplers.training.loop import TrainingPlan, train
+from phys_samplers.training.report import TrainingReport
+
+__all__ = ["Callback", "ProgressBar", "TrainingPlan", "TrainingReport", "train"]

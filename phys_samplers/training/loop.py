@@ -1,0 +1,216 @@
+"""The one training loop: Adam, EMA, clipping, validation with early stop, NaN stop; all of it per replica.
+
+The parameters of all replicas live in one (R, P) matrix of which the network's weights are views, so that the
+optimiser, the average, the clipping and the best-so-far are single operations on it, each row apart from the others:
+a replica that diverges leaves its neighbours alone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from phys_samplers.errors import ConfigurationError, TrainingDiverged
+from phys_samplers.training.callbacks import Callback, default_callbacks
+from phys_samplers.training.report import TrainingReport
+
+Loss = Callable[[], Tensor]
+"""Draws its own batch and returns one loss per replica, shape (R,)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """How to optimise.
+
+    Args:
+        steps: optimiser steps at most.
+        learning_rate: of Adam, at the start.
+        decay: ``"cosine"`` takes the learning rate to zero over ``steps``; ``"constant"`` keeps it.
+        ema_decay: of the averaged weights, which are the ones returned; 0 returns the live weights.
+        clip_norm: largest gradient norm per replica; None for no clipping.
+        validate_every: steps between validations.
+        patience: validations without improvement before a replica stops; None trains to the end. With a validation
+            loss the best averaged weights are returned, else the last.
+        log_every: steps between logged losses; the only points where the device is waited for.
+    """
+
+    steps: int = 2_000
+    learning_rate: float = 1e-3
+    decay: Literal["cosine", "constant"] = "cosine"
+    ema_decay: float = 0.995
+    clip_norm: float | None = 1.0
+    validate_every: int = 250
+    patience: int | None = None
+    log_every: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "validate_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; expected at least 1")
+        if not self.learning_rate > 0:
+            raise ConfigurationError(f"learning_rate is {self.learning_rate}; expected a positive number, e.g. 1e-3")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigurationError(f"ema_decay is {self.ema_decay}; expected 0 <= ema_decay < 1")
+
+
+class _FlatParameters:
+    """All trainable numbers as one (R, P) parameter whose rows are replicas; the module's weights become its views."""
+
+    def __init__(self, module: nn.Module) -> None:
+        weights = [p for p in module.parameters() if p.requires_grad]
+        replicas = {len(p) for p in weights}
+        if len(replicas) != 1:
+            raise ConfigurationError(f"leading (replica) axes of the weights are {sorted(replicas)}; expected one size")
+        self.values = nn.Parameter(torch.cat([p.detach().flatten(1) for p in weights], 1))
+        self.gradient = torch.zeros_like(self.values)
+        self.values.grad = self.gradient
+        start = 0
+        for p in weights:
+            stop = start + p[0].numel()
+            p.data = self.values.data[:, start:stop].unflatten(1, p.shape[1:])
+            p.grad = self.gradient[:, start:stop].unflatten(1, p.shape[1:])
+            start = stop
+
+
+def train(
+    module: nn.Module,
+    loss: Loss,
+    plan: TrainingPlan,
+    *,
+    validation: Loss | None = None,
+    callbacks: Sequence[Callback] = (),
+    description: str = "training",
+) -> list[TrainingReport | TrainingDiverged]:
+    """Train the stacked ``module`` in place; its weights end as the best (or last) averaged ones.
+
+    Args:
+        module: every parameter (R, …), see ``phys_samplers.fields.stacked``.
+        loss: draws a batch, returns (R,).
+        plan: how to optimise.
+        validation: a loss (R,) without randomness between calls, for early stopping.
+        callbacks: told of every logged step.
+        description: for the progress bar and error messages.
+
+    Returns:
+        Per replica its report, or the error that ended it; the weights of a diverged replica are not usable.
+    """
+    flat = _FlatParameters(module)
+    values = flat.values.data
+    replicas, size = values.shape
+    optimiser = torch.optim.Adam([flat.values], lr=plan.learning_rate, fused=True)
+    average = values.clone()
+    best = values.clone()
+    best_loss = torch.full((replicas,), math.inf, device=values.device)
+    best_step = [0] * replicas
+    stale = [0] * replicas
+    steps_taken = [0] * replicas
+    running = [True] * replicas
+    diverged: dict[int, int] = {}
+    window = torch.zeros(plan.log_every, replicas, device=values.device)
+    history: list[list[dict[str, float]]] = [[] for _ in range(replicas)]
+
+    listeners = default_callbacks(callbacks)
+    began = time.perf_counter()
+    try:
+        for listener in listeners:
+            listener.started(description, plan.steps)
+        for step in range(1, plan.steps + 1):
+            if plan.decay == "cosine":
+                cosine = 0.5 * (1 + math.cos(math.pi * (step - 1) / plan.steps))
+                optimiser.param_groups[0]["lr"] = plan.learning_rate * cosine
+            flat.gradient.zero_()
+            per_replica = loss()
+            per_replica.sum().backward()
+            with torch.no_grad():
+                window[(step - 1) % plan.log_every] = per_replica.detach()
+                if plan.clip_norm is not None:
+                    norm = flat.gradient.norm(dim=1, keepdim=True)
+                    flat.gradient.mul_((plan.clip_norm / (norm + 1e-12)).clamp_(max=1.0))
+                optimiser.step()
+                # A young average must not remember the initial weights.
+                average.lerp_(values, 1 - min(plan.ema_decay, step / (step + 10)))
+
+            last = step == plan.steps
+            validate = validation is not None and (step % plan.validate_every == 0 or last)
+            if not (validate or last or step % plan.log_every == 0):
+                continue
+            filled = (step - 1) % plan.log_every + 1
+            recent = window[:filled]
+            # Steps of this window that were not looked at yet: a validation may have cut it.
+            for r in (~torch.isfinite(recent).all(0)).nonzero().flatten().tolist():
+                if r not in diverged and running[r]:
+                    bad = int((~torch.isfinite(recent[:, r])).nonzero()[0])
+                    diverged[r], running[r] = step - filled + 1 + bad, False
+            logged = {"loss": recent.mean(0).tolist()}
+            if validate:
+                assert validation is not None
+                held = _at(flat, average, validation)
+                logged["validation"] = held.tolist()
+                improved = (held < best_loss) & torch.tensor(running, device=held.device)
+                best_loss = torch.where(improved, held, best_loss)
+                best = torch.where(improved[:, None], average, best)
+                for r, better in enumerate(improved.tolist()):
+                    if not running[r]:
+                        continue
+                    if not math.isfinite(logged["validation"][r]):
+                        diverged[r], running[r] = step, False
+                        continue
+                    stale[r] = 0 if better else stale[r] + 1
+                    best_step[r] = step if better else best_step[r]
+            for r in range(replicas):
+                if running[r]:
+                    steps_taken[r] = step
+                    history[r].append({"step": step, **{name: rows[r] for name, rows in logged.items()}})
+                    if plan.patience is not None and validation is not None and stale[r] > plan.patience:
+                        running[r] = False
+            for listener in listeners:
+                listener.logged(step, logged)
+            if not any(running):
+                break
+    finally:
+        for listener in listeners:
+            listener.finished()
+    seconds = time.perf_counter() - began
+    values.copy_(best if validation is not None else average)
+    for p in module.parameters():
+        p.grad = None
+
+    results: list[TrainingReport | TrainingDiverged] = []
+    for r in range(replicas):
+        if r in diverged:
+            results.append(
+                TrainingDiverged(
+                    f"{description}: the loss of replica {r} is not finite at step {diverged[r]} of {plan.steps}; "
+                    f"try a smaller learning_rate (now {plan.learning_rate:g}) or clip_norm (now {plan.clip_norm})"
+                )
+            )
+            continue
+        results.append(
+            TrainingReport(
+                steps=steps_taken[r],
+                seconds=seconds,
+                replicas=replicas,
+                parameters=size,
+                best_step=best_step[r] if validation is not None else steps_taken[r],
+                best_validation=float(best_loss[r]) if validation is not None else None,
+                history=history[r],
+            )
+        )
+    return results
+
+
+def _at(flat: _FlatParameters, point: Tensor, loss: Loss) -> Tensor:
+    """The loss with the weights ``point`` in place of the live ones."""
+    live = flat.values.data.clone()
+    flat.values.data.copy_(point)
+    try:
+        # A loss may take gradients in x (the paper's Jacobian term), so grad mode stays as the loss sets it.
+        return loss().detach()
+    finally:
+        flat.values.data.copy_(live)
