@@ -1,0 +1,217 @@
+"""`Component`: the declaration of one named, swappable part."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import InvalidComponent, TargetError, listing, one_line, suggest
+from .frozen import FrozenDict
+
+KINDS = ("sampler", "return_model", "field", "loss", "kernel", "schedule", "integrator", "task", "metric")
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_+-]*")
+
+
+@dataclass(frozen=True, init=False)
+class Component:
+    """One named part: what it is called, where it lives, and the facts that can be known without importing it.
+
+    Attributes:
+        kind: One of `KINDS`.
+        name: Unique in its kind; lower-case letters, digits, ``_``, ``+`` and ``-``.
+        target: ``"module:attribute"``, imported only when made, or the class or factory itself.
+        summary: One sentence for listings.
+        reference: The source (paper, equation).
+        needs: Capabilities it asks of its counterpart, for example ``{"samples"}``.
+        citation: BibTeX entry of the source, or an empty string.
+        presets: Named sets of options.
+        version: Raised when the same options start to give different results.
+        traits: Declared facts of the kind, JSON-like.
+    """
+
+    kind: str
+    name: str
+    target: str | Callable[..., Any]
+    summary: str
+    reference: str = ""
+    needs: frozenset[str] = frozenset()
+    citation: str = ""
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=FrozenDict, hash=False)
+    version: int = 1
+    traits: Mapping[str, Any] = field(default_factory=FrozenDict, hash=False)
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        target: str | Callable[..., Any],
+        *,
+        summary: str,
+        reference: str = "",
+        needs: Iterable[str] = (),
+        citation: str = "",
+        presets: Mapping[str, Mapping[str, Any]] | None = None,
+        version: int = 1,
+        traits: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Check the declaration and freeze it.
+
+        Args:
+            kind: One of `KINDS`.
+            name: Unique in its kind; matches ``[a-z0-9][a-z0-9_+-]*``.
+            target: ``"module:attribute"`` or a class or factory.
+            summary: One sentence for listings.
+            reference: The source (paper, equation).
+            needs: Any iterable of capability names.
+            citation: BibTeX entry of the source.
+            presets: Named sets of options.
+            version: A positive integer.
+            traits: Declared facts, JSON-like.
+
+        Raises:
+            InvalidComponent: A value is malformed; the message says which and how to put it right.
+        """
+        _check_names(kind, name)
+        label = f"{kind} {name!r}"
+        _check_target(label, target)
+        for key, text in (("summary", summary), ("reference", reference), ("citation", citation)):
+            if not isinstance(text, str):
+                raise InvalidComponent(f"{label}: {key} must be a string, got {text!r}")
+        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+            raise InvalidComponent(f"{label}: version must be a positive integer, got {version!r}")
+        values = {
+            "kind": kind,
+            "name": name,
+            "target": target,
+            "summary": summary,
+            "reference": reference,
+            "needs": _frozen_needs(label, needs),
+            "citation": citation,
+            "presets": _frozen_presets(label, presets or {}),
+            "version": version,
+            "traits": _frozen_traits(label, traits or {}),
+        }
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+
+    @property
+    def key(self) -> str:
+        """The component's address in listings, ``kind/name``."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def target_text(self) -> str:
+        """The target as ``module:attribute``, also when it was given as an object."""
+        if isinstance(self.target, str):
+            return self.target
+        module = getattr(self.target, "__module__", None) or type(self.target).__module__
+        return f"{module}:{getattr(self.target, '__qualname__', type(self.target).__qualname__)}"
+
+    def load(self) -> Any:
+        """Import the target.
+
+        Returns:
+            The class or factory that the target names.
+
+        Raises:
+            TargetError: Module or attribute does not exist, importing fails, or what it gives is not callable.
+        """
+        if not isinstance(self.target, str):
+            return self.target
+        module_name, _, attribute = self.target.partition(":")
+        label = f"{self.kind} {self.name!r} (target {self.target!r})"
+        try:
+            value: Any = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            missing = error.name or ""
+            if module_name == missing or module_name.startswith(f"{missing}."):
+                raise TargetError(f"{label}: no module {missing!r}; correct the target or install it") from error
+            raise TargetError(f"{label}: it needs the module {missing!r}, which is not installed") from error
+        except Exception as error:
+            raise TargetError(f"{label}: importing {module_name!r} failed: {one_line(error)}") from error
+        for part in attribute.split("."):
+            try:
+                value = getattr(value, part)
+            except AttributeError as error:
+                hint = suggest(part, dir(value))
+                raise TargetError(f"{label}: {module_name!r} has no attribute {part!r}.{hint}") from error
+            except Exception as error:
+                raise TargetError(f"{label}: reading {part!r} failed: {one_line(error)}") from error
+        if not callable(value):
+            raise TargetError(f"{label}: it is a {type(value).__name__}; point the target to a class or function")
+        return value
+
+
+def check_kind(kind: str) -> str | None:
+    """Say what is wrong with a kind.
+
+    Args:
+        kind: The kind to look at.
+
+    Returns:
+        A message, or ``None`` when the kind is known.
+    """
+    if kind in KINDS:
+        return None
+    return f"unknown kind {kind!r}.{suggest(str(kind), KINDS)} Kinds are: {', '.join(KINDS)}"
+
+
+def _check_names(kind: str, name: str) -> None:
+    problem = check_kind(kind)
+    if problem:
+        raise InvalidComponent(f"component {name!r}: {problem}")
+    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
+        raise InvalidComponent(
+            f"{kind} {name!r}: a name begins with a lower-case letter or digit and goes on with those, '_', '+' or '-'"
+        )
+
+
+def _check_target(label: str, target: object) -> None:
+    if isinstance(target, str):
+        module, colon, attribute = target.partition(":")
+        parts = [*module.split("."), *attribute.split(".")]
+        if not colon or not all(part.isidentifier() for part in parts):
+            raise InvalidComponent(f"{label}: target {target!r} is not of the form 'package.module:attribute'")
+    elif not callable(target):
+        raise InvalidComponent(f"{label}: target must be 'module:attribute' or a class or function, got {target!r}")
+
+
+def _frozen_needs(label: str, needs: Iterable[str]) -> frozenset[str]:
+    if isinstance(needs, str):
+        raise InvalidComponent(f"{label}: needs must be a set of names, got one string; write needs={{{needs!r}}}")
+    names = list(needs) if isinstance(needs, Iterable) else [needs]
+    wrong = [name for name in names if not isinstance(name, str)]
+    if wrong:
+        raise InvalidComponent(f"{label}: needs must be an iterable of strings, got {wrong[0]!r}")
+    return frozenset(names)
+
+
+def _frozen_presets(label: str, presets: Mapping[str, Mapping[str, Any]]) -> FrozenDict[FrozenDict[Any]]:
+    if not isinstance(presets, Mapping):
+        raise InvalidComponent(f"{label}: presets must map a name to options, got {presets!r}")
+    for name, options in presets.items():
+        good = isinstance(name, str) and isinstance(options, Mapping) and all(isinstance(key, str) for key in options)
+        if not good:
+            raise InvalidComponent(f"{label}: preset {name!r} must map option names to values, got {options!r}")
+    return FrozenDict({name: FrozenDict(options) for name, options in presets.items()})
+
+
+def _frozen_traits(label: str, traits: Mapping[str, Any]) -> FrozenDict[Any]:
+    if not isinstance(traits, Mapping):
+        raise InvalidComponent(f"{label}: traits must map a name to a JSON-like value, got {traits!r}")
+    for name, value in traits.items():
+        if not isinstance(name, str) or not _is_json_like(value):
+            allowed = listing(["null", "booleans", "numbers", "strings", "lists", "mappings with string keys"])
+            raise InvalidComponent(f"{label}: trait {name!r} is not JSON-like, got {value!r}; allowed: {allowed}")
+    return FrozenDict(traits)
+
+
+def _is_json_like(value: object) -> bool:
+    if value is None or isinstance(value, bool | int | float | str):
+        return True
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_json_like(item) for key, item in value.items())
+    return isinstance(value, list | tuple) and all(_is_json_like(item) for item in value)

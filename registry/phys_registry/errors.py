@@ -1,0 +1,95 @@
+"""Every error this package raises, in one small hierarchy.
+
+A message says what was given, what is allowed and how to put it right; unknown names get the nearest known ones.
+"""
+
+# ruff: noqa: N818 - the names say what is wrong; "Error" would only lengthen them
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class PhysError(Exception):
+    """Base of all errors of phys-samplers; catching it catches every error a user can cause."""
+
+
+class RegistryError(PhysError):
+    """Base of the errors of the registry."""
+
+
+class InvalidComponent(RegistryError, ValueError):
+    """A component is declared wrongly: unknown kind, bad name, malformed target, or a fact of the wrong type."""
+
+
+class UnknownComponent(RegistryError, LookupError):
+    """No component of this kind and name, or no such kind."""
+
+
+class DuplicateComponent(RegistryError, ValueError):
+    """Two owners claim the same kind and name."""
+
+
+class BadOption(RegistryError, TypeError):
+    """An option (or preset) that a component does not have, lacks, or cannot take with this value."""
+
+
+class TargetError(RegistryError, ImportError):
+    """A component's target cannot be imported: module or attribute missing, or the import itself fails."""
+
+
+class PluginError(RegistryError):
+    """A plugin cannot be loaded, or implements the hooks wrongly."""
+
+
+class SpecError(RegistryError, ValueError):
+    """A component text such as ``bellman[kernel=gaussian,slice]`` cannot be read."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin misbehaved and was set aside; the rest goes on."""
+
+
+def suggest(given: str, allowed: Iterable[str]) -> str:
+    """Phrase the names nearest to a wrong one.
+
+    Args:
+        given: The name that is not known.
+        allowed: The names that are.
+
+    Returns:
+        `` Did you mean 'a' or 'b'?`` with a leading space, or an empty string when nothing is near.
+    """
+    import difflib  # seldom needed
+
+    choices = {name.casefold(): name for name in sorted(allowed)}
+    near = difflib.get_close_matches(given.casefold(), choices, n=3, cutoff=0.6)
+    if not near:
+        return ""
+    return f" Did you mean {' or '.join(repr(choices[name]) for name in near)}?"
+
+
+def listing(names: Iterable[str], *, empty: str = "none") -> str:
+    """Phrase a set of names as a sorted, comma-separated list.
+
+    Args:
+        names: The names.
+        empty: What to say when there are none.
+
+    Returns:
+        One line of text.
+    """
+    return ", ".join(sorted(names)) or empty
+
+
+def one_line(error: BaseException) -> str:
+    """Phrase an exception on one line, its type first.
+
+    Args:
+        error: Any exception.
+
+    Returns:
+        For example ``ModuleNotFoundError: No module named 'jax'``.
+    """
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

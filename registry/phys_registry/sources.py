@@ -1,0 +1,181 @@
+"""Where plugins come from: built-in modules, entry points of installed distributions, single files."""
+
+from __future__ import annotations
+
+import importlib
+import keyword
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from .errors import PluginError, one_line
+from .status import PluginSource
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A plugin that may be loaded.
+
+    Attributes:
+        name: The plugin's name.
+        kind: The door it comes by.
+        location: What will be imported.
+        load: Imports it.
+        distribution: The installed distribution that offers it.
+        version: That distribution's version.
+        aliases: Other names the environment may call it by.
+    """
+
+    name: str
+    kind: PluginSource
+    location: str
+    load: Callable[[], Any]
+    distribution: str | None = None
+    version: str | None = None
+    aliases: tuple[str, ...] = ()
+
+
+def builtin(module: str) -> Source:
+    """Describe a built-in plugin.
+
+    Args:
+        module: Its module's name.
+
+    Returns:
+        The source.
+    """
+    return Source(name=module, kind="builtin", location=module, load=lambda: importlib.import_module(module))
+
+
+def installed(group: str) -> list[Source]:
+    """Find the plugins that installed distributions offer.
+
+    Args:
+        group: The entry-point group.
+
+    Returns:
+        The sources, sorted by name, then distribution. A distribution whose metadata cannot be read gives a source that
+        fails with that error.
+    """
+    from importlib.metadata import entry_points  # costs more than the rest of this package, and only here
+
+    try:
+        found = [_entry_point(point) for point in entry_points(group=group)]
+    except Exception:  # one unreadable entry_points.txt spoils the call for all: read them one by one
+        found = list(_one_by_one(group))
+    return sorted(found, key=lambda source: (source.name, source.distribution or ""))
+
+
+def file(path: str) -> Source:
+    """Describe a plugin that is one file.
+
+    Args:
+        path: The file's absolute path.
+
+    Returns:
+        The source; its `load` raises `PluginError` when the file cannot become a module.
+    """
+    return Source(name=_stem(path), kind="file", location=path, load=lambda: _import_file(path))
+
+
+def _entry_point(point: EntryPoint) -> Source:
+    distribution = point.dist
+    return Source(
+        name=point.name,
+        kind="entry point",
+        location=point.value,
+        load=point.load,
+        distribution=distribution.name if distribution else None,
+        version=distribution.version if distribution else None,
+        aliases=(*([distribution.name] if distribution else []), point.value.partition(":")[0].strip()),
+    )
+
+
+def _one_by_one(group: str) -> Iterator[Source]:
+    from importlib.metadata import distributions
+
+    seen: set[str] = set()
+    for distribution in distributions():
+        name = distribution.name or str(getattr(distribution, "_path", "?"))
+        if name in seen:  # shadowed by one earlier on the path
+            continue
+        seen.add(name)
+        try:
+            yield from [_entry_point(point) for point in distribution.entry_points.select(group=group)]
+        except Exception as error:
+            text = distribution.read_text("entry_points.txt") or ""
+            if group in text:
+                yield _unreadable(name, distribution.version, one_line(error))
+
+
+def _unreadable(name: str, version: str, problem: str) -> Source:
+    def load() -> Any:
+        raise PluginError(f"the entry_points.txt of {name!r} cannot be read: {problem}; reinstall it")
+
+    return Source(
+        name=name, kind="entry point", location="entry_points.txt", load=load, distribution=name, version=version
+    )
+
+
+def _import_file(path: str) -> ModuleType:
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    _check_file(path)
+    name = _stem(path)
+    known = sys.modules.get(name)
+    if known is not None and _same_file(getattr(known, "__file__", None), path):
+        return known
+    other = (getattr(known, "__file__", None) or "built into Python") if known else _elsewhere(name, path)
+    if other:
+        raise PluginError(f"'{name}.py' would hide the module {name!r} ({other}); rename the file")
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path!r} cannot be imported as a module")
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses and pickle look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _check_file(path: str) -> None:
+    if os.path.isdir(path):
+        raise PluginError(f"{path!r} is a folder; give one FILE.py, or install the plugin as a package")
+    if not os.path.isfile(path):
+        raise PluginError(f"there is no file {path!r}")
+    if not path.endswith(".py"):
+        raise PluginError(f"{path!r} is not a Python file (FILE.py)")
+    name = _stem(path)
+    if not name.isidentifier() or keyword.iskeyword(name):
+        plain = "".join(letter if letter.isalnum() else "_" for letter in name)
+        proposal = plain if plain.isidentifier() and not keyword.iskeyword(plain) else f"plugin_{plain}"
+        raise PluginError(f"{name!r} is not a valid module name; rename '{name}.py', for example to '{proposal}.py'")
+
+
+def _elsewhere(name: str, path: str) -> str:
+    from importlib.util import find_spec
+
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return ""
+    if spec is None or _same_file(spec.origin, path) or (spec.origin is None and spec.submodule_search_locations):
+        return ""  # a namespace package, that is, any folder of this name, does not count
+    return spec.origin or "another module"
+
+
+def _same_file(first: str | None, second: str) -> bool:
+    return first is not None and os.path.realpath(first) == os.path.realpath(second)
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0]

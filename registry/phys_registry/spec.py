@@ -1,0 +1,205 @@
+"""Reading ``bellman[kernel=gaussian,slice,epsilon=0.1]``: a name with options, expanded to every combination.
+
+Grammar: ``name`` or ``name[key=value,value,...,key=value,...]``; the values of a key go on to the next ``key=``. A
+value is a number, ``true``, ``false``, ``null``, a quoted string, a list ``[64,64]`` (read as a tuple), or bare text.
+The key ``preset`` names a preset.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .component import NAME_PATTERN
+from .errors import SpecError
+from .frozen import FrozenDict
+
+_KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=")
+_BARE = re.compile(r"[^\s,\[\]=\"']+(?:[ \t]+[^\s,\[\]=\"']+)*")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
+_WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
+
+
+@dataclass(frozen=True)
+class ComponentSpec:
+    """A component's name with a preset and options; ``str()`` gives the canonical text, which `parse_spec` reads back.
+
+    Attributes:
+        name: The component's name.
+        preset: A preset's name, or ``None``.
+        options: Option values by name, sorted by name.
+    """
+
+    name: str
+    preset: str | None = None
+    options: Mapping[str, Any] = field(default_factory=FrozenDict, hash=False)
+
+    def __post_init__(self) -> None:
+        """Sort and freeze the options."""
+        object.__setattr__(self, "options", FrozenDict(sorted(self.options.items())))
+
+    def __str__(self) -> str:
+        """Write the canonical text: the preset first, then the options by name."""
+        pairs = [("preset", self.preset)] if self.preset is not None else []
+        inside = ",".join(f"{key}={_write(value)}" for key, value in [*pairs, *self.options.items()])
+        return f"{self.name}[{inside}]" if inside else self.name
+
+
+def parse_spec(text: str) -> list[ComponentSpec]:
+    """Read a component text and expand it.
+
+    Args:
+        text: For example ``bellman[kernel=gaussian,slice]``.
+
+    Returns:
+        One specification for each combination of the values, in the order written (the last key varies fastest); equal
+        ones once.
+
+    Raises:
+        SpecError: The text is malformed; the message points at the place.
+    """
+    reader = _Reader(text)
+    name = reader.name()
+    values = reader.options()
+    found: dict[str, ComponentSpec] = {}
+    for combination in itertools.product(*values.values()):
+        options = dict(zip(values, combination, strict=True))
+        spec = ComponentSpec(name, options.pop("preset", None), options)
+        found.setdefault(str(spec), spec)
+    return list(found.values())
+
+
+class _Reader:
+    """One pass over the text from left to right."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def fail(self, problem: str, at: int | None = None) -> SpecError:
+        place = self.at if at is None else at
+        return SpecError(f"cannot read the component text: {problem}\n  {self.text}\n  {' ' * place}^")
+
+    def space(self) -> None:
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+
+    def take(self, letter: str) -> bool:
+        self.space()
+        if not self.text.startswith(letter, self.at):
+            return False
+        self.at += 1
+        return True
+
+    def name(self) -> str:
+        self.space()
+        match = NAME_PATTERN.match(self.text, self.at)
+        if not match:
+            raise self.fail("expected a name (lower-case letters, digits, '_', '+', '-')")
+        self.at = match.end()
+        return match[0]
+
+    def options(self) -> dict[str, list[Any]]:
+        values: dict[str, list[Any]] = {}
+        if self.take("["):
+            start = self.at - 1
+            if not self.take("]"):
+                for key, value in self.pairs():
+                    values.setdefault(key, []).append(value)
+                if not self.take("]"):
+                    problem = "this '[' is not closed" if self.at >= len(self.text) else "expected ',' or ']'"
+                    raise self.fail(problem, start if self.at >= len(self.text) else None)
+        self.space()
+        if self.at < len(self.text):
+            raise self.fail("expected the end" if values else "expected '[' or the end")
+        return values
+
+    def pairs(self) -> Iterator[tuple[str, Any]]:
+        key = ""
+        seen: set[str] = set()
+        while True:
+            self.space()
+            match = _KEY.match(self.text, self.at)
+            if match:
+                key = match[1]
+                if key in seen:
+                    raise self.fail(f"{key!r} is given twice; write its values as {key}=a,b")
+                seen.add(key)
+                self.at = match.end()
+            elif not key:
+                raise self.fail("expected key=value")
+            self.space()
+            start = self.at
+            value = self.value()
+            if key == "preset" and not isinstance(value, str):
+                raise self.fail("a preset is a name; quote it if it looks like a number", start)
+            yield key, value
+            if not self.take(","):
+                return
+
+    def value(self) -> Any:
+        self.space()
+        if self.take("["):
+            return self.sequence()
+        quoted = _QUOTED.match(self.text, self.at)
+        if quoted:
+            return self.string(quoted)
+        if self.text[self.at : self.at + 1] in ("'", '"') and self.at < len(self.text):
+            raise self.fail("this quotation mark is not closed")
+        bare = _BARE.match(self.text, self.at)
+        if not bare:
+            raise self.fail('expected a value (write "" for an empty text)')
+        self.at = bare.end()
+        return _read_bare(bare[0])
+
+    def sequence(self) -> tuple[Any, ...]:
+        start = self.at - 1
+        items: list[Any] = []
+        if self.take("]"):
+            return ()
+        while True:
+            items.append(self.value())
+            if self.take("]"):
+                return tuple(items)
+            if not self.take(","):
+                raise self.fail("this '[' is not closed", start)
+
+    def string(self, match: re.Match[str]) -> str:
+        import json
+
+        body = match[0]
+        if body[0] == "'":
+            self.at = match.end()
+            return re.sub(r"\\(.)", r"\1", body[1:-1])
+        try:
+            value: str = json.loads(body)
+        except ValueError as error:
+            raise self.fail(f"this is not a JSON string ({error})") from None
+        self.at = match.end()
+        return value
+
+
+def _read_bare(text: str) -> Any:
+    if text in _WORDS:
+        return _WORDS[text]
+    if not _NUMBER.fullmatch(text):
+        return text
+    digits = text.lstrip("+-")
+    if digits.isdigit():
+        return text if len(digits) > 1 and digits[0] == "0" else int(text)  # 007 is a label, not a number
+    return float(text)
+
+
+def _write(value: object) -> str:
+    import json  # seldom needed
+
+    if isinstance(value, str):
+        plain = _BARE.fullmatch(value) and _read_bare(value) == value
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_write, value))}]"
+    return json.dumps(value)
