@@ -39,7 +39,7 @@ def test_mappings_are_copied_and_read_only() -> None:
         with pytest.raises(TypeError, match="read-only"):
             mapping["x"] = 1  # type: ignore[index]
         with pytest.raises(TypeError, match="read-only"):
-            mapping.update(x=1)  # type: ignore[attr-defined]
+            mapping.update(x=1)  # type: ignore[union-attr]
 
 
 def test_component_copies_pickles_hashes_and_serialises() -> None:
@@ -116,7 +116,7 @@ def test_load_imports_the_target() -> None:
     assert Component("sampler", "x", dict, summary="").load() is dict
 
 
-def test_load_names_a_missing_module(write) -> None:  # type: ignore[no-untyped-def]
+def test_load_names_a_missing_module(write) -> None:
     with pytest.raises(TargetError, match=r"sampler 'x' \(target 'nowhere.at.all:A'\): no module 'nowhere'"):
         Component("sampler", "x", "nowhere.at.all:A", summary="").load()
     write("needs_much", "import surely_not_installed")
@@ -130,7 +130,7 @@ def test_load_names_a_missing_attribute_and_the_nearest() -> None:
     assert isinstance(caught.value, ImportError)
 
 
-def test_load_wraps_any_import_error_and_refuses_what_cannot_be_called(write) -> None:  # type: ignore[no-untyped-def]
+def test_load_wraps_any_import_error_and_refuses_what_cannot_be_called(write) -> None:
     write("breaks", "raise RuntimeError('no GPU')")
     with pytest.raises(TargetError, match="importing 'breaks' failed: RuntimeError: no GPU"):
         Component("sampler", "x", "breaks:A", summary="").load()

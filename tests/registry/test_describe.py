@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ class Recipe(Base):
 
 
 class Plain:
-    def __init__(self, rate, function: Callable[[], None] = helper, **others: int) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, rate, function: Callable[[], None] = helper, **others: int) -> None:
         """Make one.
 
         Args:
@@ -76,10 +77,10 @@ def test_plain_classes_are_described_by_init(empty: Registry) -> None:
 
 
 def test_the_facts_and_the_owner_are_there_and_json_like(empty: Registry) -> None:
-    facts = {"reference": "Eq. 1", "needs": {"b", "a"}, "citation": "@misc{x}", "version": 2}
+    facts: dict[str, Any] = {"reference": "Eq. 1", "needs": {"b", "a"}, "citation": "@misc{x}", "version": 2}
     component = Component(
         "sampler", "x", Recipe, summary="s", presets={"paper": {"steps": 1}}, traits={"order": 0.5}, **facts
-    )  # type: ignore[arg-type]
+    )
     empty.register(component, owner="me")
     description = empty.describe("sampler", "x")
     assert description.owner == "me"

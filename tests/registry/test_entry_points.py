@@ -38,14 +38,14 @@ def test_one_broken_entry_point_leaves_the_others() -> None:
     assert alpha.to_dict()["components"] == ["sampler/a"]
 
 
-def test_an_entry_point_may_name_an_attribute(write, distribution) -> None:  # type: ignore[no-untyped-def]
+def test_an_entry_point_may_name_an_attribute(write, distribution) -> None:
     write("holder_plugin", "class P:\n    @hookimpl\n    def phys_components(self):\n        return []\np = P()\n")
     distribution("holder", f"[{GROUP}]\ngood = holder_plugin:p\nbad = holder_plugin:q\n")
     assert {name: status.status for name, status in rows(found()).items()} == {"good": "loaded", "bad": "failed"}
 
 
 @pytest.mark.usefixtures("foreign")
-def test_unreadable_metadata_of_one_distribution_leaves_the_others(distribution) -> None:  # type: ignore[no-untyped-def]
+def test_unreadable_metadata_of_one_distribution_leaves_the_others(distribution) -> None:
     distribution("ours-garbled", f"[{GROUP}]\nthis line has no equals sign\n")
     distribution("foreign-garbled", "[another.group]\nthis line has no equals sign\n")
     registry = found()
@@ -71,7 +71,7 @@ def test_unreadable_metadata_of_one_distribution_leaves_the_others(distribution)
     ],
     ids=str,
 )
-def test_the_environment_allows_and_denies(plugin, environment: dict[str, str], left: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_the_environment_allows_and_denies(plugin, environment: dict[str, str], left: list[str]) -> None:
     registry = found(plugin("built_plugin", "built"), **environment)
     assert registry.names("sampler") == left
 
@@ -93,14 +93,14 @@ def test_an_allowed_name_that_is_not_installed_is_reported() -> None:
     assert "names 'alpa', but no such plugin is installed. Did you mean" in status.error
 
 
-def test_builtins_come_first_and_keep_their_names(plugin, distribution) -> None:  # type: ignore[no-untyped-def]
+def test_builtins_come_first_and_keep_their_names(plugin, distribution) -> None:
     distribution("aaa", f"[{GROUP}]\naaa = {plugin('aaa_plugin', 'same')}\n")
     registry = found(plugin("zzz_builtin", "same"))
     assert registry.owner("sampler", "same") == "zzz_builtin"
     assert rows(registry)["aaa"].status == "failed"
 
 
-def test_entry_points_of_one_name_are_told_apart(plugin, distribution) -> None:  # type: ignore[no-untyped-def]
+def test_entry_points_of_one_name_are_told_apart(plugin, distribution) -> None:
     for letter in "ab":
         distribution(f"dist-{letter}", f"[{GROUP}]\nsame = {plugin(f'same_{letter}', letter)}\n")
     registry = found()
@@ -110,7 +110,7 @@ def test_entry_points_of_one_name_are_told_apart(plugin, distribution) -> None: 
     ]
 
 
-def test_one_module_offered_twice_is_loaded_once(plugin, distribution) -> None:  # type: ignore[no-untyped-def]
+def test_one_module_offered_twice_is_loaded_once(plugin, distribution) -> None:
     distribution("dist", f"[{GROUP}]\none = {plugin('offered_twice', 'a')}\ntwo = offered_twice\n")
     registry = found()
     assert registry.names("sampler") == ["a"]

@@ -22,7 +22,7 @@ def phys_components():
 """
 
 
-def test_a_file_is_a_plugin_and_a_module(write, empty: Registry) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_is_a_plugin_and_a_module(write, empty: Registry) -> None:
     path = write("one_file", BODY)
     status = empty.load_file(path)
     assert (status.name, status.source, status.location, status.status) == ("one_file", "file", path, "loaded")
@@ -43,7 +43,7 @@ def test_a_file_outside_the_path_is_importable_afterwards(tmp_path: Path, empty:
         sys.modules.pop("outside_the_path", None)
 
 
-def test_the_same_path_twice_loads_once(write, empty: Registry, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_the_same_path_twice_loads_once(write, empty: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     path = Path(write("loaded_once", BODY + "import sys\nsys._count = getattr(sys, '_count', 0) + 1\n"))
     monkeypatch.chdir(path.parent)
     try:
@@ -52,12 +52,12 @@ def test_the_same_path_twice_loads_once(write, empty: Registry, monkeypatch: pyt
         assert len(empty.plugins()) == 1
         other = Registry(entry_point_group=None, environment={})
         assert other.load_file(path).components == ("sampler/mine",)
-        assert sys._count == 1
+        assert sys._count == 1  # type: ignore[attr-defined]
     finally:
         del sys._count  # type: ignore[attr-defined]
 
 
-def test_a_failed_file_is_tried_again(write, empty: Registry) -> None:  # type: ignore[no-untyped-def]
+def test_a_failed_file_is_tried_again(write, empty: Registry) -> None:
     path = write("mended", "class Mine:\n    pass\n\nraise RuntimeError('not yet')")
     with pytest.raises(PluginError, match=r"mended.py' cannot be loaded: RuntimeError: not yet") as caught:
         empty.load_file(path)
@@ -99,7 +99,7 @@ def test_files_that_cannot_be_plugins(tmp_path: Path, empty: Registry, name: str
     assert status.location == str(path)
 
 
-def test_another_file_of_the_same_name_is_refused(write, tmp_path: Path, empty: Registry) -> None:  # type: ignore[no-untyped-def]
+def test_another_file_of_the_same_name_is_refused(write, tmp_path: Path, empty: Registry) -> None:
     empty.load_file(write("twin_file", BODY))
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "twin_file.py").write_text("")
@@ -108,14 +108,14 @@ def test_another_file_of_the_same_name_is_refused(write, tmp_path: Path, empty: 
     assert empty.names("sampler") == ["mine"]
 
 
-def test_a_file_cannot_take_a_builtins_name(write, plugin, of) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_cannot_take_a_builtins_name(write, plugin, of) -> None:
     registry = of(plugin("had_it_first", "mine"))
     with pytest.raises(PluginError, match=r"DuplicateComponent: sampler 'mine'.*'had_it_first'.*'came_later'"):
         registry.load_file(write("came_later", BODY))
     assert registry.owner("sampler", "mine") == "had_it_first"
 
 
-def test_files_of_the_environment_are_loaded_at_start(write, of) -> None:  # type: ignore[no-untyped-def]
+def test_files_of_the_environment_are_loaded_at_start(write, of) -> None:
     good, bad = write("from_environment", BODY), write("bad_in_environment", "raise RuntimeError('bad')")
     registry = of(PHYS_SAMPLERS_PLUGIN_FILES=os.pathsep.join([bad, good, "", "/no/such/file.py", good]))
     assert registry.names("sampler") == ["mine"]
@@ -128,7 +128,7 @@ def test_files_of_the_environment_are_loaded_at_start(write, of) -> None:  # typ
     assert len(registry.plugins()) == 3
 
 
-def test_a_denied_file_is_not_loaded(write, of) -> None:  # type: ignore[no-untyped-def]
+def test_a_denied_file_is_not_loaded(write, of) -> None:
     path = write("denied_file", BODY)
     for variables in ({}, {"PHYS_SAMPLERS_PLUGIN_FILES": path}):
         registry = of(PHYS_SAMPLERS_DENY="denied_file", **variables)

@@ -58,7 +58,7 @@ def test_every_hook_is_specified_and_documented() -> None:
 
 
 @pytest.mark.parametrize("hook", PAYLOADS)
-def test_every_lifecycle_hook_reaches_a_plugin_that_is_a_file(hook: str, write, empty: Registry) -> None:  # type: ignore[no-untyped-def]
+def test_every_lifecycle_hook_reaches_a_plugin_that_is_a_file(hook: str, write, empty: Registry) -> None:
     arguments = ", ".join(PAYLOADS[hook])
     path = write(
         f"hears_{hook}", f"heard = []\n@hookimpl\ndef {hook}({arguments}):\n    heard.append(({arguments},))\n"
@@ -177,7 +177,7 @@ def test_an_object_without_hooks_cannot_subscribe(empty: Registry) -> None:
     assert empty.plugins() == []
 
 
-def test_loaded_plugins_cannot_be_unsubscribed(plugin, of) -> None:  # type: ignore[no-untyped-def]
+def test_loaded_plugins_cannot_be_unsubscribed(plugin, of) -> None:
     import sys
 
     registry = of(plugin("stays_loaded", "a"))

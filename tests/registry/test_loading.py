@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from phys_registry import Registry, UnknownComponent
+from phys_registry import PluginStatus, Registry, UnknownComponent
 
 
-def rows(registry: Registry) -> dict[str, object]:
+def rows(registry: Registry) -> dict[str, PluginStatus]:
     return {status.name: status for status in registry.plugins()}
 
 
-def test_nothing_is_imported_before_the_first_use(plugin, of) -> None:  # type: ignore[no-untyped-def]
+def test_nothing_is_imported_before_the_first_use(plugin, of) -> None:
     registry = of(plugin("lazy_one", "mine"))
     assert "lazy_one" not in sys.modules
     assert registry.names("sampler") == ["mine"]
     assert "lazy_one" in sys.modules
     status = rows(registry)["lazy_one"]
-    assert (status.source, status.status, status.components) == ("builtin", "loaded", ("sampler/mine",))  # type: ignore[attr-defined]
+    assert (status.source, status.status, status.components) == ("builtin", "loaded", ("sampler/mine",))
     assert status.location.endswith("lazy_one.py")
     assert registry.owner("sampler", "mine") == "lazy_one"
 
@@ -75,7 +75,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_a_plugin_that_fails_leaves_nothing_and_the_others_working(name, plugin, write, of) -> None:  # type: ignore[no-untyped-def]
+def test_a_plugin_that_fails_leaves_nothing_and_the_others_working(name, plugin, write, of) -> None:
     body, message = FAILURES[name]
     write(name, body)
     registry = of(plugin("before_it", "a"), name, plugin("after_it", "b"))
@@ -89,17 +89,17 @@ def test_a_plugin_that_fails_leaves_nothing_and_the_others_working(name, plugin,
     assert registry.emit("phys_run_started", run={}) == []
 
 
-def test_the_first_owner_keeps_a_duplicate(plugin, of) -> None:  # type: ignore[no-untyped-def]
+def test_the_first_owner_keeps_a_duplicate(plugin, of) -> None:
     registry = of(plugin("first_owner", "same"), plugin("second_owner", "other", "same"))
     assert registry.names("sampler") == ["same"]
     assert registry.owner("sampler", "same") == "first_owner"
-    error = rows(registry)["second_owner"].error  # type: ignore[attr-defined]
+    error = rows(registry)["second_owner"].error
     assert error.startswith("DuplicateComponent")
     assert "'first_owner'" in error
     assert "'second_owner'" in error
 
 
-def test_an_unknown_name_tells_which_plugins_are_missing(plugin, write, of) -> None:  # type: ignore[no-untyped-def]
+def test_an_unknown_name_tells_which_plugins_are_missing(plugin, write, of) -> None:
     write("fails_here", "import surely_not_there")
     registry = of("fails_here", plugin("denied_here", "x"), PHYS_SAMPLERS_DENY="denied_here")
     with pytest.raises(UnknownComponent) as caught:
@@ -112,13 +112,13 @@ def test_an_unknown_name_tells_which_plugins_are_missing(plugin, write, of) -> N
     ("denied", "left"),
     [("deny_a", ["b"]), ("deny-A, deny_b", []), ("deny", ["a", "b"]), ("", ["a", "b"])],
 )
-def test_builtins_may_be_denied(plugin, of, denied: str, left: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_builtins_may_be_denied(plugin, of, denied: str, left: list[str]) -> None:
     registry = of(plugin("deny_a", "a"), plugin("deny_b", "b"), PHYS_SAMPLERS_DENY=denied, PHYS_SAMPLERS_PLUGINS="")
     assert registry.names("sampler") == left
     assert {s.status for s in registry.plugins() if s.name.endswith(("a", "b")) and not s.components} <= {"denied"}
 
 
-def test_a_package_name_denies_its_modules(folder, plugin, of) -> None:  # type: ignore[no-untyped-def]
+def test_a_package_name_denies_its_modules(folder, plugin, of) -> None:
     (folder / "phys_pack").mkdir()
     (folder / "phys_pack" / "__init__.py").touch()
     plugin("phys_pack/components")
@@ -126,7 +126,7 @@ def test_a_package_name_denies_its_modules(folder, plugin, of) -> None:  # type:
     assert of("phys_pack.components", PHYS_SAMPLERS_DENY="phys").plugins()[0].status == "loaded"
 
 
-def test_what_a_plugin_registers_while_loading_belongs_to_it(write, empty: Registry) -> None:  # type: ignore[no-untyped-def]
+def test_what_a_plugin_registers_while_loading_belongs_to_it(write, empty: Registry) -> None:
     sys.modules["shared_registry_for_test"] = type(sys)("shared_registry_for_test")
     sys.modules["shared_registry_for_test"].registry = empty  # type: ignore[attr-defined]
     body = (
@@ -144,7 +144,7 @@ def test_what_a_plugin_registers_while_loading_belongs_to_it(write, empty: Regis
         del sys.modules["shared_registry_for_test"]
 
 
-def test_an_interrupted_load_goes_on_at_the_next_use(plugin, write, of) -> None:  # type: ignore[no-untyped-def]
+def test_an_interrupted_load_goes_on_at_the_next_use(plugin, write, of) -> None:
     write(
         "interrupted",
         "import sys\nif not hasattr(sys, '_seen_by_test'):\n    sys._seen_by_test = True\n    raise KeyboardInterrupt\n"
@@ -160,7 +160,7 @@ def test_an_interrupted_load_goes_on_at_the_next_use(plugin, write, of) -> None:
         del sys._seen_by_test  # type: ignore[attr-defined]
 
 
-def test_threads_load_once_and_all_see_everything(plugin, write, of) -> None:  # type: ignore[no-untyped-def]
+def test_threads_load_once_and_all_see_everything(plugin, write, of) -> None:
     write(
         "slow_plugin",
         "import sys, time\ntime.sleep(0.05)\nsys._loads_in_test = getattr(sys, '_loads_in_test', 0) + 1\n"
@@ -175,7 +175,7 @@ def test_threads_load_once_and_all_see_everything(plugin, write, of) -> None:  #
         thread.join(10)
     try:
         assert seen == [["quick", "slow"]] * 8
-        assert sys._loads_in_test == 1
+        assert sys._loads_in_test == 1  # type: ignore[attr-defined]
     finally:
         del sys._loads_in_test  # type: ignore[attr-defined]
 

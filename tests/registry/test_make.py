@@ -75,7 +75,7 @@ class Factory:
 
 @pytest.fixture
 def registry(empty: Registry) -> Registry:
-    presets = {"paper": {"epsilon": 0.5, "steps": 7}, "broken": {"epsilom": 1}}
+    presets: dict[str, dict[str, Any]] = {"paper": {"epsilon": 0.5, "steps": 7}, "broken": {"epsilom": 1}}
     empty.register(Component("sampler", "recipe", Recipe, summary="", presets=presets))
     for name, target in (("function", function), ("open", open_ended), ("plain", Plain), ("factory", Factory())):
         empty.register(Component("kernel", name, target, summary=""))
@@ -204,7 +204,7 @@ def test_the_targets_own_errors_pass_through(registry: Registry) -> None:
     assert type(caught.value) is ValueError
 
 
-def test_inherited_fields_are_resolved_where_they_are_declared(write, empty: Registry) -> None:  # type: ignore[no-untyped-def]
+def test_inherited_fields_are_resolved_where_they_are_declared(write, empty: Registry) -> None:
     write("base_mod", "from __future__ import annotations\n")
     path = write("parent_mod", "")
     with open(path, "w") as file:

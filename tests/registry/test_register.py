@@ -91,7 +91,7 @@ def test_another_definition_of_the_name_is_an_error_until_the_first_is_unregiste
     assert empty.make("kernel", "box") == 2
 
 
-def test_the_decorator_does_not_take_over_a_plugins_component(plugin, of) -> None:  # type: ignore[no-untyped-def]
+def test_the_decorator_does_not_take_over_a_plugins_component(plugin, of) -> None:
     registry = of(plugin("owner_one", "mine"))
     with pytest.raises(DuplicateComponent, match=r"'owner_one'.*'in-process'"):
         registry.component("sampler", "mine", summary="")(tent)
