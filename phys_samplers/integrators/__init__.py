@@ -1,0 +1,79 @@
+"""Integrators: one file a scheme, one driver for ODE and SDE, one place where function evaluations are counted.
+
+>>> from phys_samplers.integrators import EulerMaruyama, integrate, uniform
+>>> solution = integrate(dynamics, x0, integrator=EulerMaruyama(), grid=uniform(0.0, 1.0, 200), generator=generator)
+
+Names are imported when they are first used, so that listing the components costs no import of torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phys_samplers.integrators.base import BrownianIncrement, Integrator, StepFailure
+    from phys_samplers.integrators.brownian import BrownianPath, WienerProcess
+    from phys_samplers.integrators.dopri5 import Dopri5
+    from phys_samplers.integrators.driver import Solution, Trajectory, integrate
+    from phys_samplers.integrators.euler_maruyama import EulerMaruyama
+    from phys_samplers.integrators.exponential_ou import ExponentialOU
+    from phys_samplers.integrators.grids import geometric, uniform
+    from phys_samplers.integrators.milstein import Milstein
+    from phys_samplers.integrators.runge_kutta import RK4, Euler, Heun
+    from phys_samplers.integrators.sra1 import SRA1
+    from phys_samplers.integrators.stochastic_heun import StochasticHeun
+
+_HOME = {
+    "BrownianIncrement": "base",
+    "Integrator": "base",
+    "StepFailure": "base",
+    "BrownianPath": "brownian",
+    "WienerProcess": "brownian",
+    "Dopri5": "dopri5",
+    "Solution": "driver",
+    "Trajectory": "driver",
+    "integrate": "driver",
+    "EulerMaruyama": "euler_maruyama",
+    "ExponentialOU": "exponential_ou",
+    "geometric": "grids",
+    "uniform": "grids",
+    "Milstein": "milstein",
+    "Euler": "runge_kutta",
+    "Heun": "runge_kutta",
+    "RK4": "runge_kutta",
+    "SRA1": "sra1",
+    "StochasticHeun": "stochastic_heun",
+}
+
+__all__ = [
+    "RK4",
+    "SRA1",
+    "BrownianIncrement",
+    "BrownianPath",
+    "Dopri5",
+    "Euler",
+    "EulerMaruyama",
+    "ExponentialOU",
+    "Heun",
+    "Integrator",
+    "Milstein",
+    "Solution",
+    "StepFailure",
+    "StochasticHeun",
+    "Trajectory",
+    "WienerProcess",
+    "geometric",
+    "integrate",
+    "uniform",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

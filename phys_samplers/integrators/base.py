@@ -1,0 +1,141 @@
+r"""What an integrator is: one pure step of ``dx = drift dt + diffusion dW`` (Itô), with its orders declared.
+
+Time may run backwards. A step of ``dt < 0`` is the forward step of the same equation in the clock ``s = −t``, where
+the drift is ``−drift`` and the increments have variance ``|dt|``: every scheme here multiplies drifts by the signed
+``dt``, and takes its stochastic integrals over ``|dt|``.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+from torch import Tensor
+
+from phys_samplers.dynamics import Dynamics, Noise
+from phys_samplers.errors import IncompatibleError
+
+Equation = Literal["ode", "sde", "both"]
+
+ANY_NOISE: frozenset[Noise] = frozenset({"none", "additive", "diagonal", "isotropic"})
+
+
+class BrownianIncrement(Protocol):
+    """The Wiener process over one step of length ``h = |dt|``; every tensor has the shape and dtype of ``x``.
+
+    The tensors may be buffers that the next step overwrites: a scheme must not return or keep them.
+    """
+
+    @property
+    def dw(self) -> Tensor:
+        """ΔW = ∫ dW over the step, N(0, h)."""
+        ...
+
+    @property
+    def i10(self) -> Tensor:
+        """I₁₀ = ∫∫ dW du = ∫ (s_end − s) dW(s), N(0, h³/3) with covariance h²/2 with ``dw``."""
+        ...
+
+    @property
+    def sign(self) -> Tensor:
+        """Fair random signs ±1, one a coordinate, independent of all else."""
+        ...
+
+
+class StepFailure(ArithmeticError):  # noqa: N818 - reads as the condition it names
+    """Raised by an adaptive scheme that cannot go on; the driver turns it into a ``DivergenceError`` with counts.
+
+    Attributes:
+        state: the last state it saw (or a state whose particles are not finite where the drift was not).
+        t: time of that state.
+        advice: what the user can do.
+    """
+
+    def __init__(self, message: str, *, state: Tensor, t: float, advice: str) -> None:
+        super().__init__(message)
+        self.state, self.t, self.advice = state, t, advice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Integrator(ABC):
+    """One scheme. Subclasses are frozen dataclasses that can be made without arguments.
+
+    Attributes:
+        name: component name, for messages.
+        equation: what it integrates: ``"ode"``, ``"sde"``, or ``"both"`` (with b = 0 it is the ODE scheme its
+            docstring names).
+        order: order of convergence on an ODE.
+        strong_order: strong order for the most general noise it accepts that commutes (diagonal, else additive); None
+            for ODE methods.
+        strong_order_additive: strong order for additive noise.
+        weak_order: weak order for the most general noise it accepts.
+        evaluations_per_step: drift-and-diffusion evaluations that one step needs at most; None if adaptive.
+        accepts: the kinds of noise it integrates.
+        adaptive: chooses its own steps, so that the driver hands it whole spans instead of grid intervals.
+    """
+
+    name: ClassVar[str] = ""
+    equation: ClassVar[Equation]
+    order: ClassVar[float | None] = None
+    strong_order: ClassVar[float | None] = None
+    strong_order_additive: ClassVar[float | None] = None
+    weak_order: ClassVar[float | None] = None
+    evaluations_per_step: ClassVar[int | None]
+    accepts: ClassVar[frozenset[Noise]]
+    adaptive: ClassVar[bool] = False
+
+    @abstractmethod
+    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+        """The state at ``t + dt`` from ``x`` at ``t``; ``x`` is left as it is.
+
+        Args:
+            dynamics: the equation.
+            x: (B, *event_shape).
+            t: time, a Python float in double precision.
+            dt: signed step.
+            noise: the Wiener process over the step, ignored by ODE schemes.
+        """
+
+    def check(self, dynamics: Dynamics) -> None:
+        """Raise unless the scheme integrates ``dynamics``.
+
+        Raises:
+            IncompatibleError: naming both, the reason, and the integrators that fit.
+        """
+        noise = effective_noise(dynamics)
+        if noise in self.accepts:
+            return
+        raise IncompatibleError(
+            f"integrator {self._label} cannot integrate {type(dynamics).__name__}, whose noise is {noise!r}: "
+            f"{self._reason(noise)}. Use {_joined(fitting(noise))}"
+        )
+
+    @property
+    def _label(self) -> str:
+        return repr(self.name or type(self).__name__)
+
+    def _reason(self, noise: Noise) -> str:
+        if self.equation == "ode":
+            return "it solves ODEs only and would drop the noise"
+        return f"it holds for {_joined(sorted(self.accepts))} noise only"
+
+
+def effective_noise(dynamics: Dynamics) -> Noise:
+    """The kind of noise, where isotropic noise on a single coordinate counts as diagonal."""
+    if dynamics.noise == "isotropic" and math.prod(dynamics.event_shape) == 1:
+        return "diagonal"
+    return dynamics.noise
+
+
+def fitting(noise: Noise) -> list[str]:
+    """Names of the built-in integrators that take ``noise`` as it stands."""
+    from phys_samplers.integrators.components import INTEGRATORS
+
+    return [c.name for c in INTEGRATORS if noise in c.traits["accepts"]]
+
+
+def _joined(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "no built-in integrator fits"

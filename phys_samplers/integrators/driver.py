@@ -1,0 +1,188 @@
+"""The one loop that integrates: ODE and SDE, forwards and backwards in time, with the cost counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from phys_samplers.dynamics import Dynamics
+from phys_samplers.errors import ConfigurationError, DivergenceError
+from phys_samplers.integrators.base import Integrator, StepFailure
+from phys_samplers.integrators.brownian import BrownianPath, PathWalk, WienerProcess
+from phys_samplers.integrators.counting import CountedDynamics
+from phys_samplers.integrators.grids import checked
+
+
+class Trajectory(NamedTuple):
+    """Recorded states: ``times`` (K) and ``states`` (K, B, *event_shape), start and end included."""
+
+    times: tuple[float, ...]
+    states: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What integrating gave and what it cost.
+
+    Args:
+        x: final particles (B, *event_shape).
+        nfe: network (or density) evaluations per particle, counted call by call.
+        steps: steps taken; for an adaptive scheme the spans handed to it.
+        lost: particles that are not finite or out of bounds (at most ``tolerate``).
+        trajectory: recorded states, if asked for.
+    """
+
+    x: Tensor
+    nfe: int
+    steps: int
+    lost: int
+    trajectory: Trajectory | None = None
+
+
+@torch.no_grad()
+def integrate(
+    dynamics: Dynamics,
+    x0: Tensor,
+    *,
+    integrator: Integrator,
+    grid: Iterable[float] | Tensor,
+    generator: torch.Generator | None = None,
+    brownian: BrownianPath | None = None,
+    check_every: int = 50,
+    bound: float = 1e6,
+    tolerate: int = 0,
+    record: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Solution:
+    """Integrate ``dx = drift dt + diffusion dW`` along ``grid``, starting from ``x0``.
+
+    No autograd graph is built (dynamics that need a gradient enable it themselves). The state keeps its dtype, times
+    are Python floats. Between checks nothing is read back from the device.
+
+    Args:
+        dynamics: the equation.
+        x0: start (B, *event_shape), or with more leading axes; not changed.
+        integrator: the scheme.
+        grid: increasing or decreasing times in double precision; an adaptive scheme uses the ends and the recorded
+            points only.
+        generator: source of the noise, on the device of ``x0``; not needed for an ODE.
+        brownian: a Wiener path on this very grid, instead of ``generator``.
+        check_every: look for lost particles every so many steps, and at the end.
+        bound: a particle with a coordinate beyond it is lost; ``math.inf`` leaves only NaN and infinities.
+        tolerate: number of lost particles that is no error.
+        record: keep every ``record``-th state, the first and the last.
+        progress: called with (steps done, steps in all) at every check.
+
+    Raises:
+        IncompatibleError: if the scheme does not fit the dynamics.
+        ConfigurationError: on a bad grid, start, generator, path or option.
+        DivergenceError: if more than ``tolerate`` particles are lost, with their number, the step and the time.
+    """
+    times = _times(grid)
+    _check_options(dynamics, x0, check_every, tolerate, record)
+    integrator.check(dynamics)
+    if brownian is not None and (brownian.grid != times or brownian.dw.shape[1:] != x0.shape):
+        raise ConfigurationError(
+            f"the Brownian path has {len(brownian.grid)} times for states {tuple(brownian.dw.shape[1:])}, the grid has "
+            f"{len(times)} for {tuple(x0.shape)}; expected a path on this very grid: pass grid=path.grid"
+        )
+    if integrator.adaptive:
+        times = _recorded(times, record)
+        record = None if record is None else 1
+    steps = [(t, b - t, abs(b - t)) for t, b in pairwise(times)]
+    total = len(steps)
+    noise: WienerProcess | PathWalk = WienerProcess(x0, generator) if brownian is None else brownian.walk()
+    counted = CountedDynamics(dynamics)
+    step = integrator.step
+    x, lost = x0, 0
+    kept = [0] if record else []
+    states = [x0] if record else []
+    for start in range(0, total, check_every):
+        stop = min(start + check_every, total)
+        for done, (t, dt, h) in enumerate(steps[start:stop], start + 1):
+            noise.advance(h)
+            try:
+                x = step(counted, x, t, dt, noise)
+            except StepFailure as failure:
+                lost = _lost(failure.state, dynamics, bound)
+                raise _divergence(integrator, failure.state, dynamics, lost, bound, done, total, failure) from failure
+            if record and (done % record == 0 or done == total):
+                kept.append(done)
+                states.append(x)
+        lost = _lost(x, dynamics, bound)
+        if lost > tolerate:
+            raise _divergence(integrator, x, dynamics, lost, bound, stop, total, times[stop])
+        if progress is not None:
+            progress(stop, total)
+    trajectory = Trajectory(tuple(times[k] for k in kept), torch.stack(states)) if record else None
+    return Solution(x, counted.nfe, total, lost, trajectory)
+
+
+def _times(grid: Iterable[float] | Tensor) -> tuple[float, ...]:
+    if isinstance(grid, Tensor):
+        if grid.dtype != torch.float64 or grid.ndim != 1:
+            raise ConfigurationError(
+                f"the time grid is a {grid.dtype} tensor of shape {tuple(grid.shape)}; expected a torch.float64 tensor "
+                "of one axis (build it in double precision), or floats"
+            )
+        grid = grid.tolist()
+    return checked(grid)
+
+
+def _recorded(times: tuple[float, ...], record: int | None) -> tuple[float, ...]:
+    """The points of the grid that an adaptive scheme has to hit."""
+    return (*times[: -1 : record or len(times)], times[-1])
+
+
+def _check_options(dynamics: Dynamics, x0: Tensor, check_every: int, tolerate: int, record: int | None) -> None:
+    event = tuple(dynamics.event_shape)
+    shape = tuple(x0.shape)
+    if not x0.is_floating_point() or len(shape) <= len(event) or shape[len(shape) - len(event) :] != event:
+        raise ConfigurationError(
+            f"x0 is a {x0.dtype} tensor of shape {shape}; expected floating-point particles of shape "
+            f"({', '.join(map(str, ('B', *event)))})"
+        )
+    for name, value, least in (("check_every", check_every, 1), ("tolerate", tolerate, 0), ("record", record, 1)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise ConfigurationError(f"{name} is {value!r}; expected an integer of at least {least}")
+
+
+def _lost(x: Tensor, dynamics: Dynamics, bound: float) -> int:
+    """How many particles are not finite or out of bounds; one read from the device."""
+    inside = (x.abs() <= bound) & x.isfinite()
+    return int((~inside.flatten(-len(dynamics.event_shape)).all(-1)).sum())
+
+
+def _divergence(
+    integrator: Integrator,
+    x: Tensor,
+    dynamics: Dynamics,
+    lost: int,
+    bound: float,
+    done: int,
+    total: int,
+    cause: float | StepFailure,
+) -> DivergenceError:
+    name = integrator.name or type(integrator).__name__
+    if isinstance(cause, StepFailure):
+        where, t, advice = f"{cause}; ", cause.t, cause.advice
+    else:
+        where, t = "", cause
+        advice = (
+            "take smaller steps (a longer grid, or one that is finer where the drift is steep), an integrator of "
+            "higher order or an exponential one, or raise bound if such values are right"
+        )
+    particles = math.prod(x.shape[: x.ndim - len(dynamics.event_shape)])
+    return DivergenceError(
+        f"{where}{lost} of {particles} particles are not finite or beyond ±{bound:g} after step {done} of {total} "
+        f"(t = {t:.6g}) of {name} on {type(dynamics).__name__}: {advice}",
+        lost=lost,
+        total=particles,
+        step=done,
+    )

@@ -1,0 +1,67 @@
+"""Time grids: tuples of Python floats (double precision), whatever the precision of the state.
+
+A grid of ``steps`` intervals has ``steps + 1`` points, hits both ends exactly and may decrease.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from itertools import pairwise
+
+from phys_samplers.errors import ConfigurationError
+
+
+def uniform(t0: float, t1: float, steps: int) -> tuple[float, ...]:
+    """``steps`` equal intervals from ``t0`` to ``t1``.
+
+    Raises:
+        ConfigurationError: if ``steps`` < 1, or the ends are equal or not finite.
+    """
+    _check_steps(steps)
+    t0, t1 = float(t0), float(t1)
+    # a weighted mean of the ends for every point, so that rounding does not pile up along the grid
+    return checked((*(((steps - i) * t0 + i * t1) / steps for i in range(steps)), t1))
+
+
+def geometric(t0: float, t1: float, steps: int) -> tuple[float, ...]:
+    """``steps`` intervals with a constant ratio of neighbouring times: t_i = t0 (t1/t0)^{i/steps}.
+
+    Raises:
+        ConfigurationError: if ``steps`` < 1, or the ends are not positive, finite and different.
+    """
+    _check_steps(steps)
+    t0, t1 = float(t0), float(t1)
+    if not (0.0 < t0 < math.inf and 0.0 < t1 < math.inf):
+        raise ConfigurationError(
+            f"a geometric grid from {t0} to {t1}: expected two positive finite times; "
+            "end at a small positive time instead of 0, or use a uniform grid"
+        )
+    low, high = math.log(t0), math.log(t1)
+    return checked((t0, *(math.exp(((steps - i) * low + i * high) / steps) for i in range(1, steps)), t1))
+
+
+def checked(times: Iterable[float]) -> tuple[float, ...]:
+    """The same times as a tuple of floats, if they make a grid.
+
+    Raises:
+        ConfigurationError: unless there are at least two finite, strictly increasing or strictly decreasing times.
+    """
+    grid = tuple(float(t) for t in times)
+    if len(grid) < 2:
+        raise ConfigurationError(
+            f"the time grid has {len(grid)} point(s); expected at least 2, e.g. uniform(0, 1, 200)"
+        )
+    down = grid[-1] < grid[0]
+    for i, (a, b) in enumerate(pairwise(grid)):
+        if not (math.isfinite(a) and math.isfinite(b)) or (b >= a if down else b <= a):
+            raise ConfigurationError(
+                f"the time grid goes from {a} to {b} at points {i} and {i + 1}; "
+                "expected finite times that strictly increase, or strictly decrease"
+            )
+    return grid
+
+
+def _check_steps(steps: int) -> None:
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ConfigurationError(f"steps is {steps!r}; expected the number of intervals, an integer of at least 1")
