@@ -1,0 +1,99 @@
+"""Mixtures of Gaussians with diagonal covariance: density, score, blur, draws and mode labels in closed form."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.laws.arguments import Numbers, as_real, check_positive
+
+
+class GaussianMixture(nn.Module):
+    """Σ_k w_k N(x; m_k, diag v_k).
+
+    Evaluation runs in the dtype of the points; draws have the dtype of the means.
+
+    Args:
+        means: (K, D).
+        variances: (K,) for isotropic components, or (K, D) for diagonal ones; positive.
+        weights: (K,), positive, summing to one (1e-4; renormalised in double precision).
+
+    Raises:
+        ConfigurationError: on shapes that do not fit, non-positive variances or weights that are not a law.
+    """
+
+    means: Tensor
+    variances: Tensor
+    log_weights: Tensor
+    log_z = 0.0
+    differentiable = True
+
+    def __init__(self, means: Numbers, variances: Numbers, weights: Numbers) -> None:
+        super().__init__()
+        m, v, w = as_real("means", means), as_real("variances", variances), as_real("weights", weights)
+        if m.ndim != 2 or 0 in m.shape:
+            raise ConfigurationError(f"means have shape {tuple(m.shape)}; expected (K, D), one row per component")
+        if tuple(v.shape) not in {(len(m),), tuple(m.shape)}:
+            raise ConfigurationError(
+                f"variances have shape {tuple(v.shape)}; "
+                f"expected {(len(m),)} (isotropic) or {tuple(m.shape)} (diagonal)"
+            )
+        if not (v > 0).all():
+            raise ConfigurationError(f"the smallest variance is {float(v.min())}; expected positive variances")
+        if tuple(w.shape) != (len(m),) or not (w > 0).all() or abs(float(w.double().sum()) - 1.0) > 1e-4:
+            raise ConfigurationError(
+                f"weights have shape {tuple(w.shape)} and sum {float(w.sum()):g}; "
+                f"expected {len(m)} positive weights that sum to one"
+            )
+        self.event_shape: tuple[int, ...] = (m.shape[1],)
+        self.register_buffer("means", m)
+        # one layout for both kinds keeps every formula below single; expand costs no memory until moved
+        self.register_buffer("variances", (v[:, None] if v.ndim == 1 else v).expand_as(m).to(m.dtype).contiguous())
+        self.register_buffer("log_weights", (w.double() / w.double().sum()).log().to(m.dtype))
+
+    @property
+    def weights(self) -> Tensor:
+        """Component weights (K,)."""
+        return self.log_weights.exp()
+
+    def _log_joint(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log w_k N(x; m_k, v_k) (B, K), the differences m_k − x (B, K, D) and the variances (K, D), in x's dtype."""
+        variances = self.variances.to(x.dtype)
+        difference = self.means.to(x.dtype) - x.unsqueeze(-2)
+        constant = self.log_weights.to(x.dtype) - 0.5 * (2.0 * math.pi * variances).log().sum(-1)
+        return constant - 0.5 * (difference.square() / variances).sum(-1), difference, variances
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Normalised log-density (B,) at ``x`` (B, D)."""
+        return self._log_joint(x)[0].logsumexp(-1)
+
+    def score(self, x: Tensor) -> Tensor:
+        """∇ log p = Σ_k r_k(x) (m_k − x)/v_k with responsibilities r, shape (B, D)."""
+        log_joint, difference, variances = self._log_joint(x)
+        return (log_joint.softmax(-1).unsqueeze(-1) * (difference / variances)).sum(-2)
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """Posterior probabilities (B, K) of the components at ``x`` (B, D)."""
+        return self._log_joint(x)[0].softmax(-1)
+
+    def labels(self, x: Tensor) -> Tensor:
+        """The component of largest responsibility (B,) for each row of ``x`` (B, D), wherever ``x`` lives."""
+        if x.device != self.means.device:
+            return self.labels(x.to(self.means.device)).to(x.device)
+        return self._log_joint(x)[0].argmax(-1)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """``n`` draws (n, D) on the generator's device."""
+        device = generator.device
+        component = torch.multinomial(self.weights.to(device), n, replacement=True, generator=generator)
+        noise = torch.randn(n, *self.event_shape, generator=generator, device=device, dtype=self.means.dtype)
+        return torch.addcmul(self.means.to(device)[component], self.variances.to(device).sqrt()[component], noise)
+
+    def blurred(self, variance: float) -> Self:
+        """The law of x + √variance · N(0, I), exactly: every component widened by ``variance``."""
+        widened = self.variances + check_positive("variance", variance)
+        return type(self)(self.means, widened, self.weights)
