@@ -1,0 +1,89 @@
+"""From an exact law to a task: fixed splits, and the metrics that the law can be scored by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.randomness import make_generator
+from phys_samplers.target import Modes, Task
+
+SPLIT_SEED = 0
+"""All splits of all tasks come from this seed, under the task's own labels."""
+TRAIN_SIZE = 10_000
+VALIDATION_SIZE = 2_000
+HELDOUT_SIZE = 10_000
+EVAL_SIZE = 1_000
+KSD_MAX_DIM = 10
+"""Above this dimension the kernel Stein discrepancy with a fixed kernel loses its power."""
+
+View = tuple[tuple[float, float], ...]
+
+
+def assemble(
+    name: str,
+    law: Any,
+    *,
+    view: View,
+    modes: Modes | None = None,
+    train_size: int = TRAIN_SIZE,
+    version: int = 1,
+) -> Task:
+    """The task of an exact law.
+
+    The training, validation and held-out rows are independent streams of one fixed seed: they are the same on every
+    run, and neither validation nor held-out rows change with ``train_size``.
+
+    Args:
+        name: the task's name, also the label of its splits.
+        law: law with ``log_prob``, ``sample`` and ``log_z``.
+        view: the box that pictures show.
+        modes: mode centres, weights and labels.
+        train_size: number of training rows.
+        version: of the task.
+
+    Raises:
+        ConfigurationError: on a bad ``train_size``.
+    """
+    if isinstance(train_size, bool) or not isinstance(train_size, int) or train_size < 1:
+        raise ConfigurationError(
+            f"train_size of task {name!r} is {train_size!r}; expected the number of training rows, at least 1"
+        )
+    sizes = {"train": train_size, "validation": VALIDATION_SIZE, "heldout": HELDOUT_SIZE}
+    with torch.no_grad():
+        rows = {split: law.sample(n, make_generator(SPLIT_SEED, "task", name, split)) for split, n in sizes.items()}
+    return Task(
+        event_shape=law.event_shape,
+        name=name,
+        law=law,
+        modes=modes,
+        version=version,
+        metrics=metrics_for(law, modes),
+        eval_size=EVAL_SIZE,
+        view=view,
+        **rows,
+    )
+
+
+def metrics_for(law: Any, modes: Modes | None) -> tuple[str, ...]:
+    """The metrics of a law, the one that ranks first.
+
+    A law without a score here is a uniform one: its energy is constant on the support, so the energy histogram and
+    the Stein discrepancy say nothing of it.
+    """
+    names = ["w2"]
+    if modes is not None:
+        names.append("mode-tv")
+    names += ["mmd2", "energy-distance", "sliced-w2", "w1", "1nn", "variance-ratio", "memorisation"]
+    if law.differentiable:
+        names += ["tvd-e", "delta-std"]
+        if law.event_shape[0] <= KSD_MAX_DIM:
+            names.append("ksd")
+    return tuple(names)
+
+
+def square_view(half_width: float, dim: int = 2) -> View:
+    """The box [−half_width, half_width]^dim."""
+    return ((-half_width, half_width),) * dim
