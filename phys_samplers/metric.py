@@ -19,13 +19,14 @@ class Metric(ABC):
     """A score. Subclasses are frozen dataclasses whose fields (bins, bandwidths, …) are part of the definition.
 
     Attributes:
-        best: which way is better; ``"zero"`` and ``"one"`` for scores whose exact value is 0 or 1 (signed errors, ratios).
+        best: which way is better; ``"zero"``, ``"half"`` and ``"one"`` for scores whose exact value is 0, ½ or 1
+            (signed errors, two-sample accuracies, ratios).
         needs: target capabilities beyond reference samples.
-        needs_model: whether the fitted model itself (its ``log_prob``) is scored rather than samples alone; such a metric has no floor from
-            samples.
+        needs_model: whether the fitted model itself (its ``log_prob``) is scored rather than samples
+            alone; such a metric has no floor from samples.
     """
 
-    best: ClassVar[Literal["low", "high", "zero", "one"]] = "low"
+    best: ClassVar[Literal["low", "high", "zero", "half", "one"]] = "low"
     needs: ClassVar[frozenset[str]] = frozenset()
     needs_model: ClassVar[bool] = False
 

@@ -1,0 +1,139 @@
+"""Diagnostics of Markov chains: effective sample size and split-R̂.
+
+Source: A. Vehtari, A. Gelman, D. Simpson, B. Carpenter and P.-C. Bürkner, Rank-normalization, folding, and
+localization: an improved R̂ (Bayesian Analysis 16, 2021); C. Geyer, Practical Markov Chain Monte Carlo (1992).
+
+Chains are tensors (steps, chains, *event_shape); every coordinate is diagnosed by itself, in float64.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from phys_samplers.errors import ConfigurationError
+
+SPECTRUM = 2**22
+"""Complex numbers held at once while power spectra are summed: 64 MiB."""
+
+
+def ess(chains: Tensor, *, split: bool = True, rank_normalised: bool = False) -> Tensor:
+    """Effective number of independent draws among steps × chains, per coordinate.
+
+    S / τ with τ = −1 + 2 Σ_k (ρ_{2k} + ρ_{2k+1}) over Geyer's initial monotone positive sequence, and with the
+    multi-chain autocorrelation ρ_t = 1 − (W − mean_m c_{t,m}) / var⁺ (Vehtari et al., Section 3.2): chains that do
+    not mix have few effective draws even if each moves freely. Antithetic chains can exceed S, up to S log₁₀ S.
+
+    Args:
+        chains: (steps, chains, *event_shape), at least 8 steps.
+        split: cut each chain in two halves, so that a drift counts as disagreement.
+        rank_normalised: replace the values by normal scores of their ranks first ("bulk ESS"): defined for laws
+            without variance too.
+
+    Returns:
+        (*event_shape), float64; NaN for a coordinate that never moves in any chain.
+
+    Raises:
+        ConfigurationError: on a wrong shape or values that are not finite.
+    """
+    x, event_shape = _prepare(chains, split=split)
+    if rank_normalised:
+        x = _normal_scores(x)
+    steps, count, _ = x.shape
+    draws = steps * count
+    within, pooled = _variances(x)
+    correlation = 1 - (within - _mean_autocovariance(x)) / pooled
+    correlation[0] = 1.0
+    even = steps - steps % 2
+    pairs = correlation[:even].unflatten(0, (even // 2, 2)).sum(1)
+    positive = (pairs > 0).cumprod(0)
+    tau = -1 + 2 * (pairs.cummin(0).values * positive).sum(0)
+    # Strongly antithetic chains can bring τ to zero or below by noise alone (Vehtari et al., Section 3.2).
+    tau = tau.clamp(min=1 / torch.tensor(float(draws), dtype=x.dtype).log10())
+    size = torch.where(pooled > 0, draws / tau, torch.nan)
+    return size.reshape(event_shape)
+
+
+def split_rhat(chains: Tensor, *, rank_normalised: bool = False) -> Tensor:
+    """R̂ = (var⁺ / W)^½ over half chains, per coordinate: near one when they agree.
+
+    Args:
+        chains: (steps, chains, *event_shape), at least 8 steps. One chain is compared with itself, by halves.
+        rank_normalised: the larger of R̂ on normal scores of the values and on those of their distance from the
+            median (Vehtari et al., Section 4): sees heavy tails and chains that differ in spread only.
+
+    Returns:
+        (*event_shape), float64; infinite where every half chain stands still at a place of its own, NaN for a
+        coordinate that never moves in any chain.
+
+    Raises:
+        ConfigurationError: on a wrong shape or values that are not finite.
+    """
+    x, event_shape = _prepare(chains, split=True)
+    if not rank_normalised:
+        return _rhat(x).reshape(event_shape)
+    folded = (x - _median(x)).abs()
+    return torch.maximum(_rhat(_normal_scores(x)), _rhat(_normal_scores(folded))).reshape(event_shape)
+
+
+def _median(x: Tensor) -> Tensor:
+    """The median (D,) over all steps and chains, the midpoint for an even number of them."""
+    ordered = x.flatten(0, 1).sort(0).values  # torch.quantile refuses more than 2²⁴ values
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+
+
+def _prepare(chains: Tensor, *, split: bool) -> tuple[Tensor, torch.Size]:
+    """Float64 chains (steps, chains, D), halved if asked, and the event shape."""
+    if not isinstance(chains, Tensor) or chains.ndim < 3 or len(chains) < 8 or chains[0].numel() == 0:
+        given = tuple(chains.shape) if isinstance(chains, Tensor) else type(chains).__name__
+        raise ConfigurationError(
+            f"chains is {given}; expected a tensor (steps, chains, *event_shape) with at least 8 steps; one chain of "
+            "D coordinates is chains[:, None, :]"
+        )
+    if not torch.isfinite(chains).all():
+        raise ConfigurationError("chains hold NaN or infinite values; a diverged chain has no diagnostics")
+    device = torch.device("cpu") if chains.device.type == "mps" else chains.device
+    x = chains.detach().to(device).double().flatten(2)
+    if split:
+        half = len(x) // 2  # of an odd number of steps the middle one is left out
+        x = torch.cat([x[:half], x[-half:]], dim=1)
+    return x, chains.shape[2:]
+
+
+def _variances(x: Tensor) -> tuple[Tensor, Tensor]:
+    """W, the mean variance within chains, and var⁺ = (n − 1)/n W + B/n: each (D,)."""
+    steps, count, _ = x.shape
+    within = x.var(0).mean(0)
+    between = x.mean(0).var(0) if count > 1 else torch.zeros_like(within)
+    return within, (steps - 1) / steps * within + between
+
+
+def _rhat(x: Tensor) -> Tensor:
+    within, pooled = _variances(x)
+    return (pooled / within).sqrt()
+
+
+def _mean_autocovariance(x: Tensor) -> Tensor:
+    """Autocovariances 1/n Σ_i (x_i − x̄)(x_{i+t} − x̄), averaged over the chains: (steps, D) for all lags t.
+
+    The average is linear, so power spectra are summed over chains and transformed back once.
+    """
+    steps, count, coordinates = x.shape
+    length = 2 * steps  # zero padding keeps the correlation from wrapping around
+    power = x.new_zeros(length // 2 + 1, coordinates)
+    for some in x.split(max(1, SPECTRUM // (length * coordinates)), dim=1):
+        spectrum = torch.fft.rfft(some - some.mean(0), n=length, dim=0)
+        power += (spectrum.real.square() + spectrum.imag.square()).sum(1)
+    return torch.fft.irfft(power, n=length, dim=0)[:steps] / (steps * count)
+
+
+def _normal_scores(x: Tensor) -> Tensor:
+    """Φ⁻¹((r − 3/8) / (S + 1/4)) with r the rank among all S values of a coordinate, the mean rank for ties."""
+    steps, count, coordinates = x.shape
+    values = x.reshape(steps * count, coordinates).T.contiguous()
+    ordered = values.sort(1).values
+    first = torch.searchsorted(ordered, values)
+    last = torch.searchsorted(ordered, values, right=True)
+    rank = (first + last + 1).double() / 2
+    scores = torch.special.ndtri((rank - 0.375) / (values.shape[1] + 0.25))
+    return scores.T.reshape(steps, count, coordinates)

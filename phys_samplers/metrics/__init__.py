@@ -1,0 +1,1 @@
+"""Scores of generated samples, one subject a module; ``components`` lists them without importing torch."""

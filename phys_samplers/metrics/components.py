@@ -1,0 +1,202 @@
+"""The metrics, as the registry lists them; this module must not import torch."""
+
+from __future__ import annotations
+
+from phys_registry import Component
+
+POT = """@article{flamary2021pot,
+  title = {{POT}: {P}ython {O}ptimal {T}ransport},
+  author = {Flamary, R{\\'e}mi and Courty, Nicolas and Gramfort, Alexandre and others},
+  journal = {Journal of Machine Learning Research}, volume = {22}, number = {78}, pages = {1--8}, year = {2021}
+}"""
+
+SLICED = """@article{bonneel2015sliced,
+  title = {Sliced and {R}adon {W}asserstein Barycenters of Measures},
+  author = {Bonneel, Nicolas and Rabin, Julien and Peyr{\\'e}, Gabriel and Pfister, Hanspeter},
+  journal = {Journal of Mathematical Imaging and Vision}, volume = {51}, number = {1}, pages = {22--45}, year = {2015}
+}"""
+
+SINKHORN = """@inproceedings{cuturi2013sinkhorn,
+  title = {Sinkhorn Distances: Lightspeed Computation of Optimal Transport},
+  author = {Cuturi, Marco},
+  booktitle = {Advances in Neural Information Processing Systems}, volume = {26}, year = {2013}
+}"""
+
+MMD = """@article{gretton2012kernel,
+  title = {A Kernel Two-Sample Test},
+  author = {Gretton, Arthur and Borgwardt, Karsten M. and Rasch, Malte J. and Sch{\\"o}lkopf, Bernhard and Smola,
+    Alexander},
+  journal = {Journal of Machine Learning Research}, volume = {13}, pages = {723--773}, year = {2012}
+}"""
+
+ENERGY_DISTANCE = """@article{szekely2013energy,
+  title = {Energy Statistics: A Class of Statistics Based on Distances},
+  author = {Sz{\\'e}kely, G{\\'a}bor J. and Rizzo, Maria L.},
+  journal = {Journal of Statistical Planning and Inference}, volume = {143}, number = {8}, pages = {1249--1272},
+  year = {2013}
+}"""
+
+ONE_NN = """@inproceedings{lopezpaz2017revisiting,
+  title = {Revisiting Classifier Two-Sample Tests},
+  author = {Lopez-Paz, David and Oquab, Maxime},
+  booktitle = {International Conference on Learning Representations}, year = {2017}
+}"""
+
+DATA_COPYING = """@inproceedings{meehan2020nonparametric,
+  title = {A Non-Parametric Test to Detect Data-Copying in Generative Models},
+  author = {Meehan, Casey and Chaudhuri, Kamalika and Dasgupta, Sanjoy},
+  booktitle = {International Conference on Artificial Intelligence and Statistics}, year = {2020}
+}"""
+
+TVD_E = """@misc{he2024training,
+  title = {Training Neural Samplers with Reverse Diffusive {KL} Divergence},
+  author = {He, Jiajun and Chen, Wenlin and Zhang, Mingtian and Barber, David and Hern{\\'a}ndez-Lobato, Jos{\\'e}
+    Miguel},
+  year = {2024}, eprint = {2410.12456}, archiveprefix = {arXiv}
+}"""
+
+DELTA_STD = """@inproceedings{richter2024improved,
+  title = {Improved Sampling via Learned Diffusions},
+  author = {Richter, Lorenz and Berner, Julius},
+  booktitle = {International Conference on Learning Representations}, year = {2024}
+}"""
+
+KSD = """@inproceedings{liu2016kernelized,
+  title = {A Kernelized {S}tein Discrepancy for Goodness-of-fit Tests},
+  author = {Liu, Qiang and Lee, Jason D. and Jordan, Michael I.},
+  booktitle = {International Conference on Machine Learning}, year = {2016}
+}
+
+@inproceedings{gorham2017measuring,
+  title = {Measuring Sample Quality with Kernels},
+  author = {Gorham, Jackson and Mackey, Lester},
+  booktitle = {International Conference on Machine Learning}, year = {2017}
+}"""
+
+METRICS: tuple[Component, ...] = (
+    Component(
+        "metric",
+        "w1",
+        "phys_samplers.metrics.wasserstein:W1",
+        summary="exact Wasserstein-1 distance of two equally weighted point sets",
+        reference="POT, ot.emd2",
+        citation=POT,
+        traits={"best": "low"},
+    ),
+    Component(
+        "metric",
+        "w2",
+        "phys_samplers.metrics.wasserstein:W2",
+        summary="exact Wasserstein-2 distance (root of the squared cost) of two equally weighted point sets",
+        reference="POT, ot.emd2",
+        citation=POT,
+        traits={"best": "low"},
+    ),
+    Component(
+        "metric",
+        "sliced-w2",
+        "phys_samplers.metrics.sliced:SlicedW2",
+        summary="Wasserstein-2 distance averaged over random one-dimensional projections",
+        reference="Bonneel et al. 2015",
+        citation=SLICED,
+        traits={"best": "low"},
+    ),
+    Component(
+        "metric",
+        "sinkhorn",
+        "phys_samplers.metrics.sinkhorn:Sinkhorn",
+        summary="entropic Wasserstein-2 distance, run until converged, not debiased",
+        reference="Cuturi 2013",
+        citation=f"{SINKHORN}\n\n{POT}",
+        traits={"best": "low"},
+    ),
+    Component(
+        "metric",
+        "mmd2",
+        "phys_samplers.metrics.mmd:MMD2",
+        summary="unbiased squared maximum mean discrepancy, sum of Gaussian kernels; can be negative",
+        reference="Gretton et al. 2012, Eq. 3",
+        citation=MMD,
+        traits={"best": "zero"},
+    ),
+    Component(
+        "metric",
+        "energy-distance",
+        "phys_samplers.metrics.energy_distance:EnergyDistance",
+        summary="unbiased energy distance, no root; can be negative",
+        reference="Székely and Rizzo 2013",
+        citation=ENERGY_DISTANCE,
+        traits={"best": "zero"},
+    ),
+    Component(
+        "metric",
+        "1nn",
+        "phys_samplers.metrics.one_nn:OneNearestNeighbour",
+        summary="leave-one-out nearest-neighbour two-sample accuracy; one half for equal laws",
+        reference="Lopez-Paz and Oquab 2017, Section 3",
+        citation=ONE_NN,
+        traits={"best": "half"},
+    ),
+    Component(
+        "metric",
+        "variance-ratio",
+        "phys_samplers.metrics.moments:VarianceRatio",
+        summary="variance of samples over variance of reference, mean over coordinates",
+        traits={"best": "one"},
+    ),
+    Component(
+        "metric",
+        "memorisation",
+        "phys_samplers.metrics.memorisation:Memorisation",
+        summary="median distance to the nearest training row, of samples over that of held-out rows",
+        reference="after Meehan et al. 2020",
+        needs={"samples"},
+        citation=DATA_COPYING,
+        traits={"best": "one"},
+    ),
+    Component(
+        "metric",
+        "mode-tv",
+        "phys_samplers.metrics.mode_weights:ModeTV",
+        summary="total variation distance between mode frequencies and exact mode weights",
+        needs={"modes"},
+        traits={"best": "low"},
+    ),
+    Component(
+        "metric",
+        "tvd-e",
+        "phys_samplers.metrics.energy_histogram:EnergyTVD",
+        summary="total variation distance of energy histograms, 200 bins over the reference's range",
+        reference="He et al. 2024; Value Gradient Sampler, Appendix E.2",
+        needs={"log_prob"},
+        citation=TVD_E,
+        presets={"fixed": {"bins": 200, "low": -100.0, "high": 100.0}},
+        traits={"best": "low"},
+    ),
+    Component(
+        "metric",
+        "delta-std",
+        "phys_samplers.metrics.moments:DeltaStd",
+        summary="absolute error of the marginal standard deviations, mean over coordinates",
+        reference="Richter and Berner 2024",
+        citation=DELTA_STD,
+        traits={"best": "low"},
+    ),
+    Component(
+        "metric",
+        "nll",
+        "phys_samplers.metrics.likelihood:NLL",
+        summary="mean negative log-likelihood of held-out rows under the model, in nats",
+        traits={"best": "low", "needs_model": True},
+    ),
+    Component(
+        "metric",
+        "ksd",
+        "phys_samplers.metrics.stein:KSD",
+        summary="squared kernelised Stein discrepancy, inverse multiquadric kernel, unbiased; can be negative",
+        reference="Liu et al. 2016, Eq. 14; Gorham and Mackey 2017",
+        needs={"score"},
+        citation=KSD,
+        traits={"best": "zero"},
+    ),
+)
