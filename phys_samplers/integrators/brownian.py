@@ -38,8 +38,9 @@ class WienerProcess:
                 "expected the same device: make_generator(seed, ..., device=x0.device)"
             )
         self._like, self._generator = like, generator
-        self._buffers: dict[str, Tensor] = {}
         self._h = 0.0
+        self._step = 0
+        self._dw_step = self._i10_step = self._sign_step = -1  # the step whose increment each buffer holds
         self._dw: Tensor | None = None
         self._i10: Tensor | None = None
         self._sign: Tensor | None = None
@@ -47,40 +48,46 @@ class WienerProcess:
     def advance(self, h: float) -> None:
         """Go on to the next step, of length ``h`` > 0."""
         self._h = h
-        self._dw = self._i10 = self._sign = None
+        self._step += 1
 
     @property
     def dw(self) -> Tensor:
         """ΔW of the current step."""
         if self._dw is None:
-            self._dw = self._normal("dw", math.sqrt(self._h))
+            self._dw = self._buffer()
+        if self._dw_step != self._step:
+            self._dw_step = self._step
+            self._dw.normal_(0.0, math.sqrt(self._h), generator=self._generator)
         return self._dw
 
     @property
     def i10(self) -> Tensor:
         """I₁₀ of the current step."""
         if self._i10 is None:
-            dw = self.dw
-            self._i10 = self._normal("i10", math.sqrt(self._h / 3)).add_(dw).mul_(0.5 * self._h)
+            self._i10 = self._buffer()
+        if self._i10_step != self._step:
+            dw, self._i10_step = self.dw, self._step
+            self._i10.normal_(0.0, math.sqrt(self._h / 3), generator=self._generator).add_(dw).mul_(0.5 * self._h)
         return self._i10
 
     @property
     def sign(self) -> Tensor:
         """Random signs of the current step, one a coordinate."""
         if self._sign is None:
+            self._sign = self._buffer()
+        if self._sign_step != self._step:
+            self._sign_step = self._step
             # the sign of a normal: three times as fast as bernoulli_ on a CPU
-            self._sign = self._normal("sign", 1.0).ge_(0).mul_(2).sub_(1)
+            self._sign.normal_(0.0, 1.0, generator=self._generator).ge_(0).mul_(2).sub_(1)
         return self._sign
 
-    def _normal(self, name: str, std: float) -> Tensor:
+    def _buffer(self) -> Tensor:
         if self._generator is None:
             raise ConfigurationError(
                 "this scheme draws random numbers, but generator is None; "
                 'pass generator=make_generator(seed, "integrate", device=x0.device)'
             )
-        if name not in self._buffers:
-            self._buffers[name] = torch.empty_like(self._like, memory_format=torch.contiguous_format)
-        return self._buffers[name].normal_(0.0, std, generator=self._generator)
+        return torch.empty_like(self._like, memory_format=torch.contiguous_format)
 
 
 class BrownianPath:
