@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -117,6 +118,8 @@ def train(
 
     listeners = default_callbacks(callbacks)
     began = time.perf_counter()
+    # Weights and gradients are strided views of one matrix on purpose.
+    warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
     try:
         for listener in listeners:
             listener.started(description, plan.steps)

@@ -1,0 +1,43 @@
+# One command sets everything up and runs the main job (make bench), one passes the tests (make test).
+# The first call makes .venv and installs the project; later calls notice that nothing changed and start at once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: bench test lint format throughput clean help
+
+help:
+	@echo "make bench       set up, then run the quick suite: table here, report.html under runs/quick"
+	@echo "make test        set up, then run the tests"
+	@echo "make lint        set up, then run the linter and the type checker"
+	@echo "make throughput  set up, then measure training and integration speed"
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] < (3, 14); sys.exit(0 if ok else f"Python {sys.version.split()[0]} found; phys-samplers needs 3.11 to 3.13. Name one: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+bench: $(STAMP)
+	$(BIN)/phys-samplers bench run quick
+
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy phys_samplers registry/phys_registry plugins/phys_bellman plugins/phys_langevin benchmarks/phys_bench
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+throughput: $(STAMP)
+	$(BIN)/python benchmarks/throughput/integrators.py
+	$(BIN)/python benchmarks/throughput/replicas.py
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache

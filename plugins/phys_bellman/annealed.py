@@ -1,0 +1,165 @@
+"""Annealed Bellman Diffusion: the fields (s, g)(x, σ) of the data blurred by σ, followed from a broad law to the data.
+
+With a denoiser D ≈ E[x₀ | x] the score of the blurred law p_σ is (D − x)/σ² (Tweedie), so that for *any* positive
+mobility q
+
+    s = q(x, σ),    g = ½ (∇q + q (D(x, σ) − x)/σ²)
+
+are exact Bellman fields of p_σ: p_σ is stationary under dx = g dt + √s dW. Here q is a kernel mean over rows of the
+training data, divided by its average. In the clock dτ = dt/σ² the drift splits into a relaxation towards the
+denoiser and the rest,
+
+    dx = (q/2)(D − x) dτ + ½σ²∇q dτ + σ√q dW_τ,
+
+so the exponential integrator's step of size δ is (a = δq/2, z ~ N(0, I))
+
+    x ← x + (1 − e^{−a})(D − x) + ½δσ²∇q + σ√(1 − e^{−2a}) z       (∇q weighted by (1 − e^{−a})/a).
+
+σ falls geometrically in τ; the law at the end is p_{σ_min}. With q = 1 this is annealed Langevin dynamics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from phys_bellman.model import BellmanModel
+from phys_samplers.dynamics import Dynamics, Noise, Relaxation
+from phys_samplers.fields import Denoiser
+from phys_samplers.kernels import KernelMean
+from phys_samplers.standardise import Standardiser
+
+if TYPE_CHECKING:
+    from phys_bellman.recipe import BellmanDiffusion
+
+
+class BlurredFields:
+    """s and g of the blurred law, in standardised coordinates.
+
+    Args:
+        denoiser: D, a stack of one replica.
+        mobility: kernel mean over reference rows.
+    """
+
+    def __init__(self, denoiser: Denoiser, mobility: KernelMean) -> None:
+        self.denoiser = denoiser
+        self.mobility = mobility
+        self._means: dict[float, float] = {}
+
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        """D(x, σ): (B, D) → (B, D)."""
+        level = torch.full((1, 1), sigma, dtype=x.dtype, device=x.device)
+        return self.denoiser(x.unsqueeze(0), level).squeeze(0)
+
+    def scalar(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        """q (B,) and ∇q (B, D), divided by the average of q over p_σ."""
+        if sigma not in self._means:
+            self._means[sigma] = self.mobility.mean(sigma**2)
+        q, slope = self.mobility(x, sigma**2)
+        return q / self._means[sigma], slope / self._means[sigma]
+
+    def __call__(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        """s (B,) and g (B, D)."""
+        q, slope = self.scalar(x, sigma)
+        score = (self.denoise(x, sigma) - x) / sigma**2
+        return q, 0.5 * torch.addcmul(slope, q.unsqueeze(-1), score)
+
+
+class AnnealedBellmanDynamics(Dynamics):
+    """The equation above on τ ∈ [0, steps · δ], from N(0, (1 + σ_max²) I), the blurred law's own variance.
+
+    Args:
+        fields: s and g.
+        dim: coordinates D.
+        sigma_max: blur at the start.
+        sigma_min: blur at the end.
+        duration: steps · δ.
+        hold: share of the time spent at sigma_min at the end.
+    """
+
+    noise: Noise = "isotropic"
+
+    def __init__(
+        self, fields: BlurredFields, dim: int, *, sigma_max: float, sigma_min: float, duration: float, hold: float
+    ) -> None:
+        self.fields = fields
+        self.event_shape = (dim,)
+        self.sigma_max, self.sigma_min, self.hold = sigma_max, sigma_min, hold
+        self.times = (0.0, duration)
+
+    def sigma(self, t: float) -> float:
+        """The blur at time τ."""
+        share = min(1.0, t / (self.times[1] * (1 - self.hold)))
+        return self.sigma_max * (self.sigma_min / self.sigma_max) ** share
+
+    def relaxation(self, x: Tensor, t: float) -> tuple[Relaxation, Tensor]:
+        """Rate q/2 towards the denoiser, the mobility's own drift as the rest, and the diffusion σ√q."""
+        sigma = self.sigma(t)
+        q, slope = self.fields.scalar(x, sigma)
+        q = q.unsqueeze(-1)
+        centre = self.fields.denoise(x, sigma)
+        return Relaxation(0.5 * q, centre, slope.mul_(0.5 * sigma**2)), q.sqrt().mul_(sigma)
+
+    def drift(self, x: Tensor, t: float) -> Tensor:
+        """σ² g."""
+        return self.drift_and_diffusion(x, t)[0]
+
+    def diffusion(self, x: Tensor, t: float) -> Tensor:
+        """σ √s, (B, 1)."""
+        sigma = self.sigma(t)
+        return self.fields.scalar(x, sigma)[0].sqrt().mul_(sigma).unsqueeze(-1)
+
+    def drift_and_diffusion(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
+        """σ² g and σ √s from one evaluation of the fields."""
+        (rate, centre, rest), diffusion = self.relaxation(x, t)
+        return torch.addcmul(cast(Tensor, rest), rate, centre - x), diffusion
+
+    def prior(self, n: int, generator: torch.Generator) -> Tensor:
+        """N(0, (1 + σ_max²) I): the moments of standardised data blurred by σ_max."""
+        z = torch.randn(n, *self.event_shape, generator=generator, device=generator.device)
+        return z.mul_(math.sqrt(1 + self.sigma_max**2))
+
+
+class AnnealedBellmanModel(BellmanModel):
+    """A trained denoiser with its mobility."""
+
+    def __init__(
+        self, recipe: BellmanDiffusion, denoiser: Denoiser, mobility: KernelMean, standardiser: Standardiser
+    ) -> None:
+        super().__init__(recipe, standardiser)
+        self.module = denoiser
+        self.blurred = BlurredFields(denoiser, mobility)
+
+    def dynamics(self, recipe: BellmanDiffusion) -> AnnealedBellmanDynamics:
+        """See ``BellmanModel.dynamics``."""
+        return AnnealedBellmanDynamics(
+            self.blurred,
+            self.dim,
+            sigma_max=recipe.sigma_max,
+            sigma_min=recipe.sigma_min,
+            duration=recipe.sampling_steps * recipe.step_size,
+            hold=recipe.hold,
+        )
+
+    def standard_fields(self, x: Tensor, sigma: float | None) -> tuple[Tensor, Tensor, Tensor]:
+        """s, g and ∇s of the law blurred by ``sigma`` (σ_min by default)."""
+        sigma = self.recipe.sigma_min if sigma is None else sigma
+        s, slope = self.blurred.scalar(x, sigma)
+        return s, self.blurred(x, sigma)[1], slope
+
+    def standard_score(self, x: Tensor, sigma: float | None) -> Tensor:
+        """(2g − ∇s)/s, which here is (D − x)/σ² without the division."""
+        sigma = self.recipe.sigma_min if sigma is None else sigma
+        return (self.blurred.denoise(x, sigma) - x) / sigma**2
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Network, reference rows and standardisation."""
+        return {**super().tensors(), "mobility.reference": self.blurred.mobility.reference}
+
+    def facts(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """The resolved bandwidth."""
+        return {"epsilon": self.blurred.mobility.kernel.variance}

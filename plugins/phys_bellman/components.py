@@ -1,0 +1,59 @@
+"""What the Bellman family registers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from phys_registry import Component, hookimpl
+
+CITATION = """@misc{li2024bellman,
+  title = {Bellman Diffusion: Generative Modeling as Learning a Linear Operator in the Distribution Space},
+  author = {Li, Yangming and Lai, Chieh-Hsin and Sch{\\"o}nlieb, Carola-Bibiane and Mitsufuji, Yuki and Ermon, Stefano},
+  year = {2024}, eprint = {2410.01796}, archiveprefix = {arXiv}
+}"""
+
+PAPER = {
+    "parametrisation": "networks",
+    "loss": "sliced-field-matching",
+    "kernel": "sliced",
+    "epsilon": 0.5,
+    "normalise": False,
+    "field": "mlp",
+    "integrator": "euler-maruyama",
+    "sampling_steps": 300,
+    "step_size": 0.1,
+}
+"""Appendix E: plain MLPs, Adam, ε in [0.1, 1] (Table 2 varies it around 0.5), one slice, T = 300, η = 0.1."""
+
+
+@hookimpl
+def phys_components() -> Iterable[Component]:
+    """The sampler and its losses."""
+    yield Component(
+        "sampler",
+        "bellman",
+        "phys_bellman.recipe:BellmanDiffusion",
+        summary="learns a scalar and a gradient field of the data, samples by dx = g dt + √s dW",
+        reference="arXiv:2410.01796, Algorithms 1 and 2, Eq. 7-13",
+        needs={"samples"},
+        citation=CITATION,
+        presets={"default": {}, "paper": PAPER},
+    )
+    for name, attribute, summary, reference in (
+        ("field-matching", "FieldMatching", "field matching with the full trace of the Jacobian", "Eq. 7-8"),
+        ("sliced-field-matching", "SlicedFieldMatching", "field matching along random directions", "Eq. 9-11"),
+        (
+            "denoising-field-matching",
+            "DenoisingFieldMatching",
+            "field matching for the blurred law, without a Jacobian",
+            "Eq. 10 with Tweedie's formula",
+        ),
+    ):
+        yield Component(
+            "loss",
+            name,
+            f"phys_bellman.losses:{attribute}",
+            summary=summary,
+            reference=f"arXiv:2410.01796, {reference}",
+            citation=CITATION,
+        )

@@ -1,0 +1,143 @@
+"""Fitted Bellman models: sampling by the dynamics, the fields and the score at any point, what a checkpoint holds."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from phys_bellman.dynamics import BellmanDynamics
+from phys_bellman.networks import FieldNetworks
+from phys_samplers.dynamics import Dynamics
+from phys_samplers.integrators import Integrator, integrate, uniform
+from phys_samplers.parts import make_part
+from phys_samplers.randomness import make_generator
+from phys_samplers.sampler import Draw, Model
+from phys_samplers.standardise import Standardiser
+
+if TYPE_CHECKING:
+    from phys_bellman.recipe import BellmanDiffusion
+
+
+class BellmanModel(Model):
+    """What both parametrisations share: draw, fields and score in data units, tensors.
+
+    Args:
+        recipe: that made it.
+        standardiser: between data units and the network's.
+    """
+
+    recipe: BellmanDiffusion
+    module: nn.Module
+
+    def __init__(self, recipe: BellmanDiffusion, standardiser: Standardiser) -> None:
+        self.recipe = recipe
+        self.standardiser = standardiser
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates."""
+        return len(self.standardiser.mean)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.standardiser.mean.device
+
+    @abstractmethod
+    def dynamics(self, recipe: BellmanDiffusion) -> Dynamics:
+        """The SDE to integrate, in standardised coordinates, with the sampling options of ``recipe``."""
+
+    @abstractmethod
+    def standard_fields(self, x: Tensor, sigma: float | None) -> tuple[Tensor, Tensor, Tensor]:
+        """s (B,), g (B, D) and ∇s (B, D) at standardised x (B, D)."""
+
+    def standard_score(self, x: Tensor, sigma: float | None) -> Tensor:
+        """The score (2g − ∇s)/s: from g* = ½(∇q + q∇log p). g/s alone would sample √(pq)."""
+        s, g, slope = self.standard_fields(x, sigma)
+        return (2 * g - slope) / s.unsqueeze(-1)
+
+    def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
+        """Algorithm 2: start from the prior, follow the SDE. See ``Model.draw``."""
+        self.check_draw(n, start)
+        recipe = self.recipe.with_options(**options)
+        integrator: Integrator = make_part("integrator", recipe.integrator)
+        dynamics = self.dynamics(recipe)
+        generator = make_generator(seed, "sample", device=self.device)
+        if start is None:
+            x = dynamics.prior(n, generator)
+        else:
+            x = self.standardiser.forward(start.to(self.device, self.standardiser.mean.dtype))
+        solution = integrate(
+            dynamics,
+            x,
+            integrator=integrator,
+            grid=uniform(*dynamics.times, recipe.sampling_steps),
+            generator=generator,
+        )
+        return Draw(
+            self.standardiser.inverse(solution.x, self.event_shape),
+            solution.nfe,
+            {"integrator": integrator.name, "sampling_steps": solution.steps, "lost": solution.lost},
+        )
+
+    @torch.no_grad()
+    def fields(self, x: Tensor, sigma: float | None = None) -> dict[str, Tensor]:
+        """The learned fields at x (B, *event_shape): ``s`` (B,) and ``g`` (B, D), as functions of the data's units.
+
+        Args:
+            x: points.
+            sigma: blur in standardised units, for the annealed parametrisation; the smallest one by default.
+        """
+        s, g, _ = self.standard_fields(self.standardiser.forward(x), sigma)
+        return {"s": s, "g": g / self.standardiser.scale}
+
+    @torch.no_grad()
+    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """(2g − ∇s)/s at x (B, *event_shape), in data units.
+
+        Args:
+            x: points.
+            sigma: blur in standardised units, for the annealed parametrisation; the smallest one by default.
+        """
+        score = self.standard_score(self.standardiser.forward(x), sigma)
+        return (score / self.standardiser.scale).unflatten(1, self.event_shape)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Network and standardisation."""
+        return {
+            **{f"module.{name}": value for name, value in self.module.state_dict().items()},
+            "standardiser.mean": self.standardiser.mean,
+            "standardiser.scale": self.standardiser.scale,
+        }
+
+
+class NetworkBellmanModel(BellmanModel):
+    """The paper's parametrisation: two networks, one SDE, no annealing."""
+
+    def __init__(self, recipe: BellmanDiffusion, networks: FieldNetworks, standardiser: Standardiser) -> None:
+        super().__init__(recipe, standardiser)
+        self.module: FieldNetworks = networks
+
+    def pair(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """s (B,) and g (B, D) at standardised x."""
+        y = x.unsqueeze(0)
+        if self.module.tied:
+            s, slope = self.module.scalar_and_slope(y)
+            return s.squeeze(0), slope.squeeze(0)
+        return self.module.scalar(y).squeeze(0), self.module.gradient(y).squeeze(0)
+
+    def dynamics(self, recipe: BellmanDiffusion) -> BellmanDynamics:
+        """Eq. 13 for a time T·η."""
+        return BellmanDynamics(
+            self.pair, self.dim, duration=recipe.sampling_steps * recipe.step_size, prior_std=recipe.prior_std
+        )
+
+    def standard_fields(self, x: Tensor, sigma: float | None) -> tuple[Tensor, Tensor, Tensor]:
+        """s, g and ∇s; there is one blur only."""
+        y = x.unsqueeze(0)
+        s, slope = self.module.scalar_and_slope(y)
+        g = slope if self.module.tied else self.module.gradient(y)
+        return s.squeeze(0), g.squeeze(0), slope.squeeze(0)

@@ -1,0 +1,186 @@
+"""The Bellman Diffusion recipe: Algorithm 1 (training) with its options, for both parametrisations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from phys_bellman.annealed import AnnealedBellmanModel
+from phys_bellman.losses import FieldLoss
+from phys_bellman.model import BellmanModel, NetworkBellmanModel
+from phys_bellman.networks import FieldNetworks
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.fields import Denoiser, Field
+from phys_samplers.kernels import Kernel, KernelMean
+from phys_samplers.losses import Loss
+from phys_samplers.parts import Part, make_part
+from phys_samplers.randomness import Streams, make_generator
+from phys_samplers.standardise import Standardiser
+from phys_samplers.target import Target
+from phys_samplers.trained import Problem, TrainedSampler
+
+
+@dataclass(frozen=True, kw_only=True)
+class BellmanDiffusion(TrainedSampler):
+    """Learns the scalar field s and the gradient field g of the data, samples by dx = g dt + √s dW.
+
+    Li et al. 2024 (arXiv:2410.01796). Two parametrisations of the pair (s, g):
+
+    ``denoiser``  fields of the data blurred by σ, annealed from σ_max to σ_min: s is a kernel mean over training rows,
+                  g = ½(∇s + s (D − x)/σ²) with one trained network, the denoiser D. The default.
+    ``networks``  the paper's: one network for s, one for g, trained by field matching; one SDE from N(0, prior_std² I).
+
+    Args:
+        parametrisation: see above.
+        loss: ``denoising`` with the denoiser; ``sliced-field-matching`` (Eq. 10–11), ``field-matching`` (Eq. 8) or
+            ``denoising-field-matching`` with networks.
+        kernel: k, by name or object; both fields share it.
+        epsilon: its variance ε in standardised units; None for the median heuristic.
+        normalise: match k/E[k] instead of k (networks), so that one step size serves every data set.
+        tied: g = ∇s instead of a network of its own (networks).
+        field: network of the fields, by name or object.
+        width: units of each hidden layer, if ``field`` is a name.
+        depth: hidden layers, if ``field`` is a name.
+        standardise: whether networks see data of zero mean and unit variance.
+        integrator: of the SDE, by name or object.
+        sampling_steps: T.
+        step_size: η; with the denoiser it is δ, in units of σ².
+        prior_std: standard deviation of the starting points (networks).
+        sigma_max: blur at the start (denoiser), in standardised units.
+        sigma_min: blur at the end (denoiser).
+        hold: share of the steps spent at sigma_min (denoiser).
+        reference: training rows that the mobility averages over (denoiser).
+    """
+
+    parametrisation: Literal["denoiser", "networks"] = "denoiser"
+    loss: Part = "denoising"
+    kernel: Part = "slice-average"
+    epsilon: float | None = None
+    normalise: bool = True
+    tied: bool = False
+    field: Part = "fourier-mlp"
+    width: int = 64
+    depth: int = 3
+    standardise: bool = True
+    integrator: Part = "exponential-ou"
+    sampling_steps: int = 300
+    step_size: float = 0.5
+    prior_std: float = 1.0
+    sigma_max: float = 5.0
+    sigma_min: float = 0.03
+    hold: float = 0.05
+    reference: int = 256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sampling_steps < 1:
+            raise ConfigurationError(f"sampling_steps is {self.sampling_steps}; expected at least 1")
+        for name in ("step_size", "prior_std", "sigma_min"):
+            if not getattr(self, name) > 0:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; expected a positive number")
+        if not self.sigma_max > self.sigma_min:
+            raise ConfigurationError(
+                f"sigma_max is {self.sigma_max} and sigma_min {self.sigma_min}; expected sigma_max > sigma_min"
+            )
+        if not 0 <= self.hold < 1:
+            raise ConfigurationError(f"hold is {self.hold}; expected a share of the steps, 0 <= hold < 1")
+        if self.reference < 2:
+            raise ConfigurationError(f"reference is {self.reference}; expected at least 2 rows for the mobility")
+
+    def standardiser(self, rows: Tensor) -> Standardiser:
+        """Zero mean and unit variance, or the identity."""
+        if self.standardise:
+            return Standardiser.fit(rows)
+        return Standardiser.identity(rows.flatten(1).shape[1], device=rows.device)
+
+    def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
+        """See ``TrainedSampler.problem``."""
+        kernel = self._kernel().resolve(rows)
+        if self.parametrisation == "denoiser":
+            loss = make_part("loss", self.loss)
+            if isinstance(loss, FieldLoss):
+                raise ConfigurationError(
+                    f"loss is {self.loss!r}; the denoiser parametrisation is trained by 'denoising'"
+                )
+
+            def finish(module: nn.Module, seed: int) -> BellmanModel:
+                generator = make_generator(seed, "reference")
+                chosen = torch.randperm(len(rows), generator=generator)[: self.reference].to(rows.device)
+                return self._annealed(module, kernel, rows[chosen], standardiser)
+
+            return Problem(self._denoiser(rows.shape[1], streams), loss, finish)
+
+        def finish_networks(module: nn.Module, seed: int) -> BellmanModel:
+            assert isinstance(module, FieldNetworks)
+            return NetworkBellmanModel(self, module, standardiser)
+
+        return Problem(self._networks(rows.shape[1], streams), self._field_loss(kernel, rows), finish_networks)
+
+    def _kernel(self) -> Kernel:
+        if isinstance(self.kernel, str) and self.epsilon is not None:
+            return make_part("kernel", self.kernel, epsilon=self.epsilon)
+        if self.epsilon is not None:
+            raise ConfigurationError(
+                f"epsilon is {self.epsilon} and kernel is {self.kernel!r}; give epsilon inside the kernel, or the kernel "
+                "by name"
+            )
+        return make_part("kernel", self.kernel)
+
+    def _field(self) -> Field:
+        if isinstance(self.field, str):
+            return make_part("field", self.field, width=self.width, depth=self.depth)
+        return make_part("field", self.field)
+
+    def _field_loss(self, kernel: Kernel, rows: Tensor) -> Loss:
+        constant = KernelMean(kernel, rows).mean(at_most=1024) if self.normalise else 1.0
+        loss = make_part("loss", self.loss, kernel=kernel, constant=constant)
+        if not isinstance(loss, FieldLoss):
+            raise ConfigurationError(
+                f"loss is {self.loss!r}; the networks parametrisation is trained by 'sliced-field-matching', "
+                "'field-matching' or 'denoising-field-matching'"
+            )
+        return loss
+
+    def _denoiser(self, dim: int, streams: Streams) -> Denoiser:
+        return Denoiser(self._field(), dim, streams=streams)
+
+    def _networks(self, dim: int, streams: Streams) -> FieldNetworks:
+        return FieldNetworks(self._field(), dim, streams=streams, tied=self.tied)
+
+    def _annealed(
+        self, module: nn.Module, kernel: Kernel, reference: Tensor, standardiser: Standardiser
+    ) -> AnnealedBellmanModel:
+        assert isinstance(module, Denoiser)
+        return AnnealedBellmanModel(self, module, KernelMean(kernel, reference), standardiser)
+
+    def restore(
+        self,
+        tensors: Mapping[str, Tensor],
+        facts: Mapping[str, Any],
+        *,
+        event_shape: tuple[int, ...],
+        target: Target | None,
+        device: torch.device | str = "cpu",
+    ) -> BellmanModel:
+        """See ``Sampler.restore``."""
+        standardiser = Standardiser(tensors["standardiser.mean"], tensors["standardiser.scale"])
+        dim = len(standardiser.mean)
+        state = {name.removeprefix("module."): value for name, value in tensors.items() if name.startswith("module.")}
+        annealed = self.parametrisation == "denoiser"
+        module = (
+            self._denoiser(dim, Streams([0], "restore")) if annealed else self._networks(dim, Streams([0], "restore"))
+        )
+        module.load_state_dict(state)
+        module = module.to(device).requires_grad_(False)
+        if annealed:
+            # The bandwidth was resolved on the training rows, which the checkpoint does not hold.
+            kernel = self._kernel()
+            if kernel.epsilon is None:
+                kernel = replace(kernel, epsilon=facts["epsilon"])
+            return self._annealed(module, kernel, tensors["mobility.reference"], standardiser)
+        assert isinstance(module, FieldNetworks)
+        return NetworkBellmanModel(self, module, standardiser)
