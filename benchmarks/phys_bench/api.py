@@ -1,0 +1,245 @@
+"""The benchmark's Python face.
+
+>>> from phys_samplers import bench
+>>> results = bench.run("quick", samplers=["bellman", "ula"])
+>>> print(results.table())
+>>> results.frame
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from phys_samplers.catalogue import registry
+from phys_samplers.errors import ConfigurationError
+
+from .comparison import Conflict, compare, find_conflicts
+from .environment import choose_device, cpu_count
+from .execution import inline_threads
+from .fingerprint import Fingerprints
+from .folders import load, merge, status
+from .head import check_owner, code_notes, new_head
+from .plan import Plan, PlannedCell, plan_cells
+from .pool import InlinePool, Pool
+from .process_pool import ProcessPool
+from .progress import Progress, choose_progress
+from .resolve import Resolver, needs_inline
+from .results import Results
+from .runner import Runner
+from .store import Damage, RunFolder
+from .suite import Budget, Override, Suite, list_suites, load_suite
+
+__all__ = [
+    "Budget",
+    "Conflict",
+    "Damage",
+    "Override",
+    "Plan",
+    "PlannedCell",
+    "Results",
+    "RunInterrupted",
+    "Suite",
+    "compare",
+    "find_conflicts",
+    "list_suites",
+    "load",
+    "load_suite",
+    "merge",
+    "plan",
+    "run",
+    "status",
+]
+
+SuiteLike = str | Path | Suite | Mapping[str, Any]
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a run; finished cells are kept.
+
+    Attributes:
+        results: of the cells that are finished. A command ends with exit code 130 then.
+    """
+
+    def __init__(self, message: str, results: Results) -> None:
+        super().__init__(message)
+        self.results = results
+
+
+def plan(
+    suite: SuiteLike,
+    *,
+    samplers: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    plugins: Sequence[str | Path] = (),
+    retry_failed: bool = False,
+) -> Plan:
+    """What ``run`` would do, without doing it; nothing is written.
+
+    Args:
+        suite: see ``run``, as for the other arguments.
+        samplers: instead of the suite's.
+        tasks: instead of the suite's.
+        seeds: instead of the suite's.
+        out: the run folder.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        plugins: plugin files to load first.
+        retry_failed: whether failed cells are run again.
+
+    Returns:
+        The plan; ``plan.table()`` shows it.
+
+    Raises:
+        PhysError: naming the part of the suite that is wrong.
+    """
+    for path in plugins:
+        registry.load_file(path)
+    chosen = load_suite(suite).select(tasks=tasks, samplers=samplers, seeds=seeds)
+    folder = RunFolder(out if out is not None else Path("runs") / chosen.name)
+    check_owner(folder, chosen.name)
+    where = choose_device(device)
+    cells = Resolver(chosen, where).cells()
+    found = folder.scan(cell.id for cell in cells)
+    return Plan(
+        chosen, where, plan_cells(cells, found.records, found.damaged, retry_failed=retry_failed), found.damaged
+    )
+
+
+def run(
+    suite: SuiteLike,
+    *,
+    samplers: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    out: str | Path | None = None,
+    executor: str = "auto",
+    workers: int | None = None,
+    device: str = "auto",
+    plugins: Sequence[str | Path] = (),
+    retry_failed: bool = False,
+    dry_run: bool = False,
+    progress: Progress | bool | None = None,
+) -> Results:
+    """Run a suite; cells that have a record already are not run again.
+
+    Args:
+        suite: name of a shipped suite, path of a TOML file, a mapping, or a ``Suite``.
+        samplers: sampler texts instead of the suite's, such as ``bellman[kernel=gaussian,sliced]``.
+        tasks: task texts instead of the suite's.
+        seeds: a number of seeds, or the seeds, instead of the suite's.
+        out: run folder; ``runs/<suite>`` if None.
+        executor: ``process`` runs cells in killable workers, ``inline`` in this process, without limits;
+            ``auto`` takes ``process`` unless a component is known to this process alone.
+        workers: number of worker processes; one per CPU core if None (two on CUDA, which they share).
+        device: ``auto``, ``cpu`` or ``cuda``.
+        plugins: plugin files to load first.
+        retry_failed: run failed, diverged and timed-out cells again. Without it they are kept, since the same code and
+            seed end the same way; one that hit a limit which is higher now is always tried again.
+        dry_run: print the plan, run and write nothing, and return what exists.
+        progress: None shows a bar on a terminal and lines elsewhere, False nothing; or an object of your own.
+
+    Returns:
+        The results of the suite's cells.
+
+    Raises:
+        PhysError: naming the part of the suite that is wrong, before anything is run.
+        RunInterrupted: on Ctrl-C, with the finished cells.
+    """
+    made = plan(
+        suite,
+        samplers=samplers,
+        tasks=tasks,
+        seeds=seeds,
+        out=out,
+        device=device,
+        plugins=plugins,
+        retry_failed=retry_failed,
+    )
+    folder = RunFolder(out if out is not None else Path("runs") / made.suite.name)
+    if dry_run:
+        print(made.table(), file=sys.stderr)
+        return _results(folder, made)
+    how, note = _choose_executor(executor, made)
+    count = _choose_workers(workers, made, how)
+    folder.prepare()
+    folder.write_head(new_head(made, folder.read_head(), executor=how, workers=count))
+    facts = {"suite": made.suite.to_dict(), "folder": str(folder.path), "device": made.device, "plan": made.summary()}
+    folder.log("run started", plan=made.summary(), executor=how, workers=count)
+    registry.emit("phys_run_started", run=facts)
+    shown = choose_progress(progress)
+    pool = _pool(how, count, folder)
+    runner = Runner(made, folder, pool, shown, registry)
+    outcome = "failed"
+    try:
+        with shown, inline_threads(how == "inline"):
+            for text in [
+                made.summary(),
+                note,
+                *(f"{d.file} is damaged: {d.reason}; running it again" for d in made.damaged),
+            ]:
+                if text:
+                    shown.note(text)
+            shown.started(len(made.todo))
+            runner.run()
+        outcome = "finished"
+    except KeyboardInterrupt:
+        outcome = "interrupted"
+        pool.close()
+        done = sum(runner.counts.values())
+        text = f"interrupted: {done} of {len(made.todo)} cells are done and kept in {folder.path}; run again to go on"
+        shown.note(text)
+        raise RunInterrupted(text, _results(folder, made)) from None
+    finally:
+        pool.close()
+        folder.log(f"run {outcome}", counts=dict(runner.counts))
+        registry.emit("phys_run_finished", run={**facts, "outcome": outcome, "counts": dict(runner.counts)})
+    return _results(folder, made)
+
+
+def _results(folder: RunFolder, made: Plan) -> Results:
+    """The results of a plan's own cells."""
+    ids = [planned.cell.id for planned in made.cells]
+    found = folder.scan(ids)
+    records = [found.records[i] for i in dict.fromkeys(ids) if i in found.records]
+    notes = code_notes(records)
+    if len(records) < len(ids):
+        notes.append(f"{len(ids) - len(records)} of {len(ids)} cells have no record yet.")
+    return Results(records, folder.read_head() or {}, found.damaged, notes)
+
+
+def _choose_executor(executor: str, made: Plan) -> tuple[str, str]:
+    if executor not in ("auto", "process", "inline"):
+        raise ConfigurationError(f"executor is {executor!r}; expected 'auto', 'process' or 'inline'")
+    if executor == "inline":
+        return "inline", "executor 'inline': limits on time and memory are not kept"
+    if not (own := needs_inline(made.todo, Fingerprints(registry))):
+        return "process", ""
+    named = ", ".join(own)
+    if executor == "process":
+        raise ConfigurationError(
+            f"{named} is registered in this process only, where worker processes cannot see it; put it into a file and "
+            "pass plugins=['FILE.py'], or use executor='inline'"
+        )
+    return "inline", f"{named} is known to this process only: cells run here, without limits on time and memory"
+
+
+def _choose_workers(workers: int | None, made: Plan, how: str) -> int:
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise ConfigurationError(f"workers is {workers!r}; expected an integer of at least 1, or None")
+    if how == "inline":
+        return 1
+    usual = 2 if made.device == "cuda" else cpu_count()
+    return max(1, min(workers or usual, len(made.todo) or 1))
+
+
+def _pool(how: str, count: int, folder: RunFolder) -> Pool:
+    if how == "inline":
+        return InlinePool()
+    files = [status.location for status in registry.plugins() if (status.source, status.status) == ("file", "loaded")]
+    return ProcessPool(count, folder.path / "logs", {"PHYS_SAMPLERS_PLUGIN_FILES": os.pathsep.join(files)})

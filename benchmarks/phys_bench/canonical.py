@@ -1,0 +1,97 @@
+"""One text for one meaning: JSON whose bytes depend on the values alone, and hashes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from phys_samplers.errors import ConfigurationError
+
+_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
+
+
+def digest(data: Any) -> str:
+    """BLAKE2b hash (32 hexadecimal digits) of JSON-like data or of bytes."""
+    payload = data if isinstance(data, bytes) else canonical_text(data).encode()
+    return hashlib.blake2b(payload, digest_size=16).hexdigest()
+
+
+def canonical_text(data: Any) -> str:
+    """JSON-like data as text: keys sorted, no spaces.
+
+    Raises:
+        ValueError: on a number that is not finite.
+    """
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def identify(value: Any, what: str) -> Any:
+    """A JSON-like stand-in for an option value that is equal exactly when the values are.
+
+    Args:
+        value: numbers, texts, containers, dataclasses, classes, functions, enums, paths, dtypes, devices, tensors.
+        what: how to name it in messages.
+
+    Raises:
+        ConfigurationError: for an object of which nothing stable is known.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, enum.Enum):
+        return {"enum": f"{type(value).__qualname__}.{value.name}"}
+    if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
+        return {"code": f"{value.__module__}:{value.__qualname__}"}
+    if dataclasses.is_dataclass(value):
+        rows = {f.name: identify(getattr(value, f.name), f"{what}.{f.name}") for f in dataclasses.fields(value)}
+        return {"type": f"{type(value).__module__}:{type(value).__qualname__}", **rows}
+    if isinstance(value, Mapping):
+        return {str(key): identify(item, f"{what}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [identify(item, what) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted((identify(item, what) for item in value), key=canonical_text)
+    if isinstance(value, PurePath):
+        return str(value)
+    if hasattr(value, "detach") and hasattr(value, "numpy"):
+        array = value.detach().cpu().numpy()
+        return {"tensor": digest(array.tobytes()), "shape": list(array.shape), "dtype": str(array.dtype)}
+    text = repr(value)
+    if _ADDRESS.search(text):
+        raise ConfigurationError(
+            f"{what} is a {type(value).__name__}, of which nothing is known that stays the same in another process; "
+            "make it a dataclass, or give the part by its registered name"
+        )
+    return text
+
+
+def plain(value: Any, *, longest: int = 1_000) -> Any:
+    """Facts as JSON holds them: numbers that are not finite become null, arrays lists, anything else its text.
+
+    Args:
+        value: diagnostics of a sampler.
+        longest: arrays of more elements are left out.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value), longest=longest)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, longest=longest) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item, longest=longest) for item in value]
+    if hasattr(value, "numel") and value.numel() > longest:
+        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+    if hasattr(value, "tolist"):
+        return plain(value.tolist(), longest=longest)
+    return str(value)

@@ -1,0 +1,125 @@
+"""Checks of what a suite file holds; every message names the file, the key, its value and what is allowed."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from phys_registry.errors import suggest
+from phys_samplers.errors import ConfigurationError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+
+class Checks:
+    """Reads typed values out of a mapping.
+
+    Args:
+        source: how to name the mapping in messages.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def fail(self, key: str, problem: str, expected: str) -> NoReturn:
+        """Raise about ``key``."""
+        raise ConfigurationError(f"{self.source}: {key} {problem}; expected {expected}")
+
+    def keys(
+        self, data: Mapping[str, Any], allowed: Sequence[str], *, needed: Sequence[str] = (), at: str = ""
+    ) -> None:
+        """Refuse keys that do not exist and the lack of those that must."""
+        place = f" in [{at}]" if at else ""
+        for key in data:
+            if key not in allowed:
+                raise ConfigurationError(
+                    f"{self.source}: there is no key {key!r}{place}.{suggest(str(key), allowed)} "
+                    f"Allowed: {', '.join(allowed)}"
+                )
+        for key in needed:
+            if key not in data:
+                raise ConfigurationError(f"{self.source}: the key {key!r} is missing{place}; it must be given")
+
+    def table(self, data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        """A mapping, empty if absent."""
+        value = data.get(key) or {}
+        if not isinstance(value, Mapping):
+            self.fail(key, f"is {value!r}", f"a table, [{key}]")
+        return value
+
+    def tables(self, data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+        """A list of mappings, empty if absent."""
+        value = data.get(key) or []
+        if not isinstance(value, Sequence) or not all(isinstance(row, Mapping) for row in value):
+            self.fail(key, f"is {value!r}", f"tables, each headed [[{key}]]")
+        return list(value)
+
+    def text(self, data: Mapping[str, Any], key: str, default: str, *, at: str = "") -> str:
+        """A string."""
+        value = data.get(key, default)
+        if not isinstance(value, str):
+            self.fail(_join(at, key), f"is {value!r}", "a string")
+        return value
+
+    def name(self, data: Mapping[str, Any], key: str) -> str:
+        """A string that can name a folder."""
+        value = self.text(data, key, "")
+        if not _NAME.fullmatch(value):
+            self.fail(key, f"is {value!r}", "letters, digits, '-', '_', '.' and '+', since it names the run folder")
+        return value
+
+    def texts(self, data: Mapping[str, Any], key: str, *, at: str = "") -> tuple[str, ...]:
+        """At least one string."""
+        value = data[key]
+        good = isinstance(value, list | tuple) and value and all(isinstance(item, str) and item for item in value)
+        if not good:
+            self.fail(_join(at, key), f"is {value!r}", f'a list of at least one name, e.g. {key} = ["..."]')
+        return tuple(value)
+
+    def seeds(self, data: Mapping[str, Any], key: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        """A number of seeds, or a list of different seeds."""
+        value = data.get(key, default)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return tuple(range(value))
+        if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+            self.fail(key, f"is {value!r}", "a number of at least 1 (3 means 0, 1, 2) or a list of seeds")
+        if any(isinstance(seed, bool) or not isinstance(seed, int) or seed < 0 for seed in value):
+            self.fail(key, f"is {list(value)!r}", "non-negative integers")
+        if len(set(value)) < len(value):
+            self.fail(key, f"is {list(value)!r}", "every seed once")
+        return tuple(value)
+
+    def count(self, data: Mapping[str, Any], key: str, *, at: str = "") -> int | None:
+        """A number of samples, at least 2; None if absent."""
+        value = data.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 2):
+            self.fail(_join(at, key), f"is {value!r}", "an integer of at least 2")
+        return value
+
+    def positive(self, data: Mapping[str, Any], key: str, *, at: str = "") -> float:
+        """A positive, finite number."""
+        value = data[key]
+        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+        if not good:
+            self.fail(_join(at, key), f"is {value!r}", "a positive number")
+        return float(value)
+
+    def options(self, data: Mapping[str, Any], key: str, *, at: str = "") -> dict[str, Any]:
+        """Component options: scalars, strings and lists of these."""
+        value = data.get(key) or {}
+        if not isinstance(value, Mapping):
+            self.fail(_join(at, key), f"is {value!r}", "a table, e.g. options = { steps = 1000 }")
+        return {name: self._option(item, f"{_join(at, key)}.{name}") for name, item in value.items()}
+
+    def _option(self, value: Any, key: str) -> Any:
+        if isinstance(value, list | tuple):
+            return tuple(self._option(item, key) for item in value)
+        if not (value is None or isinstance(value, bool | int | float | str)):
+            self.fail(key, f"is {value!r}", "a number, a string, true, false, or a list of these")
+        return value
+
+
+def _join(at: str, key: str) -> str:
+    return f"{at}.{key}" if at else key

@@ -1,0 +1,194 @@
+"""One job: fit the seeds of a (task, sampler) pair together, then sample and score them one by one.
+
+Jobs and events are JSON-like, so that the same code serves a worker process and the running one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phys_samplers.sampler import Model, Sampler
+from phys_samplers.target import Task
+from phys_samplers.training import Callback
+
+from . import seeds
+from .arrays import learned_fields, write_arrays
+from .canonical import plain
+from .environment import environment
+from .meter import Meter
+from .outcome import outcome_of
+from .resolve import make, one_spec
+from .scoring import floor_facts, reference_rows, score
+from .store import now
+
+Emit = Callable[[dict[str, Any]], None]
+HISTORY_ROWS = 200
+STEP_INTERVAL = 1.0
+"""Least seconds between two reports of training steps."""
+
+
+def execute(job: Mapping[str, Any], emit: Emit) -> None:
+    """Do a job.
+
+    Args:
+        job: ``kind`` (``cells`` or ``floors``), ``task``, ``metrics``, ``eval_size``; for cells also ``sampler``,
+            ``seeds`` to fit, ``wanted`` (the seeds to score), ``ids`` by seed, ``device`` and ``arrays`` (the folder).
+        emit: told of ``step``, ``cell``, ``floor`` and ``error`` events.
+    """
+    torch.set_grad_enabled(True)
+    if job["kind"] == "floors":
+        _floors(job, emit)
+    else:
+        _cells(job, emit)
+
+
+def _floors(job: Mapping[str, Any], emit: Emit) -> None:
+    task: Task = make("task", one_spec(job["task"], "task"))
+    for metric in job["metrics"]:
+        try:
+            facts = floor_facts(metric, task, job["task"], job["eval_size"])
+        except Exception as error:
+            facts = {"error": outcome_of(error, during="floor")["reason"]}
+        emit({"event": "floor", "metric": metric, **facts})
+
+
+def _cells(job: Mapping[str, Any], emit: Emit) -> None:
+    started = now()
+    try:
+        task: Task = make("task", one_spec(job["task"], "task"))
+        recipe: Sampler = make("sampler", one_spec(job["sampler"], "sampler"))
+        with Meter(job["device"]) as meter:
+            models = _fit(recipe, task, job, emit)
+    except Exception as error:
+        emit({"event": "error", **outcome_of(error, during="fitting"), "started": started, "finished": now()})
+        return
+    share = len(job["seeds"])
+    costs = {
+        "fit_seconds": meter.seconds / share,
+        "cpu_seconds": meter.cpu_seconds / share,
+        "peak_memory_mib": meter.peak_memory_mib,
+        "peak_device_memory_mib": meter.peak_device_memory_mib,
+        "stacked_seeds": share,
+    }
+    for seed, model in zip(job["seeds"], models, strict=True):
+        if seed not in job["wanted"]:
+            continue
+        outcome = _finish(model, task, job, seed, dict(costs))
+        facts = {"environment": environment(job["device"]), "started": started, "finished": now()}
+        emit({"event": "cell", "seed": seed, "outcome": {**outcome, **facts}})
+
+
+def _fit(recipe: Sampler, task: Task, job: Mapping[str, Any], emit: Emit) -> Sequence[Model | Exception]:
+    own = [seeds.fit_seed(job["task"], seed) for seed in job["seeds"]]
+    steps = _Steps(job["seeds"], emit)
+    target, device = task.to(job["device"]), job["device"]
+    if len(own) == 1:
+        return [recipe.fit(target, seed=own[0], device=device, callbacks=[steps])]
+    models = recipe.fit_replicas(target, seeds=own, device=device, callbacks=[steps])
+    if len(models) != len(own):
+        raise ValueError(f"fit_replicas returned {len(models)} models for {len(own)} seeds; expected one per seed")
+    return models
+
+
+def _finish(
+    model: Model | Exception, task: Task, job: Mapping[str, Any], seed: int, costs: dict[str, Any]
+) -> dict[str, Any]:
+    """Sample, score and keep one seed; whatever goes wrong is its outcome."""
+    if isinstance(model, BaseException):
+        return {**outcome_of(model, during="fitting"), "costs": costs}
+    report = model.report
+    costs |= {
+        "training_steps": report.steps if report else 0,
+        "parameters": report.parameters if report else 0,
+    }
+    history = plain(_thinned(report.history)) if report else []
+    kept: dict[str, Any] = {"costs": costs, "history": history}
+    try:
+        with Meter(job["device"]) as meter:
+            draw = model.draw(job["eval_size"], seed=seeds.draw_seed(job["task"], seed))
+        costs |= {
+            "sample_seconds": meter.seconds,
+            "cpu_seconds": costs["cpu_seconds"] + meter.cpu_seconds,
+            "peak_memory_mib": max(costs["peak_memory_mib"], meter.peak_memory_mib),
+            "nfe": plain(float(draw.nfe)),
+        }
+        if meter.peak_device_memory_mib is not None:
+            costs["peak_device_memory_mib"] = max(costs["peak_device_memory_mib"] or 0.0, meter.peak_device_memory_mib)
+        kept["diagnostics"] = plain(draw.diagnostics)
+        samples = _checked(draw.samples, task, job["eval_size"])
+    except Exception as error:
+        return {**outcome_of(error, during="sampling"), **kept}
+    reference = reference_rows(task, job["task"], job["eval_size"], seed).flatten(1)
+    began = time.perf_counter()
+    scores, errors = score(job["metrics"], samples, reference, task=task, label=job["task"], seed=seed, model=model)
+    costs["score_seconds"] = time.perf_counter() - began
+    kept |= {"scores": scores, "score_errors": errors}
+    if scores[job["metrics"][0]] is None:
+        reason = f"scoring: {job['metrics'][0]}: {errors[job['metrics'][0]]}"
+        return {"status": "failed", "reason": reason, **kept}
+    file = Path(job["arrays"]) / f"{job['ids'][str(seed)]}.safetensors"
+    return {"status": "ok", **kept, "arrays": write_arrays(file, samples, reference, learned_fields(model, task))}
+
+
+def _checked(samples: Tensor, task: Task, n: int) -> Tensor:
+    """The samples (n, D) on the CPU.
+
+    Raises:
+        ValueError: on another shape.
+        FloatingPointError: if any are not finite.
+    """
+    if tuple(samples.shape) != (n, *task.event_shape):
+        raise ValueError(f"the samples have shape {tuple(samples.shape)}; expected {(n, *task.event_shape)}")
+    rows = samples.detach().to("cpu", torch.get_default_dtype()).flatten(1)
+    lost = int((~torch.isfinite(rows)).any(1).sum())
+    if lost:
+        raise FloatingPointError(f"{lost} of {n} samples are not finite")
+    return rows
+
+
+def _thinned(history: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
+    stride = -(-len(history) // HISTORY_ROWS) or 1
+    return list(history[::stride])
+
+
+class _Steps(Callback):
+    """Passes training steps on, at a modest rate."""
+
+    def __init__(self, seeds_: Sequence[int], emit: Emit) -> None:
+        self._seeds, self._emit = list(seeds_), emit
+        self._next = 0.0
+
+    def logged(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + STEP_INTERVAL
+        rows = {name: plain(list(row)) for name, row in values.items()}
+        self._emit({"event": "step", "step": int(step), "seeds": self._seeds, "values": rows})
+
+
+def single_threaded() -> None:
+    """One thread for this process: workers share the cores, and results do not depend on how many there are."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+        os.environ[name] = "1"
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def inline_threads(wanted: bool) -> Iterator[None]:
+    """One thread for torch meanwhile, as in a worker, so that inline results are the same."""
+    before = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if wanted:
+            torch.set_num_threads(before)

@@ -1,0 +1,102 @@
+"""Finished run folders: load one, see how far it is, merge several."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from phys_samplers.errors import ConfigurationError
+
+from .comparison import merge as merge_results
+from .head import code_notes, listed_ids
+from .results import Results
+from .store import RunFolder
+
+
+def load(path: str | Path) -> Results:
+    """The results that a run folder holds.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        ConfigurationError: if it is not a run folder.
+    """
+    folder = RunFolder(path)
+    if not folder.exists:
+        raise ConfigurationError(f"{folder.path} is not a run folder: it holds neither run.json nor records")
+    head = folder.read_head()
+    ids = listed_ids(head)
+    found = folder.scan(ids)
+    order = list(found.records) if ids is None else [i for i in ids if i in found.records]
+    records = [found.records[i] for i in order]
+    notes = code_notes(records)
+    if ids is not None and len(records) < len(ids):
+        notes.append(f"{len(ids) - len(records)} of {len(ids)} cells have no record yet; run the suite to complete it.")
+    notes += [f"{damage.file} is damaged: {damage.reason}." for damage in found.damaged]
+    return Results(records, head or {}, found.damaged, notes)
+
+
+def status(path: str | Path) -> dict[str, Any]:
+    """How far a run is.
+
+    Args:
+        path: the run folder.
+
+    Returns:
+        ``suite``, ``folder``, ``cells`` (all of them, None if unknown), ``missing``, ``counts`` by status, ``damaged``
+        (file and reason) and ``stale``, the number of records of no cell of the run, left by earlier code or options.
+
+    Raises:
+        ConfigurationError: if it is not a run folder.
+    """
+    results, folder = load(path), RunFolder(path)
+    ids = listed_ids(results.head)
+    counts: dict[str, int] = {}
+    for record in results.records:
+        counts[record["status"]] = counts.get(record["status"], 0) + 1
+    kept = {file.stem for file in (folder.path / "records").glob("*.json")}
+    return {
+        "suite": (results.head.get("suite") or {}).get("name", folder.path.name),
+        "folder": str(folder.path),
+        "cells": None if ids is None else len(ids),
+        "missing": 0 if ids is None else len(ids) - len(results.records),
+        "counts": counts,
+        "damaged": [{"file": damage.file, "reason": damage.reason} for damage in results.damaged],
+        "stale": len(kept - set(ids)) if ids is not None else 0,
+    }
+
+
+def merge(*runs: str | Path | Results, out: str | Path | None = None, on_conflict: str = "error") -> Results:
+    """The union of several runs.
+
+    Args:
+        runs: run folders or results.
+        out: folder to write the union to; it must not hold a run. Arrays are copied from run folders only.
+        on_conflict: ``error``; ``first`` or ``last``: which run's record is kept where records of one cell differ.
+
+    Raises:
+        ConfigurationError: on a conflict, or if ``out`` holds a run.
+    """
+    loaded = [one if isinstance(one, Results) else load(one) for one in runs]
+    union = merge_results(loaded, on_conflict=on_conflict)
+    if out is None:
+        return union
+    folder = RunFolder(out)
+    if folder.exists:
+        raise ConfigurationError(f"{folder.path} holds a run already; give another folder")
+    folder.prepare()
+    keys = ("task", "sampler", "seed")
+    cells = [{**{k: r["identity"][k] for k in keys}, "id": r["id"]} for r in union.records]
+    suite = {**(union.head.get("suite") or {}), "tasks": union.tasks, "samplers": union.samplers}
+    best = {name: way for r in union.records for name, way in r["best"].items()}
+    primary = {task: union.primary(task) for task in union.tasks}
+    folder.write_head({**union.head, "suite": suite, "cells": cells, "best": best, "primary": primary})
+    sources = [RunFolder(one) for one in runs if not isinstance(one, Results)]
+    for record in union.records:
+        for source in sources:
+            if record["arrays"] and source.arrays_file(record["id"]).is_file():
+                shutil.copyfile(source.arrays_file(record["id"]), folder.arrays_file(record["id"]))
+        folder.write_record(record)
+    return load(out)

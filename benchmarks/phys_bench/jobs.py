@@ -1,0 +1,97 @@
+"""Jobs: what is handed to a worker, and in which order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .cell import Cell, Pair, TaskPlan
+from .plan import Plan
+from .pool import Job
+from .scoring import FLOOR_REPEATS
+from .store import RunFolder
+from .suite import Budget
+
+
+def floor_job(task: TaskPlan, metrics: Sequence[str]) -> Job:
+    """Score exact samples of a task against exact samples."""
+    return {"kind": "floors", "task": task.label, "metrics": list(metrics), "eval_size": task.eval_size}
+
+
+def cell_job(cells: Sequence[Cell], seeds: Sequence[int], folder: RunFolder, device: str) -> Job:
+    """Fit ``seeds`` of a pair together, and score those of ``cells``."""
+    pair = cells[0].pair
+    return {
+        "kind": "cells",
+        "task": pair.task.label,
+        "sampler": str(pair.spec),
+        "label": pair.sampler,
+        "seeds": list(seeds),
+        "wanted": [cell.seed for cell in cells],
+        "ids": {str(cell.seed): cell.id for cell in cells},
+        "metrics": [metric.label for metric in pair.task.metrics],
+        "eval_size": pair.task.eval_size,
+        "device": device,
+        "arrays": str((folder.path / "arrays").absolute()),
+    }
+
+
+def limit_of(job: Job, budgets: Mapping[tuple[str, str], Budget], common: Budget) -> Budget:
+    """What a job may use: the time of all its seeds, the memory of one cell."""
+    if job["kind"] == "floors":
+        return Budget(seconds=common.seconds * 2, memory_mib=common.memory_mib)
+    budget = budgets[job["task"], job["label"]]
+    return Budget(seconds=budget.seconds * len(job["seeds"]), memory_mib=budget.memory_mib)
+
+
+def jobs_of(plan: Plan, folder: RunFolder) -> deque[Job]:
+    """The jobs of a plan.
+
+    Floors come first, since records hold them; then samplers that train several seeds as one network, the longest
+    jobs; then the rest, one job per seed. A stacked network is always fitted with all seeds of the suite, those
+    already recorded too, so that a resumed run repeats the very arithmetic of an unbroken one.
+    """
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    tasks: dict[str, TaskPlan] = {}
+    for cell in plan.todo:
+        groups.setdefault((cell.pair.task.label, cell.pair.sampler), []).append(cell)
+        tasks[cell.pair.task.label] = cell.pair.task
+    floors, stacked, single = [], [], []
+    for task in tasks.values():
+        missing = [
+            m.label for m in task.metrics if m.has_floor and not folder.read_floor(task.floor_id(m, FLOOR_REPEATS))
+        ]
+        if missing:
+            floors.append(floor_job(task, missing))
+    for cells in groups.values():
+        if cells[0].pair.stacks:
+            stacked.append(cell_job(cells, plan.suite.seeds, folder, plan.device))
+        else:
+            single += [cell_job([cell], [cell.seed], folder, plan.device) for cell in cells]
+    return deque([*floors, *stacked, *single])
+
+
+def one_by_one(job: Job, seeds: Sequence[int]) -> list[Job]:
+    """The jobs that try ``seeds`` of a stacked job each by itself, so that only the guilty ones are charged."""
+    return [{**job, "seeds": [seed], "wanted": [seed], "ids": {str(seed): job["ids"][str(seed)]}} for seed in seeds]
+
+
+def name_of(job: Job) -> str:
+    """For people."""
+    if job["kind"] == "floors":
+        return f"{job['task']} / floors"
+    return f"{job['task']} / {job['label']} / seed{'s' * (len(job['wanted']) > 1)} {', '.join(map(str, job['wanted']))}"
+
+
+def budgets_of(plan: Plan) -> dict[tuple[str, str], Budget]:
+    """Budgets per cell by task and sampler label."""
+    pairs: list[Pair] = [planned.cell.pair for planned in plan.cells]
+    return {(pair.task.label, pair.sampler): pair.budget for pair in pairs}
+
+
+def floors_of(task: TaskPlan, folder: RunFolder) -> dict[str, Any]:
+    """The kept floors of a task by metric label."""
+    found = {m.label: folder.read_floor(task.floor_id(m, FLOOR_REPEATS)) for m in task.metrics if m.has_floor}
+    keys = ("mean", "std", "source")
+    return {label: {key: floor[key] for key in keys} for label, floor in found.items() if floor and "mean" in floor}

@@ -1,0 +1,120 @@
+"""Which cells a run has, which of them exist, and what is left to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tabulate import tabulate
+
+from .cell import Cell
+from .store import Damage
+from .suite import Suite
+
+State = Literal["run", "kept", "refused"]
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell and what is to be done about it.
+
+    Args:
+        cell: the cell.
+        state: ``run``; ``kept``: its record exists; ``refused``: it cannot be run.
+        why: for people; empty for a new cell.
+        record: the existing record.
+    """
+
+    cell: Cell
+    state: State
+    why: str = ""
+    record: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Args:
+        suite: the suite.
+        device: ``cpu`` or ``cuda``.
+        cells: by task, sampler, seed.
+        damaged: files of the run folder that cannot be used.
+    """
+
+    suite: Suite
+    device: str
+    cells: tuple[PlannedCell, ...]
+    damaged: tuple[Damage, ...] = ()
+
+    @property
+    def todo(self) -> list[Cell]:
+        """The cells to run."""
+        return [planned.cell for planned in self.cells if planned.state == "run"]
+
+    def summary(self) -> str:
+        """One line: how many cells there are, exist, are refused and are left."""
+        count = Counter(planned.state for planned in self.cells)
+        return (
+            f"{len(self.cells)} cells: {count['kept']} exist, {count['refused']} cannot be run, "
+            f"{count['run']} to run on {self.device}"
+        )
+
+    def table(self) -> str:
+        """A row per (task, sampler): seeds by what is to be done, and why."""
+        groups: dict[tuple[str, str], list[PlannedCell]] = {}
+        for planned in self.cells:
+            groups.setdefault((planned.cell.pair.task.label, planned.cell.pair.sampler), []).append(planned)
+        rows = []
+        for (task, sampler), members in groups.items():
+            seeds = {
+                state: ",".join(str(m.cell.seed) for m in members if m.state == state)
+                for state in ("run", "kept", "refused")
+            }
+            why = "; ".join(dict.fromkeys(m.why for m in members if m.why))
+            rows.append([task, sampler, *seeds.values(), why])
+        headers = ["task", "sampler", "run seeds", "exist", "refused", "why"]
+        text = tabulate(rows, headers, tablefmt="simple", maxcolwidths=[16, 30, 10, 10, 8, 40], disable_numparse=True)
+        return f"{text}\n\n{self.summary()}"
+
+
+def plan_cells(
+    cells: list[Cell], records: Mapping[str, Mapping[str, Any]], damaged: tuple[Damage, ...], *, retry_failed: bool
+) -> tuple[PlannedCell, ...]:
+    """Decide about every cell.
+
+    A record that exists is kept. Failed, diverged and timed-out cells are kept too, since with the same seed and code
+    they end the same way, unless ``retry_failed``, or unless they hit a limit that is higher now.
+    """
+    broken = {damage.id: damage for damage in damaged}
+    found = []
+    for cell in cells:
+        record, refusal, why = records.get(cell.id), cell.pair.refusal, ""
+        state: State = "run"
+        if refusal is not None:
+            state, why = "refused", f"{refusal.status}: {refusal.reason}"
+        elif cell.id in broken:
+            why, record = f"{broken[cell.id].file} is damaged: {broken[cell.id].reason}", None
+        elif record is not None:
+            again = _worth_retrying(cell, record, retry_failed)
+            state, why = ("run" if again else "kept"), again
+            if not again and record["status"] != "ok":
+                why = f"{record['status']}: {record['reason']}"
+        found.append(PlannedCell(cell, state, why, record))
+    return tuple(found)
+
+
+def _worth_retrying(cell: Cell, record: Mapping[str, Any], retry_failed: bool) -> str:
+    """Why a cell with a record is run again; empty if it is not."""
+    if record["status"] in ("ok", "incompatible"):
+        return ""
+    if retry_failed:
+        return f"{record['status']} before, tried again"
+    hit, budget = record.get("hit_limit"), cell.pair.budget
+    if hit == "seconds" and budget.seconds > record["budget"]["seconds"]:
+        return f"the limit is {budget.seconds:g} s now, it was {record['budget']['seconds']:g} s"
+    if hit == "memory" and budget.memory_mib > record["budget"]["memory_mib"]:
+        return f"the limit is {budget.memory_mib:g} MiB now, it was {record['budget']['memory_mib']:g} MiB"
+    return ""

@@ -1,0 +1,198 @@
+"""From a suite's texts to cells: components are made once here, so that mistakes show before anything runs."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+
+from phys_registry import (
+    BadOption,
+    Component,
+    ComponentSpec,
+    DuplicateComponent,
+    SpecError,
+    UnknownComponent,
+    parse_spec,
+)
+from phys_registry.errors import one_line
+from phys_samplers import catalogue
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.sampler import Sampler
+from phys_samplers.target import Task
+
+from .canonical import identify
+from .cell import PROTOCOL, Cell, Metric, Pair, Refusal, TaskPlan
+from .fingerprint import Fingerprints
+from .suite import Budget, Override, Suite, expand
+
+T = TypeVar("T")
+_MISTAKES = (UnknownComponent, BadOption, SpecError, DuplicateComponent, ConfigurationError)
+
+
+def make(kind: str, spec: ComponentSpec) -> Any:
+    """Make the component that a text names."""
+    return catalogue.make(kind, spec.name, preset=spec.preset, **spec.options)
+
+
+def one_spec(text: str, key: str) -> ComponentSpec:
+    """Read a text that must name one component.
+
+    Raises:
+        ConfigurationError: if it expands to several.
+    """
+    specs = parse_spec(text)
+    if len(specs) != 1:
+        raise ConfigurationError(
+            f"{key} {text!r} expands to {len(specs)} components; expected one (write a tuple as [a,b])"
+        )
+    return specs[0]
+
+
+class Resolver:
+    """Makes the cells of a suite.
+
+    Args:
+        suite: the suite.
+        device: ``cpu`` or ``cuda``, part of every identity.
+    """
+
+    def __init__(self, suite: Suite, device: str) -> None:
+        self.suite = suite
+        self.device = device
+        self.code = Fingerprints(catalogue.registry)
+        self._library = self.code.package("phys_samplers")
+
+    def cells(self) -> list[Cell]:
+        """Every cell of the suite, by task, then sampler, then seed.
+
+        Raises:
+            PhysError: naming the text that is wrong.
+        """
+        samplers = expand(self.suite.samplers)
+        tasks = [self._task(spec) for spec in expand(self.suite.tasks)]
+        pairs = [self._pair(task, target, spec) for task, target in tasks for spec in samplers]
+        return [Cell(pair=pair, seed=seed) for pair in pairs for seed in self.suite.seeds]
+
+    def _task(self, spec: ComponentSpec) -> tuple[TaskPlan, Task | None]:
+        task, problem = _guarded(f"task {str(spec)!r}", lambda: make("task", spec))
+        if problem is None and not isinstance(task, Task):
+            problem = Refusal(status="failed", reason=f"task {str(spec)!r} made a {type(task).__name__}, not a Task")
+        if problem is not None or task is None:
+            return TaskPlan(spec=spec, identity=self._task_identity(spec, None, 0, ()), problem=problem), None
+        texts, size = self.suite.metrics or task.metrics, self.suite.eval_size or task.eval_size
+        for override in self._overrides(spec, None):
+            texts, size = override.metrics or texts, override.eval_size or size
+        if not {"sample"} & task.capabilities and task.heldout is None:
+            reason = f"task {str(spec)!r} has neither held-out rows nor an exact sampler, so nothing can be scored"
+            problem = Refusal(status="incompatible", reason=reason)
+        if not texts:
+            problem = Refusal(status="incompatible", reason=f"task {str(spec)!r} names no metrics")
+        metrics = tuple(self._metric(text) for text in texts)
+        identity = self._task_identity(spec, task, size, metrics)
+        return TaskPlan(spec=spec, eval_size=size, metrics=metrics, identity=identity, problem=problem), task
+
+    def _metric(self, text: str) -> Metric:
+        spec = one_spec(text, "metric")
+        metric = make("metric", spec)
+        options = identify(metric, f"metric {text!r}")
+        code = self.code.component("metric", spec.name)
+        return Metric(
+            label=str(spec),
+            best=metric.best,
+            identity={"label": str(spec), "options": options, "component": code},
+            has_floor=not metric.needs_model,
+        )
+
+    def _task_identity(
+        self, spec: ComponentSpec, task: Task | None, size: int, metrics: tuple[Metric, ...]
+    ) -> dict[str, Any]:
+        component = self.code.component("task", spec.name, nearest=True)
+        options = identify({"preset": spec.preset, **spec.options}, f"task {str(spec)!r}")
+        return {
+            "task": str(spec),
+            "task_component": {**component, "options": options, "task_version": task.version if task else None},
+            "eval_size": size,
+            "metrics": [metric.identity for metric in metrics],
+            "primary": metrics[0].label if metrics else "",
+            "library": self._library,
+            "torch": torch.__version__,
+            "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
+        }
+
+    def _pair(self, task: TaskPlan, target: Task | None, spec: ComponentSpec) -> Pair:
+        options, budget = dict(spec.options), self.suite.budget
+        for override in self._overrides(task.spec, spec):
+            options |= override.options
+            budget = Budget(
+                seconds=override.seconds or budget.seconds, memory_mib=override.memory_mib or budget.memory_mib
+            )
+        full = ComponentSpec(spec.name, spec.preset, options)
+        recipe, problem = _guarded(f"sampler {str(full)!r}", lambda: make("sampler", full))
+        if problem is None and not isinstance(recipe, Sampler):
+            reason = f"sampler {str(full)!r} made a {type(recipe).__name__}, not a Sampler"
+            problem = Refusal(status="failed", reason=reason)
+        component = catalogue.registry.get("sampler", spec.name)
+        known = recipe.options() if isinstance(recipe, Sampler) else {"preset": spec.preset, **options}
+        resolved = identify(known, f"sampler {str(full)!r}")
+        identity = {
+            **task.identity,
+            "protocol": PROTOCOL,
+            "sampler": str(spec),
+            "component": spec.name,
+            "sampler_component": self.code.component("sampler", spec.name),
+            "parts": self.code.parts(resolved),
+            "options": resolved,
+            "device": self.device,
+        }
+        return Pair(
+            task=task,
+            sampler=str(spec),
+            spec=full,
+            identity=identity,
+            budget=budget,
+            stacks=isinstance(recipe, Sampler) and type(recipe).fit_replicas is not Sampler.fit_replicas,
+            refusal=task.problem or problem or _unfit(str(spec), component, recipe, target),
+        )
+
+    def _overrides(self, task: ComponentSpec, sampler: ComponentSpec | None) -> list[Override]:
+        return [override for override in self.suite.overrides if override.covers(task, sampler)]
+
+
+def _guarded(what: str, build: Callable[[], T]) -> tuple[T | None, Refusal | None]:
+    """The object, or why there is none; a user's own mistakes pass through, a broken plugin costs its cells only."""
+    try:
+        return build(), None
+    except _MISTAKES:
+        raise
+    except Exception as error:
+        reason = f"{what} cannot be made: {one_line(error)}"
+        return None, Refusal(status="failed", reason=reason, traceback="".join(traceback.format_exception(error)))
+
+
+def _unfit(label: str, component: Component, recipe: Sampler | None, target: Task | None) -> Refusal | None:
+    if recipe is None or target is None:
+        return None
+    missing = target.missing(component.needs | recipe.needs)
+    if not missing:
+        return None
+    offers = ", ".join(sorted(target.capabilities)) or "nothing"
+    reason = f"{label} needs {', '.join(missing)}, which task {target.name!r} does not offer (it offers {offers})"
+    return Refusal(status="incompatible", reason=reason)
+
+
+def needs_inline(cells: list[Cell], code: Fingerprints) -> list[str]:
+    """The components that only this process knows, as ``kind/name``."""
+    used: Mapping[tuple[str, str], None] = dict.fromkeys(
+        key
+        for cell in cells
+        for key in (
+            ("task", cell.pair.task.spec.name),
+            ("sampler", cell.pair.spec.name),
+            *(("metric", one_spec(metric.label, "metric").name) for metric in cell.pair.task.metrics),
+            *(tuple(name.split("/", 1)) for name in cell.identity["parts"]),
+        )
+    )
+    return [f"{kind}/{name}" for kind, name in used if code.in_process(kind, name)]

@@ -1,0 +1,101 @@
+"""Scores of samples, and the floors they stand on; all on the CPU, so that the device does not change the yardstick."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phys_registry.errors import one_line
+from phys_samplers.metric import Metric
+from phys_samplers.randomness import derive_seed, make_generator
+from phys_samplers.sampler import Model
+from phys_samplers.target import Task
+
+from . import seeds
+from .resolve import make, one_spec
+
+FLOOR_REFERENCES, FLOOR_DRAWS = 4, 2
+"""A floor is the mean over so many choices of reference rows (those of seeds 0, 1, …) and exact draws against each."""
+FLOOR_REPEATS = FLOOR_REFERENCES * FLOOR_DRAWS
+
+
+def reference_rows(task: Task, label: str, n: int, seed: int) -> Tensor:
+    """``n`` exact rows (n, D) that samples of ``seed`` are scored against: the same for every sampler.
+
+    Held-out rows where the task keeps some (each seed its own choice; all of them if there are fewer), else exact
+    draws.
+    """
+    generator = make_generator(seeds.reference_seed(label, seed))
+    if task.heldout is None:
+        return task.sample(n, generator=generator)
+    return task.heldout[torch.randperm(len(task.heldout), generator=generator)[:n]]
+
+
+def metric_of(text: str) -> Metric:
+    """Make a metric from its text."""
+    metric: Metric = make("metric", one_spec(text, "metric"))
+    return metric
+
+
+def score(
+    texts: list[str], samples: Tensor, reference: Tensor, *, task: Task, label: str, seed: int, model: Model
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Every metric of a cell.
+
+    Args:
+        texts: metric labels.
+        samples: generated rows (n, D), finite.
+        reference: exact rows (m, D).
+        task: the task.
+        label: its text.
+        seed: of the cell.
+        model: the fitted model, for metrics that ask it.
+
+    Returns:
+        Scores by label, None where there is none, and why there is none, by label.
+    """
+    scores: dict[str, float | None] = dict.fromkeys(texts)
+    errors: dict[str, str] = {}
+    for text in texts:
+        try:
+            metric = metric_of(text)
+            if missing := task.missing(metric.needs):
+                errors[text] = f"needs {', '.join(missing)}, which task {label!r} does not offer"
+                continue
+            generator = make_generator(seeds.metric_seed(label, seed, text))
+            value = float(metric(samples, reference, target=task, generator=generator, model=model))
+        except Exception as error:  # a metric may fail in any way, and must not take the others along
+            errors[text] = one_line(error)
+            continue
+        if math.isfinite(value):
+            scores[text] = value
+        else:
+            errors[text] = f"the score is {value}"
+    return scores, errors
+
+
+def floor_facts(text: str, task: Task, label: str, n: int) -> dict[str, Any]:
+    """What exact samples of size ``n`` score against exact samples: mean, spread over repeats, source; or the error."""
+    from phys_samplers.metrics.floor import floor
+
+    metric = metric_of(text)
+    if missing := task.missing(metric.needs):
+        return {"error": f"needs {', '.join(missing)}, which task {label!r} does not offer"}
+    values: list[float] = []
+    source = ""
+    for choice in range(FLOOR_REFERENCES):
+        reference = reference_rows(task, label, n, choice)
+        own = derive_seed(seeds.floor_seed(label, text), choice)
+        found = floor(metric, task, n=n, reference=reference, repeats=FLOOR_DRAWS, seed=own)
+        if found is None:
+            return {"error": "the task has neither an exact sampler nor enough held-out rows"}
+        values += found.values
+        source = found.source
+    mean, std = statistics.fmean(values), statistics.stdev(values)
+    if not (math.isfinite(mean) and math.isfinite(std)):
+        return {"error": f"the floor is {mean} ± {std}"}
+    return {"mean": mean, "std": std, "source": source, "values": values}

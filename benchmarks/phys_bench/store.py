@@ -1,0 +1,152 @@
+"""The run folder on disk.
+
+``run.json``                  suite, environment, and the cells that make up the run
+``records/<id>.json``         one sealed record per cell
+``arrays/<id>.safetensors``   samples and field grids of a cell, for pictures; written before its record
+``floors/<id>.json``          what exact samples score against exact samples
+``log.jsonl``                 what happened when
+``logs/worker-<n>.log``       what workers printed
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from phys_samplers.errors import ConfigurationError
+
+from .atomic import remove_leftovers, write_atomically
+from .canonical import digest
+from .record import DamagedFile, check_record, seal, unseal
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that cannot be used.
+
+    Args:
+        file: its path inside the run folder.
+        reason: why.
+        id: of the cell it belongs to.
+    """
+
+    file: str
+    reason: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a run folder holds.
+
+    Args:
+        records: whole records by id.
+        damaged: files that cannot be used.
+    """
+
+    records: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    damaged: tuple[Damage, ...] = ()
+
+
+def now() -> str:
+    """Date and time, UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class RunFolder:
+    """Reads and writes a run folder.
+
+    Args:
+        path: the folder; made at the first write.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigurationError(f"{self.path} is a file; expected a folder for the run")
+
+    @property
+    def exists(self) -> bool:
+        """Whether something was run here."""
+        return (self.path / "run.json").is_file() or (self.path / "records").is_dir()
+
+    def prepare(self) -> None:
+        """Make the folder, and clear what killed writers left."""
+        for name in ("records", "arrays", "floors", "logs"):
+            (self.path / name).mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.path / name)
+        remove_leftovers(self.path)
+
+    def arrays_file(self, cell_id: str) -> Path:
+        """Where the arrays of a cell lie."""
+        return self.path / "arrays" / f"{cell_id}.safetensors"
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Write a record, whole or not at all."""
+        write_atomically(self.path / "records" / f"{record['id']}.json", seal(record))
+
+    def scan(self, ids: Iterable[str] | None = None) -> Scan:
+        """Read records, and check their arrays.
+
+        Args:
+            ids: which; all if None.
+        """
+        folder = self.path / "records"
+        paths = sorted(folder.glob("*.json")) if ids is None else [folder / f"{i}.json" for i in dict.fromkeys(ids)]
+        records: dict[str, dict[str, Any]] = {}
+        damaged = []
+        for path in paths:
+            try:
+                data = unseal(path.read_bytes())
+                check_record(data, path.stem)
+            except FileNotFoundError:
+                continue
+            except (OSError, DamagedFile) as error:
+                damaged.append(Damage(f"records/{path.name}", str(error), path.stem))
+                continue
+            records[path.stem] = data
+            if problem := self._arrays_problem(data):
+                damaged.append(Damage(f"arrays/{path.stem}.safetensors", problem, path.stem))
+        return Scan(records, tuple(damaged))
+
+    def _arrays_problem(self, record: Mapping[str, Any]) -> str:
+        if not record["arrays"]:
+            return ""
+        try:
+            payload = self.arrays_file(record["id"]).read_bytes()
+        except OSError as error:
+            return f"it cannot be read ({type(error).__name__})"
+        return "" if digest(payload) == record["arrays"]["checksum"] else "it is truncated or edited"
+
+    def write_floor(self, floor_id: str, floor: Mapping[str, Any]) -> None:
+        """Keep a floor."""
+        write_atomically(self.path / "floors" / f"{floor_id}.json", seal({"id": floor_id, **floor}))
+
+    def read_floor(self, floor_id: str) -> dict[str, Any] | None:
+        """A kept floor; None if there is none that is whole."""
+        try:
+            data = unseal((self.path / "floors" / f"{floor_id}.json").read_bytes())
+        except (OSError, DamagedFile):
+            return None
+        return data if data.get("id") == floor_id else None
+
+    def write_head(self, head: Mapping[str, Any]) -> None:
+        """Write ``run.json``."""
+        write_atomically(self.path / "run.json", (json.dumps(head, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def read_head(self) -> dict[str, Any] | None:
+        """``run.json``; None if it is missing or damaged, which costs the order of rows only."""
+        try:
+            data = json.loads((self.path / "run.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return data if isinstance(data, dict) else None
+
+    def log(self, event: str, **facts: Any) -> None:
+        """Append a line to the log."""
+        with open(self.path / "log.jsonl", "a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"time": now(), "event": event, **facts}, ensure_ascii=False, default=str) + "\n")

@@ -1,0 +1,151 @@
+"""Results as text: for a terminal of 100 columns, and as Markdown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from phys_registry.errors import suggest
+from phys_samplers.errors import ConfigurationError
+
+from .results import COSTS
+from .statistics import distance
+
+if TYPE_CHECKING:
+    from .results import Results
+
+_NAME_WIDTH = 24
+_GAP = 2
+
+
+def render(results: Results, metric: str | None, fmt: str, width: int) -> str:
+    """All tables of a run; see ``Results.table``."""
+    if fmt not in ("terminal", "github"):
+        raise ConfigurationError(f"fmt is {fmt!r}; expected 'terminal' or 'github'")
+    known = results.metrics()
+    if metric not in (None, "all", *known):
+        raise ConfigurationError(
+            f"there is no metric {metric!r} in this run.{suggest(str(metric), known)} "
+            f"It has {', '.join(known) or 'none'}"
+        )
+    if not results.records:
+        return "no cells"
+    wanted: list[str | None] = [*known] if metric == "all" else [metric]
+    parts = [_scores(results, name, fmt, width) for name in wanted]
+    parts += [_costs(results, fmt, width), _failures(results, fmt, width)]
+    parts += [textwrap.fill(f"Note: {note}", width) for note in results.notes]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _scores(results: Results, metric: str | None, fmt: str, width: int) -> str:
+    """Samplers by tasks: mean ± standard deviation, distance from the floor, bootstrap interval."""
+    tasks = [task for task in results.tasks if metric is None or metric in results.metrics(task)]
+    columns = [_task_column(results, task, metric or results.primary(task), fmt) for task in tasks]
+    names = ["floor", *(_wrapped(sampler, fmt) for sampler in results.samplers)]
+    mean_ranks = results.mean_ranks()
+    rank_column = ["rank", "", *(_number(mean_ranks[sampler]) for sampler in results.samplers)]
+    title = "Scores (mean ± standard deviation over seeds, distance from the floor, [95 % bootstrap interval])"
+    text = [f"### {title}" if fmt == "github" else title]
+    for block in _blocks(columns, width if fmt == "terminal" else 10**9):
+        last = block[-1] is columns[-1]
+        rows = list(zip(names, *(column[1:] for column in block), *([rank_column[1:]] if last else []), strict=True))
+        heads = ["sampler", *(column[0] for column in block), *(["rank"] if last else [])]
+        text.append(_grid(rows, heads, fmt))
+    return "\n\n".join(text)
+
+
+def _task_column(results: Results, task: str, metric: str, fmt: str) -> list[str]:
+    floor, best = results.floor(task, metric), results.best(task, metric)
+    newline = "\n" if fmt == "terminal" else " "
+    arrow = {"low": "↓", "high": "↑", "zero": "→0", "one": "→1"}.get(best, "")
+    column = [f"{task}{newline}{metric} {arrow}", f"{floor['mean']:.3g} ± {floor['std']:.1g}" if floor else "–"]
+    for sampler in results.samplers:
+        found = results.estimate(task, sampler, metric)
+        if found is None:
+            records = results.select(task, sampler)
+            column.append(", ".join(dict.fromkeys(r["status"] if r["status"] != "ok" else "–" for r in records)))
+            continue
+        far = distance(found.mean, floor["mean"], floor["std"], best) if floor else ""
+        seeds = len(results.select(task, sampler))
+        some = f" ({found.count} of {seeds})" if found.count < seeds else ""
+        first = f"{found.mean:.3g} ± {found.std:.1g} {far}".rstrip() + some
+        column.append(f"{first}{newline}[{found.low:.3g}, {found.high:.3g}]")
+    return column
+
+
+def _blocks(columns: list[list[str]], width: int) -> list[list[list[str]]]:
+    """Columns side by side as far as they fit."""
+    blocks: list[list[list[str]]] = [[]]
+    used = start = _NAME_WIDTH + 6 + _GAP  # the names and the rank
+    for column in columns:
+        need = _GAP + max(len(line) for text in column for line in text.split("\n"))
+        if blocks[-1] and used + need > width:
+            blocks.append([])
+            used = start
+        blocks[-1].append(column)
+        used += need
+    return [block for block in blocks if block]
+
+
+def _costs(results: Results, fmt: str, width: int) -> str:
+    """A row per sampler: the mean per cell over its finished cells, or the range over tasks where counts differ."""
+    rows = []
+    for sampler in results.samplers:
+        costs = [record["costs"] for record in results.select(sampler=sampler) if record["status"] == "ok"]
+        values = [[cost[key] for cost in costs if cost.get(key) is not None] for key in COSTS]
+        counts = [_range(column) for column in values[:3]]
+        rows.append([_wrapped(sampler, fmt), *counts, *(_mean(column) for column in values[3:])])
+    title = "Costs (counts, or their range over tasks; times per cell, mean; memory with libraries, largest)"
+    peak = list(COSTS).index("peak_memory_mib") + 1
+    for row, sampler in zip(rows, results.samplers, strict=True):
+        peaks = [r["costs"].get("peak_memory_mib") or 0.0 for r in results.select(sampler=sampler)]
+        row[peak] = f"{max(peaks):,.0f}" if any(peaks) else "–"
+    return (f"### {title}\n\n" if fmt == "github" else f"{title}\n\n") + _grid(rows, ["sampler", *COSTS.values()], fmt)
+
+
+def _failures(results: Results, fmt: str, width: int) -> str:
+    """Every cell that has no score, with status and reason; seeds that ended alike share a line."""
+    groups: dict[tuple[str, str, str, str], list[int]] = {}
+    for record in results.failures:
+        identity = record["identity"]
+        key = (identity["task"], identity["sampler"], record["status"], record["reason"])
+        groups.setdefault(key, []).append(identity["seed"])
+    if not groups:
+        return ""
+    lines = []
+    for (task, sampler, status, reason), seeds in groups.items():
+        line = f"{task} / {sampler} / seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}: {status}: {reason}"
+        wrap = textwrap.fill(line, width - 2, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+        lines.append(wrap if fmt == "terminal" else f"- {line}")
+    title = f"Cells without scores: {len(results.failures)} of {len(results.records)}"
+    return (f"### {title}\n\n" if fmt == "github" else f"{title}\n") + "\n".join(lines)
+
+
+def _grid(rows: Sequence[Sequence[Any]], heads: Sequence[str], fmt: str) -> str:
+    style = "simple" if fmt == "terminal" else "github"
+    align = ["left", *["right"] * (len(heads) - 1)]
+    return tabulate(rows, heads, tablefmt=style, disable_numparse=True, colalign=align, preserve_whitespace=False)
+
+
+def _wrapped(name: str, fmt: str) -> str:
+    if fmt == "github":
+        return f"`{name}`"
+    return "\n".join(textwrap.wrap(name, _NAME_WIDTH, break_on_hyphens=False)) or name
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{sum(values) / len(values):,.2f}" if values else "–"
+
+
+def _range(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    low, high = min(values), max(values)
+    return f"{low:,.0f}" if low == high else f"{low:,.0f}–{high:,.0f}"

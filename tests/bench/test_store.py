@@ -1,0 +1,145 @@
+"""Damaged files are found, named and never half-used."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phys_bench import api
+from phys_bench.atomic import remove_leftovers, write_atomically
+from phys_bench.record import DamagedFile, seal, unseal
+from phys_bench.store import RunFolder
+
+
+@pytest.fixture
+def finished(toy_suite: dict[str, Any], tmp_path: Path) -> tuple[dict[str, Any], Path]:
+    suite = {**toy_suite, "tasks": ["toy-normal"], "samplers": ["toy-good"], "seeds": 2}
+    api.run(suite, out=tmp_path / "run", executor="inline", progress=False, device="cpu")
+    return suite, tmp_path / "run"
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def edit(path: Path) -> None:
+    data = json.loads(path.read_text())
+    data["scores"]["toy-mean"] = 0.0
+    path.write_text(json.dumps(data))
+
+
+def rename(path: Path) -> None:
+    other = next(p for p in path.parent.glob("*.json") if p != path)
+    path.write_bytes(other.read_bytes())
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (truncate, "not whole JSON"),
+        (edit, "its checksum is not that of its content"),
+        (rename, "its name is not the hash of its identity"),
+        (empty, "not whole JSON"),
+    ],
+)
+def test_a_damaged_record_is_named_ignored_and_run_again(
+    finished: tuple[dict[str, Any], Path], damage: Callable[[Path], None], reason: str
+) -> None:
+    suite, out = finished
+    before = api.load(out)
+    path = out / "records" / f"{before.records[0]['id']}.json"
+    whole = before.records[0]
+    damage(path)
+
+    after = api.load(out)
+    assert [r["id"] for r in after.records] == [before.records[1]["id"]]
+    assert [d.file for d in after.damaged] == [f"records/{path.name}"]
+    assert reason in after.damaged[0].reason
+    assert path.name in after.table().replace("\n", "")
+    assert api.status(out)["missing"] == 1
+
+    planned = api.plan(suite, out=out, device="cpu")
+    assert [p.state for p in planned.cells] == ["run", "kept"]
+    assert "is damaged" in planned.cells[0].why
+    again = api.run(suite, out=out, executor="inline", progress=False, device="cpu")
+    assert again.records[0]["scores"] == whole["scores"]
+    assert not api.load(out).damaged
+
+
+def test_damaged_arrays_are_named_and_their_cell_run_again(finished: tuple[dict[str, Any], Path]) -> None:
+    suite, out = finished
+    first, second = api.load(out).records
+    truncate(out / "arrays" / f"{first['id']}.safetensors")
+    (out / "arrays" / f"{second['id']}.safetensors").unlink()
+    found = api.load(out)
+    assert {d.file for d in found.damaged} == {f"arrays/{r['id']}.safetensors" for r in (first, second)}
+    assert len(found.records) == 2  # the scores are whole
+    assert [p.state for p in api.plan(suite, out=out, device="cpu").cells] == ["run", "run"]
+    api.run(suite, out=out, executor="inline", progress=False, device="cpu")
+    assert not api.load(out).damaged
+
+
+def test_a_damaged_floor_is_computed_again(finished: tuple[dict[str, Any], Path]) -> None:
+    suite, out = finished
+    (floor, *_) = (out / "floors").glob("*.json")
+    whole = unseal(floor.read_bytes())
+    truncate(floor)
+    assert RunFolder(out).read_floor(floor.stem) is None
+    api.run(suite, out=out, executor="inline", progress=False, device="cpu", seeds=3)
+    assert unseal(floor.read_bytes()) == whole
+
+
+def test_a_missing_run_file_costs_the_order_only(finished: tuple[dict[str, Any], Path]) -> None:
+    _, out = finished
+    before = {r["id"] for r in api.load(out).records}
+    (out / "run.json").write_text("{")
+    assert {r["id"] for r in api.load(out).records} == before
+
+
+def test_records_of_other_code_do_not_enter_the_table(finished: tuple[dict[str, Any], Path]) -> None:
+    suite, out = finished
+    api.run({**suite, "eval_size": 32}, out=out, executor="inline", progress=False, device="cpu")
+    assert len(api.load(out).records) == 2
+    assert {r["identity"]["eval_size"] for r in api.load(out).records} == {32}
+    assert api.status(out)["stale"] == 2
+
+
+def test_a_seal_shows_any_change_of_a_byte_of_the_content() -> None:
+    payload = seal({"a": 1.5, "b": ["x"]})
+    assert unseal(payload) == {"a": 1.5, "b": ["x"]}
+    for old, new in ((b"1.5", b"1.6"), (b'"x"', b'"y"'), (b'"a"', b'"c"'), (b"1.5", b"NaN")):
+        with pytest.raises(DamagedFile):
+            unseal(payload.replace(old, new))
+    with pytest.raises(DamagedFile, match="no checksum"):
+        unseal(b"{}")
+    with pytest.raises(ValueError, match="JSON compliant"):
+        seal({"a": float("nan")})
+
+
+def test_a_failed_write_leaves_the_old_file_and_leftovers_of_the_dead_are_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert path.read_bytes() == b"old"
+    (tmp_path / f".file.{2**22 + 1}.part").touch()  # beyond the largest process number of Linux
+    (tmp_path / f".file.{os.getpid()}.part").touch()
+    remove_leftovers(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f".file.{os.getpid()}.part", "file"]
