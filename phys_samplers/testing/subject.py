@@ -1,0 +1,175 @@
+"""The sampler under examination: its cheap versions, the targets it is fitted to, and the fits, each made once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from phys_samplers import catalogue
+from phys_samplers.checkpoint import recipe_name
+from phys_samplers.errors import CheckpointError
+from phys_samplers.sampler import Draw, Model, Sampler
+from phys_samplers.target import Target
+from phys_samplers.testing.gaussian import gaussian_target
+from phys_samplers.testing.result import NotApplicableError
+from phys_samplers.testing.surroundings import differences, surroundings
+from phys_samplers.training import Callback
+
+T = TypeVar("T")
+
+QUICK: Mapping[str, Any] = {"steps": 300}
+"""Options of the checks on quality, as far as the recipe has them."""
+
+SMALL: Mapping[str, Any] = {"steps": 20, "sampling_steps": 40, "warmup_steps": 10}
+"""Options of the checks on form, where nothing needs to be learned, as far as the recipe has and takes them."""
+
+
+class Listener(Callback):
+    """Counts what training tells it."""
+
+    def __init__(self) -> None:
+        self.begun = self.ended = self.heard = 0
+
+    def started(self, description: str, steps: int) -> None:
+        """Training begins."""
+        self.begun += 1
+
+    def logged(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
+        """A logged step."""
+        self.heard += 1
+
+    def finished(self) -> None:
+        """Training ended."""
+        self.ended += 1
+
+
+class Subject:
+    """A recipe with what its checks share. All fits and draws go through here and are watched.
+
+    Args:
+        recipe: the sampler.
+        target: to fit for the checks on form; a 2-D Gaussian with every capability by default.
+        device: where to compute.
+        quick: whether options are reduced by ``quick_options`` and ``small_options``.
+        quick_options: of the checks on quality.
+        small_options: further ones of the checks on form.
+        mean_tolerance: of the Gaussian check, in standard deviations.
+        variance_tolerance: of the Gaussian check, relative.
+    """
+
+    def __init__(
+        self,
+        recipe: Sampler,
+        *,
+        target: Target | None = None,
+        device: torch.device | str = "cpu",
+        quick: bool = True,
+        quick_options: Mapping[str, Any] = QUICK,
+        small_options: Mapping[str, Any] = SMALL,
+        mean_tolerance: float = 0.2,
+        variance_tolerance: float = 0.3,
+    ) -> None:
+        self.given = recipe
+        self.trained = reduced(recipe, quick_options) if quick else recipe
+        self.recipe = reduced(self.trained, small_options) if quick else recipe
+        self.target = gaussian_target() if target is None else target
+        self.device = torch.device(device)
+        self.mean_tolerance, self.variance_tolerance = mean_tolerance, variance_tolerance
+        self.listener = Listener()
+        self.disturbed: set[str] = set()
+        self.overwritten: set[str] = set()
+        self._models: dict[int, Model | Exception] = {}
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What fitting needs."""
+        return frozenset(self.recipe.needs)
+
+    @property
+    def name(self) -> str | None:
+        """The registered name, if there is one."""
+        try:
+            return recipe_name(self.given)
+        except CheckpointError:
+            return None
+
+    def model(self, seed: int = 0) -> Model:
+        """The recipe's small version fitted to the target; each seed is fitted once."""
+        if seed not in self._models:
+            try:
+                self._models[seed] = self.fit(self.recipe, self.target, seed=seed)
+            except Exception as error:
+                self._models[seed] = error
+        fitted = self._models[seed]
+        if isinstance(fitted, Exception):
+            raise fitted
+        return fitted
+
+    def fit(self, recipe: Sampler, target: Target, *, seed: int) -> Model:
+        """A fresh fit.
+
+        Raises:
+            NotApplicableError: if the target lacks what the recipe needs.
+        """
+        if missing := target.missing(recipe.needs):
+            raise NotApplicableError(f"target {target.name!r} does not offer {', '.join(missing)}")
+        rows = {
+            f"the target's {split} rows": tensor
+            for split in ("train", "validation", "heldout")
+            if (tensor := getattr(target, split)) is not None
+        }
+        return self.watched(lambda: recipe.fit(target, seed=seed, device=self.device, callbacks=[self.listener]), rows)
+
+    def draw(self, model: Model, n: int, *, start: Tensor | None = None, **options: Any) -> Draw:
+        """``model.draw`` with its surroundings watched."""
+        if start is None:
+            return self.watched(lambda: model.draw(n, **options), {})
+        return self.watched(lambda: model.draw(n, start=start, **options), {"start": start})
+
+    def sample(self, model: Model, n: int, **options: Any) -> Tensor:
+        """The samples of ``draw``."""
+        return self.draw(model, n, **options).samples
+
+    def watched(self, action: Callable[[], T], inputs: Mapping[str, Tensor]) -> T:
+        """What ``action`` returns; changes to the surroundings and to ``inputs`` are noted."""
+        before = surroundings()
+        copies = {name: tensor.detach().clone() for name, tensor in inputs.items()}
+        try:
+            return action()
+        finally:
+            self.disturbed.update(differences(before, surroundings()))
+            self.overwritten.update(name for name, copy in copies.items() if not _identical(copy, inputs[name]))
+
+    def rebuilt(self, options: Mapping[str, Any]) -> Sampler:
+        """A recipe of the same kind from options, the way a checkpoint does it."""
+        if self.name is None:
+            return type(self.given)(**options)
+        return catalogue.make("sampler", self.name, **options)
+
+
+def _identical(first: Tensor, second: Tensor) -> bool:
+    """Equal, NaN to NaN."""
+    return torch.equal(first.isnan(), second.isnan()) and torch.equal(first.nan_to_num(), second.nan_to_num())
+
+
+def reduced(recipe: Sampler, options: Mapping[str, Any]) -> Sampler:
+    """``recipe`` with those of ``options`` that it has and takes."""
+    if not dataclasses.is_dataclass(recipe):
+        return recipe
+    known = {field.name for field in dataclasses.fields(recipe)}
+    wanted = {name: value for name, value in options.items() if name in known}
+    try:
+        return dataclasses.replace(recipe, **wanted)
+    except (ValueError, TypeError):
+        pass
+    # together they do not fit; some may by themselves
+    for name, value in wanted.items():
+        try:
+            recipe = dataclasses.replace(recipe, **{name: value})
+        except (ValueError, TypeError):
+            continue
+    return recipe
