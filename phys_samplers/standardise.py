@@ -34,8 +34,8 @@ class Standardiser:
         return cls(torch.zeros(dim, device=device), torch.ones(dim, device=device))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Data units (N, …) → standardised flat rows (N, D)."""
-        return (rows.flatten(1) - self.mean) / self.scale
+        """Data units (N, …) → standardised flat rows (N, D), in the dtype of the map: what a network takes."""
+        return (rows.flatten(1).to(self.mean.dtype) - self.mean) / self.scale
 
     def inverse(self, flat: Tensor, event_shape: tuple[int, ...]) -> Tensor:
         """Standardised flat rows (N, D) → data units (N, *event_shape)."""

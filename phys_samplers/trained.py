@@ -23,6 +23,9 @@ from phys_samplers.standardise import Standardiser
 from phys_samplers.target import Target
 from phys_samplers.training import Callback, TrainingPlan, TrainingReport, train
 
+PRECISION = torch.float32
+"""Of networks and their initial weights."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -117,8 +120,10 @@ class TrainedSampler(Sampler):
         target.require(*self.needs, by=name)
         target = target.to(device)
         assert target.train is not None
-        standardiser = self.standardiser(target.train)
-        rows = standardiser.forward(target.train)
+        # Networks, and with them models and samples, compute in single precision whatever the rows are.
+        train_rows = target.train.to(PRECISION)
+        standardiser = self.standardiser(train_rows)
+        rows = standardiser.forward(train_rows)
         problem = self.problem(target, rows, standardiser, streams=Streams(seeds, "weights", device="cpu"))
         module, loss = problem.module.to(device), problem.loss
         batches, noise = Streams(seeds, "batches", device=device), Streams(seeds, "noise", device=device)
@@ -133,7 +138,7 @@ class TrainedSampler(Sampler):
 
         held_rows = None
         if target.validation is not None and len(target.validation) > 1:
-            held_rows = standardiser.forward(target.validation).unsqueeze(0)
+            held_rows = standardiser.forward(target.validation.to(PRECISION)).unsqueeze(0)
 
         reports = train(
             module,
