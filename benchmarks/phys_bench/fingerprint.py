@@ -13,7 +13,7 @@ from phys_registry import Component, Registry
 
 from .canonical import digest
 
-NOT_DECISIVE = ("cli", "testing", "bench")
+NOT_DECISIVE = ("cli", "testing", "scaffold", "bench", "__main__")
 """Parts of the library that no cell ever runs; a change there leaves records valid."""
 
 

@@ -134,6 +134,19 @@ def test_a_stacked_job_that_raises_is_retried_seed_by_seed(toy_suite: dict[str, 
     assert sum(row["event"] == "retried one by one" for row in log) == 2
 
 
+def test_a_resumed_stack_is_fitted_with_all_its_seeds_again(toy_suite: dict[str, Any], tmp_path: Path) -> None:
+    """A stacked network of two seeds need not round as one of three does; the resumed run repeats the unbroken one."""
+    suite = {**toy_suite, "tasks": ["toy-normal"], "samplers": ["toy-stacked"]}
+    whole = run(suite, tmp_path)
+    lost = tmp_path / "records" / f"{whole.records[1]['id']}.json"
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "records").iterdir() if path != lost}
+    lost.unlink()
+    again = run(suite, tmp_path)
+    assert again.records[1]["costs"]["stacked_seeds"] == 3
+    assert scores(again) == scores(whole)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
 def test_failures_are_kept_unless_asked_or_a_limit_was_raised(toy_suite: dict[str, Any], tmp_path: Path) -> None:
     suite = {**toy_suite, "tasks": ["toy-normal"], "samplers": ["toy-bad[how=raise]"], "seeds": 1}
     run(suite, tmp_path)
