@@ -1,0 +1,159 @@
+"""Annealed Langevin dynamics as a recipe: a denoiser trained by denoising score matching, or a fitted model's score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from phys_langevin.annealed_model import AnnealedLangevinModel, DenoiserSource, NetworkDenoiser, ScoreDenoiser
+from phys_langevin.checks import at_least, positive
+from phys_langevin.nested import fit_score, restore_score, score_options, score_recipe
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.fields import Denoiser
+from phys_samplers.parts import Part, make_part
+from phys_samplers.randomness import Streams
+from phys_samplers.sampler import Model
+from phys_samplers.standardise import Standardiser
+from phys_samplers.target import Target
+from phys_samplers.trained import Problem, TrainedSampler
+from phys_samplers.training import Callback
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnealedLangevin(TrainedSampler):
+    """Langevin dynamics in the data blurred by σ, with σ falling from σ_max to σ_min (NCSN; Song & Ermon 2019).
+
+    The score is (D − x)/σ² with one trained preconditioned denoiser D. Coordinates are standardised, so σ = 1 is the
+    spread of the data. The number of network calls is ``levels · steps_per_level``.
+
+    With ``score`` nothing is trained here: the blurred score of that model is followed. Coordinates are then centred
+    and divided by one common scale (that of the training rows, if the target has any), because ``score(x, sigma)``
+    knows blur of one size for all coordinates of the data's own units.
+
+    Args:
+        score: None to train a denoiser; or a fitted model that offers ``score(x, sigma=σ)`` of blurred laws; or a
+            sampler, by name, mapping or recipe, that is fitted to the target first.
+        loss: that trains the denoiser, by name or object.
+        field: its network, by name or object.
+        width: units of each hidden layer, if ``field`` is a name.
+        depth: hidden layers, if ``field`` is a name.
+        integrator: of the dynamics, by name or object; ``euler-maruyama`` makes the published steps,
+            ``exponential-ou`` solves the relaxation towards D exactly.
+        levels: number of noise levels.
+        steps_per_level: steps at each.
+        epsilon: ε; a step at level σ has the size ε σ².
+        sigma_max: first level.
+        sigma_min: last level; the samples have the law of data blurred by it.
+        denoise: end with x ← D(x, σ_min), one call more, which takes the last noise out.
+        prior_std: standard deviation of the starting points; None for √(1 + sigma_max²).
+    """
+
+    score: Part | None = None
+    loss: Part = "denoising"
+    field: Part = "fourier-mlp"
+    width: int = 64
+    depth: int = 3
+    integrator: Part = "euler-maruyama"
+    levels: int = 10
+    steps_per_level: int = 30
+    epsilon: float = 0.2
+    sigma_max: float = 5.0
+    sigma_min: float = 0.03
+    denoise: bool = False
+    prior_std: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(1, levels=self.levels, steps_per_level=self.steps_per_level)
+        positive(epsilon=self.epsilon, sigma_max=self.sigma_max, sigma_min=self.sigma_min, prior_std=self.prior_std)
+        if not self.sigma_max > self.sigma_min:
+            raise ConfigurationError(
+                f"sigma_max is {self.sigma_max} and sigma_min {self.sigma_min}; expected sigma_max > sigma_min"
+            )
+        if self.score is not None:
+            recipe = score_recipe(self.score)
+            object.__setattr__(self, "needs", frozenset() if recipe is None else recipe.needs)
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """Options that only fitting uses."""
+        training = {f.name for f in fields(TrainedSampler)}
+        return frozenset(training | {"score", "loss", "field", "width", "depth"})
+
+    def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
+        """See ``TrainedSampler.problem``."""
+
+        def finish(module: nn.Module, seed: int) -> Model:
+            assert isinstance(module, Denoiser)
+            return self._model(NetworkDenoiser(module, standardiser), target.event_shape)
+
+        return Problem(self._network(rows.shape[1], streams), make_part("loss", self.loss), finish)
+
+    def fit_replicas(
+        self,
+        target: Target,
+        *,
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+        callbacks: Sequence[Callback] = (),
+    ) -> list[Model | Exception]:
+        """Train the denoisers of all seeds as one stack, or fit the sampler behind ``score``."""
+        if self.score is None:
+            return super().fit_replicas(target, seeds=seeds, device=device, callbacks=callbacks)
+        target.require(*self.needs, by=type(self).__name__)
+        standardiser = _common_scale(target.to(device), device)
+        results: list[Model | Exception] = []
+        for fitted in fit_score(self.score, target, seeds=seeds, device=device, callbacks=callbacks):
+            if isinstance(fitted, Exception):
+                results.append(fitted)
+                continue
+            model = self._model(ScoreDenoiser(fitted, standardiser, target.event_shape), target.event_shape)
+            model.target_name, model.report = target.name, getattr(fitted, "report", None)
+            results.append(model)
+        return results
+
+    def restore(
+        self,
+        tensors: Mapping[str, Tensor],
+        facts: Mapping[str, Any],
+        *,
+        event_shape: tuple[int, ...],
+        target: Target | None,
+        device: torch.device | str = "cpu",
+    ) -> AnnealedLangevinModel:
+        """See ``Sampler.restore``."""
+        standardiser = Standardiser(tensors["standardiser.mean"], tensors["standardiser.scale"])
+        if self.score is not None:
+            followed = restore_score(
+                self.score, tensors, facts["score"], event_shape=event_shape, target=target, device=device
+            )
+            return self._model(ScoreDenoiser(followed, standardiser, event_shape), event_shape)
+        module = self._network(len(standardiser.mean), Streams([0], "restore"))
+        prefix = NetworkDenoiser.PREFIX
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        return self._model(NetworkDenoiser(module.to(device).requires_grad_(False), standardiser), event_shape)
+
+    def options(self) -> dict[str, Any]:
+        """See ``Sampler.options``; a fitted model appears as the recipe that made it."""
+        return {**super().options(), "score": score_options(self.score)}
+
+    def _network(self, dim: int, streams: Streams) -> Denoiser:
+        named = isinstance(self.field, str)
+        field = make_part("field", self.field, **({"width": self.width, "depth": self.depth} if named else {}))
+        return Denoiser(field, dim, streams=streams)
+
+    def _model(self, source: DenoiserSource, event_shape: tuple[int, ...]) -> AnnealedLangevinModel:
+        return AnnealedLangevinModel(self, source, event_shape)
+
+
+def _common_scale(target: Target, device: torch.device | str) -> Standardiser:
+    """Zero mean and one scale for all coordinates, the root mean square of their deviations; else the identity."""
+    if target.train is None:
+        return Standardiser.identity(target.dim, device=device)
+    rows = target.train.flatten(1)
+    scale = rows.var(0).mean().sqrt()
+    return Standardiser(rows.mean(0), torch.where(scale > 0, scale, torch.ones_like(scale)).expand(rows.shape[1]))

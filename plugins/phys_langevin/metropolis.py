@@ -1,0 +1,85 @@
+"""MALA as a recipe: the Metropolis-adjusted Langevin algorithm with a step size that finds itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from phys_langevin.chains import ChainSampler, Run
+from phys_langevin.checks import at_least, positive, refuse_lost
+from phys_langevin.record import ChainRecord
+from phys_langevin.sources import TargetDensity
+from phys_langevin.transitions import dual_averaging, mala
+from phys_samplers.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class MALA(ChainSampler):
+    """Metropolis-adjusted Langevin algorithm: unbiased; the step size finds itself during a warm-up.
+
+    One step size serves all chains. During the warm-up dual averaging moves it towards the wanted acceptance rate,
+    averaged over chains; then it is frozen, and only states after the warm-up are kept. The default number of steps is
+    untuned.
+
+    Args:
+        step_size: h at the start; with ``warmup_steps=0`` for the whole run.
+        warmup_steps: steps that adapt the step size, part of ``sampling_steps``.
+        target_acceptance: acceptance rate to adapt to; 0.574 is optimal as D → ∞ (Roberts & Rosenthal 1998).
+    """
+
+    step_size: float = 0.1
+    warmup_steps: int = 200
+    target_acceptance: float = 0.574
+
+    def __post_init__(self) -> None:
+        at_least(0, warmup_steps=self.warmup_steps)
+        positive(step_size=self.step_size)
+        if not self.warmup_steps < self.sampling_steps:
+            raise ConfigurationError(
+                f"warmup_steps is {self.warmup_steps} and sampling_steps {self.sampling_steps}; expected fewer warm-up "
+                "steps than steps in all"
+            )
+        if not 0 < self.target_acceptance < 1:
+            raise ConfigurationError(f"target_acceptance is {self.target_acceptance}; expected a rate between 0 and 1")
+        super().__post_init__()
+
+    @property
+    def burn_in(self) -> int:
+        """The warm-up."""
+        return self.warmup_steps
+
+    def run(self, source: TargetDensity, x: Tensor, *, generator: torch.Generator, record: ChainRecord) -> Run:
+        """Warm up, then sample; see ``ChainSampler.run``."""
+        state = mala.init(x, source.log_prob_and_score)
+        adaptation = dual_averaging.init(self.step_size, like=x)
+        step_size = adaptation.log_step.exp()
+        acceptance = x.new_zeros(())
+        for index in range(self.sampling_steps):
+            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+            log_uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=x.dtype).log_()
+            state, info = mala.step(
+                state, source.log_prob_and_score, step_size=step_size, noise=noise, log_uniform=log_uniform
+            )
+            if index < self.warmup_steps:
+                adaptation = dual_averaging.update(adaptation, info.acceptance.mean(), goal=self.target_acceptance)
+                frozen = index + 1 == self.warmup_steps
+                step_size = (adaptation.log_average if frozen else adaptation.log_step).exp()
+            else:
+                acceptance = acceptance + info.acceptance.mean()
+            record.observe(state.x)
+        refuse_lost(
+            state.x,
+            alive=state.log_prob.isfinite(),
+            step=self.sampling_steps,
+            total=self.sampling_steps,
+            by="mala",
+            advice="they started where the density is zero or not finite; start them nearer (start, prior_std)",
+        )
+        facts = {
+            "acceptance": float(acceptance) / (self.sampling_steps - self.warmup_steps),
+            "step_size": float(step_size),
+            "warmup_steps": self.warmup_steps,
+        }
+        return Run(source.evaluations, facts)
