@@ -1,0 +1,72 @@
+"""The report of a benchmark run, computed from its records alone: one HTML file that opens offline, and Markdown."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from .canvas import looks, new_figure, png
+from .charts import leaderboard_chart
+from .markdown import leaderboard_table, markdown_page
+from .page import html_page
+from .reading import read_run
+from .view import Cell, Floor, Run
+
+__all__ = ["Cell", "Floor", "Run", "leaderboard_figure", "leaderboard_markdown", "read_run", "write_report"]
+
+
+def write_report(run_folder: str | Path, out: str | Path | None = None) -> Path:
+    """Write ``report.html`` and ``report.md`` of a run.
+
+    Args:
+        run_folder: folder with ``run.json``, ``records/`` and ``arrays/``.
+        out: folder to write to, made if absent; the run folder unless given.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        FileNotFoundError: if ``run_folder`` is not a run folder.
+    """
+    run = read_run(run_folder)
+    folder = Path(out) if out is not None else Path(run_folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "report.md", markdown_page(run))
+    return _write(folder / "report.html", html_page(run))
+
+
+def leaderboard_markdown(run_folder: str | Path) -> str:
+    """The leaderboard of a run as one Markdown table."""
+    return leaderboard_table(read_run(run_folder))
+
+
+def leaderboard_figure(run_folder: str | Path) -> bytes:
+    """The leaderboard of a run as a picture: primary scores with intervals and floors, one panel a task.
+
+    Args:
+        run_folder: as for ``write_report``.
+
+    Returns:
+        PNG bytes; an empty canvas for a run without cells.
+
+    Raises:
+        FileNotFoundError: if ``run_folder`` is not a run folder.
+    """
+    run = read_run(run_folder)
+    look = looks(run)
+    return png(leaderboard_chart(run, look) or new_figure(4, 1), 160)
+
+
+def _write(path: Path, text: str) -> Path:
+    """Write through a neighbour that is renamed, so that a reader never meets half a file."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path

@@ -1,0 +1,85 @@
+"""Figures without global state: one look, one colour and marker per sampler over all figures of a run."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .view import Run
+
+INK = "#1c2430"
+FAINT = "#8a94a3"
+GRID = "#e3e7ee"
+REFERENCE = "#4a5361"
+FLOOR = "#6b7686"
+TROUBLE = "#a03000"
+FIELD_MAP = "viridis"
+# Okabe-Ito without black and yellow (illegible on white), then four of Tol's muted colours; told apart by every
+# common colour vision deficiency, and by marker as well.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#117733", "#332288", "#999933")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour and marker of one sampler."""
+
+    colour: str
+    marker: str
+
+    @property
+    def scale(self) -> float:
+        """Area factor that makes the star look as large as the other marks."""
+        return 2.2 if self.marker == "*" else 1.0
+
+
+def looks(run: Run) -> dict[str, Look]:
+    """A look for every sampler of a run, in the order of the suite; the exact oracle is drawn in ink with a star."""
+    learned = [sampler for sampler in run.samplers if not run.is_oracle(sampler)]
+    found = {sampler: Look(INK, "*") for sampler in run.samplers}
+    for i, sampler in enumerate(learned):
+        # beyond ten samplers colours repeat with other markers
+        found[sampler] = Look(COLOURS[i % len(COLOURS)], MARKERS[(i + i // len(COLOURS)) % len(MARKERS)])
+    return found
+
+
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
+    """An empty white figure of ``width`` by ``height`` inches with an Agg canvas."""
+    figure = Figure(figsize=(width, height), facecolor="white", layout=layout)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def plain(axes: Axes, *, title: str = "", grid: bool = False, size: float = 10.0) -> Axes:
+    """Give axes the common look: quiet frame, legible ticks, left-aligned title."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(FAINT)
+    axes.tick_params(labelsize=size - 1, colors=INK, color=FAINT)
+    if title:
+        axes.set_title(title, fontsize=size + 1, loc="left", color=INK)
+    if grid:
+        axes.grid(True, color=GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
+    return axes
+
+
+def png(figure: Figure, dpi: int = 130) -> bytes:
+    """The figure as PNG bytes, without a date or version in it, so that equal figures give equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def data_uri(image: bytes) -> str:
+    """PNG bytes as a ``data:`` address."""
+    return "data:image/png;base64," + base64.b64encode(image).decode("ascii")

@@ -1,0 +1,221 @@
+"""The picture of one (task, sampler): true samples | scalar field | gradient field | generated samples.
+
+The layout of Figs. 1-3 of the Bellman Diffusion paper (arXiv:2410.01796). Panels of one picture share their axes, so
+that they can be compared by eye; generated points outside the frame are counted in the panel. In one dimension the
+samples are histograms and the fields are curves; in more than two the first two coordinates are drawn and a panel of
+marginals covers the others. A sampler without fields has no field panels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .canvas import INK, REFERENCE, TROUBLE, new_figure, plain
+from .field_panels import draw_curve, draw_quiver, draw_scalar, vector_name
+from .view import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANEL_INCHES = 2.6  # side of a square panel
+LEFT, GAP, BOTTOM, TOP, SCALE = 0.45, 0.52, 0.3, 0.33, 0.38  # inches around panels; SCALE: room of a colour scale
+MOST_POINTS = 2_000
+MOST_MARGINALS = 16
+Panel = Callable[["Axes"], None]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn picture and its description for readers who cannot see it."""
+
+    figure: Figure
+    alt: str
+
+
+def sample_picture(
+    arrays: dict[str, FloatArray], *, task: str, sampler: str, colour: str, box: FloatArray | None = None
+) -> Picture:
+    """Draw the panels of one (task, sampler).
+
+    Args:
+        arrays: ``samples`` (n, D), ``reference`` (m, D), optionally ``grid`` (G, D) with ``s`` (G,) and ``g`` or
+            ``score`` (G, D).
+        task: for the description.
+        sampler: for the description.
+        colour: of the generated samples.
+        box: limits (2, 2) of the first two coordinates, see `frame`.
+    """
+    reference, samples = arrays["reference"][:MOST_POINTS], arrays["samples"][:MOST_POINTS]
+    lost = int((~np.isfinite(samples).all(axis=1)).sum())
+    samples = samples[np.isfinite(samples).all(axis=1)]
+    dim = reference.shape[1]
+    box = frame(reference, arrays.get("grid")) if box is None else box
+    panels: list[Panel]
+    if dim == 1:
+        panels = [
+            partial(_histogram, rows=reference[:, 0], colour=REFERENCE, box=box, title="true samples"),
+            *_field_panels_1d(arrays, box),
+            partial(
+                _histogram,
+                rows=samples[:, 0],
+                colour=colour,
+                box=box,
+                title="generated samples",
+                outline=reference[:, 0],
+                lost=lost,
+            ),
+        ]
+    else:
+        of = "" if dim == 2 else f", x₁x₂ of {dim}"
+        panels = [
+            partial(_scatter, rows=reference, colour=REFERENCE, box=box, title=f"true samples{of}"),
+            *_field_panels_2d(arrays, box),
+            partial(_scatter, rows=samples, colour=colour, box=box, title=f"generated samples{of}", lost=lost),
+        ]
+        if dim > 2:
+            panels.append(partial(_marginals, reference=reference, samples=samples, colour=colour))
+    figure, names = _lay_out(panels, after_scale=2 if dim > 1 and "s" in arrays and "grid" in arrays else len(panels))
+    return Picture(figure, f"{task}, {sampler}. Panels from left to right: {'; '.join(names)}.")
+
+
+def _lay_out(panels: list[Panel], after_scale: int) -> tuple[Figure, list[str]]:
+    """Square panels side by side, placed in inches: half the time of a layout engine, and equal over pictures.
+
+    Args:
+        panels: from left to right.
+        after_scale: index of the panel before which there is room for a colour scale.
+    """
+    lefts = [LEFT + i * (PANEL_INCHES + GAP) + (SCALE if i >= after_scale else 0.0) for i in range(len(panels))]
+    width, height = lefts[-1] + PANEL_INCHES + 0.12, BOTTOM + PANEL_INCHES + TOP
+    figure = new_figure(width, height, layout=None)
+    names = []
+    for left, panel in zip(lefts, panels, strict=True):
+        axes = figure.add_axes((left / width, BOTTOM / height, PANEL_INCHES / width, PANEL_INCHES / height))
+        panel(axes)
+        names.append(axes.get_title(loc="left"))
+    return figure, names
+
+
+def frame(reference: FloatArray, grid: FloatArray | None) -> FloatArray:
+    """Limits (2, 2) of the first two coordinates: the field grid's extent, else the bulk of the reference rows.
+
+    Args:
+        reference: exact rows (m, D).
+        grid: grid points (G, D) of any sampler of the task, so that all its pictures share their axes.
+    """
+    columns = min(2, reference.shape[1])
+    if grid is not None and len(grid) and np.isfinite(grid).all():
+        low, high = grid[:, :columns].min(axis=0), grid[:, :columns].max(axis=0)
+        if (high > low).all():
+            return np.stack([low, high], axis=1)
+    low, high = np.quantile(reference[:, :columns], [0.005, 0.995], axis=0)
+    margin = 0.15 * np.maximum(high - low, 1e-6)
+    return np.stack([low - margin, high + margin], axis=1)
+
+
+def _scatter(axes: Axes, *, rows: FloatArray, colour: str, box: FloatArray, title: str, lost: int = 0) -> None:
+    plain(axes, title=title)
+    size = 7.0 if len(rows) <= 1_000 else 4.0
+    axes.scatter(rows[:, 0], rows[:, 1], s=size, c=colour, alpha=0.45, linewidths=0)
+    _frame_axes(axes, box)
+    outside = ((rows[:, :2] < box[:, 0]) | (rows[:, :2] > box[:, 1])).any(axis=1)
+    _note_outside(axes, int(outside.sum()) + lost, len(rows) + lost)
+
+
+def _frame_axes(axes: Axes, box: FloatArray) -> None:
+    axes.set_xlim(*box[0])
+    axes.set_ylim(*box[1])
+    axes.set_box_aspect(1)
+    axes.locator_params(nbins=5)
+
+
+def _note_outside(axes: Axes, outside: int, total: int) -> None:
+    """Say how many points the frame hides; the bulk of a reference always leaves a few outside."""
+    if outside > 0.02 * total:
+        text = f"{outside:,} of {total:,} outside the frame"
+        background = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 2.0}
+        axes.text(0.03, 0.03, text, transform=axes.transAxes, fontsize=9, color=TROUBLE, bbox=background)
+
+
+def _histogram(
+    axes: Axes,
+    *,
+    rows: FloatArray,
+    colour: str,
+    box: FloatArray,
+    title: str,
+    outline: FloatArray | None = None,
+    lost: int = 0,
+) -> None:
+    plain(axes, title=title)
+    bins = int(np.clip(1.5 * np.sqrt(len(rows)), 20, 60))
+    edges = np.linspace(box[0, 0], box[0, 1], bins + 1)
+    total = max(len(rows) + lost, 1)
+    heights = _density(rows, edges, total)
+    axes.stairs(heights, edges, fill=True, color=colour, alpha=0.75)
+    if outline is not None:
+        true = _density(outline, edges, len(outline))
+        axes.stairs(true, edges, color=INK, linewidth=1.2, label="true")
+        axes.set_ylim(0, 1.25 * max(heights.max(), true.max()))  # room for the legend
+        axes.legend(frameon=False, fontsize=9, loc="upper right")
+    axes.set_xlim(*box[0])
+    axes.set_box_aspect(1)
+    axes.locator_params(nbins=5)
+    _note_outside(axes, int(((rows < box[0, 0]) | (rows > box[0, 1])).sum()) + lost, total)
+
+
+def _density(rows: FloatArray, edges: FloatArray, total: int) -> FloatArray:
+    """Histogram heights such that mass outside the frame is missing rather than spread over the inside."""
+    counts, _ = np.histogram(rows, edges)
+    return np.asarray(counts / (total * (edges[1] - edges[0])), dtype=np.float64)
+
+
+def _marginals(axes: Axes, *, reference: FloatArray, samples: FloatArray, colour: str) -> None:
+    """Median and 5-95 % range of every coordinate, true beside generated."""
+    dim = reference.shape[1]
+    shown = min(dim, MOST_MARGINALS)
+    plain(axes, title="marginals by coordinate, 5–95 %" + ("" if shown == dim else f", first {shown}"))
+    for rows, shift, paint, label in ((reference, -0.17, REFERENCE, "true"), (samples, 0.17, colour, "generated")):
+        if not len(rows):
+            continue
+        low, middle, high = np.quantile(rows[:, :shown], [0.05, 0.5, 0.95], axis=0)
+        at = np.arange(1, shown + 1) + shift
+        axes.vlines(at, low, high, color=paint, linewidth=3.0, alpha=0.8, label=label)
+        axes.scatter(at, middle, s=16, color="white", edgecolors=paint, linewidths=1.2, zorder=3)
+    low, high = np.quantile(reference[:, :shown], [0.05, 0.95], axis=0)
+    room = max(float(high.max() - low.min()), 1e-6)
+    axes.set_ylim(low.min() - 0.5 * room, high.max() + 0.7 * room)  # the legend is at the top
+    axes.locator_params(axis="x", integer=True, nbins=8)
+    axes.set_box_aspect(1)
+    axes.legend(frameon=False, fontsize=9, loc="upper right", ncols=2)
+
+
+def _field_panels_1d(arrays: dict[str, FloatArray], box: FloatArray) -> list[Panel]:
+    panels: list[Panel] = []
+    if "grid" not in arrays:
+        return panels
+    x = arrays["grid"][:, 0]
+    if "s" in arrays:
+        panels.append(partial(draw_curve, x=x, y=arrays["s"], box=box, title="scalar field s(x)"))
+    if (vector := vector_name(arrays)) is not None:
+        title = "gradient field g(x)" if vector == "g" else "score field"
+        panels.append(partial(draw_curve, x=x, y=arrays[vector][:, 0], box=box, title=title, zero=True))
+    return panels
+
+
+def _field_panels_2d(arrays: dict[str, FloatArray], box: FloatArray) -> list[Panel]:
+    panels: list[Panel] = []
+    if "grid" not in arrays:
+        return panels
+    xy = arrays["grid"][:, :2]
+    if "s" in arrays:
+        panels.append(partial(draw_scalar, xy=xy, s=arrays["s"], box=box))
+    if (vector := vector_name(arrays)) is not None:
+        panels.append(partial(draw_quiver, xy=xy, v=arrays[vector][:, :2], s=arrays.get("s"), box=box, name=vector))
+    return panels
