@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from phys_registry import Registry
-
 from phys_samplers.builtins import BUILTIN_PLUGINS
 
 registry = Registry(builtins=BUILTIN_PLUGINS, entry_point_group="phys_samplers.plugins")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
-
 from phys_samplers.integrators.components import INTEGRATORS
 from phys_samplers.metrics.components import METRICS
 

@@ -59,8 +59,8 @@ class TrainedSampler(Sampler):
     needs: ClassVar[frozenset[str]] = frozenset({"samples"})
 
     steps: int = 4_000
-    batch_size: int = 128
-    learning_rate: float = 2e-3
+    batch_size: int = 64
+    learning_rate: float = 4e-3
     ema_decay: float = 0.995
     clip_norm: float | None = 1.0
     validate_every: int = 500

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -26,16 +27,21 @@ class Field(ABC):
         width: units of each hidden layer.
         depth: number of hidden layers.
         activation: name of the nonlinearity.
+        input_gain: scale of the first layer's initial weights; above 1 the network starts with higher frequencies,
+            which laws of many narrow modes need.
     """
 
     width: int = 64
     depth: int = 3
     activation: str = "silu"
+    input_gain: float = 3.0
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.depth < 1:
             raise ConfigurationError(f"width is {self.width} and depth {self.depth}; expected both to be at least 1")
         activation(self.activation)
+        if not self.input_gain > 0:
+            raise ConfigurationError(f"input_gain is {self.input_gain}; expected a positive factor")
 
     @abstractmethod
     def build(
@@ -137,7 +143,8 @@ class StackedMLP(nn.Module):
         widths = [in_features] + [spec.width] * spec.depth
         # √3 makes U(−1/√n, 1/√n) keep unit variance through the layers.
         self.hidden = nn.ModuleList(
-            StackedLinear(a, b, streams=streams, gain=math.sqrt(3.0)) for a, b in zip(widths, widths[1:], strict=False)
+            StackedLinear(a, b, streams=streams, gain=math.sqrt(3.0) * (1.0 if i else spec.input_gain))
+            for i, (a, b) in enumerate(pairwise(widths))
         )
         self.out = StackedLinear(spec.width, out_features, streams=streams, gain=out_gain)
 

@@ -20,14 +20,14 @@ class DenoisingLoss(Loss):
     Its minimiser is the posterior mean E[x | x + σn], so (D − x)/σ² is the score of the blurred law (Vincent 2011).
 
     Args:
-        log_sigma_mean: P_mean of EDM.
+        log_sigma_mean: P_mean; EDM's −1.2 for data of standard deviation ½ is −1.2 + ln 2 ≈ −0.5 for unit variance.
         log_sigma_std: P_std of EDM.
         levels: ``"lognormal"``, or ``"log-uniform"`` on [sigma_min, sigma_max].
         sigma_min: smallest level; lognormal levels are clamped to it.
         sigma_max: largest level.
     """
 
-    log_sigma_mean: float = -1.2
+    log_sigma_mean: float = -0.5
     log_sigma_std: float = 1.2
     levels: Literal["lognormal", "log-uniform"] = "lognormal"
     sigma_min: float = 0.01

@@ -62,7 +62,7 @@ class BellmanDiffusion(TrainedSampler):
     epsilon: float | None = None
     normalise: bool = True
     tied: bool = False
-    field: Part = "fourier-mlp"
+    field: Part = "mlp"
     width: int = 64
     depth: int = 3
     standardise: bool = True
