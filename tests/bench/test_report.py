@@ -26,7 +26,8 @@ class Folder:
     """Writes a run folder record by record, as the runner does."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.cells = path, []
+        self.path = path
+        self.cells: list[dict[str, Any]] = []
         for name in ("records", "arrays"):
             (path / name).mkdir(parents=True)
 

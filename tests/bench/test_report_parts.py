@@ -107,7 +107,7 @@ def test_cost_chart_draws_the_floor_and_leaves_the_oracle_out() -> None:
     for axes in figure.axes:
         assert axes.get_xscale() == "log"
         assert axes.get_legend_handles_labels()[1] == ["floor ± sd", "a", "b"]
-        assert list(axes.lines[0].get_ydata()) == [0.1, 0.1]
+        np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.1, 0.1])
     assert cost_chart(Run(suite="s", cells=[cell("exact", 0)]), "t", looks(run)) is None
 
 

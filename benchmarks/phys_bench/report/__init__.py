@@ -27,7 +27,7 @@ def write_report(run_folder: str | Path, out: str | Path | None = None) -> Path:
         The path of ``report.html``.
 
     Raises:
-        FileNotFoundError: if ``run_folder`` is not a run folder.
+        ConfigurationError: if ``run_folder`` is not a run folder.
     """
     run = read_run(run_folder)
     folder = Path(out) if out is not None else Path(run_folder)
@@ -51,7 +51,7 @@ def leaderboard_figure(run_folder: str | Path) -> bytes:
         PNG bytes; an empty canvas for a run without cells.
 
     Raises:
-        FileNotFoundError: if ``run_folder`` is not a run folder.
+        ConfigurationError: if ``run_folder`` is not a run folder.
     """
     run = read_run(run_folder)
     look = looks(run)
