@@ -24,7 +24,7 @@ T = TypeVar("T")
 QUICK: Mapping[str, Any] = {"steps": 300}
 """Options of the checks on quality, as far as the recipe has them."""
 
-SMALL: Mapping[str, Any] = {"steps": 20, "sampling_steps": 40, "warmup_steps": 10}
+SMALL: Mapping[str, Any] = {"steps": 20, "sampling_steps": 40, "warmup_steps": 10, "levels": 8}
 """Options of the checks on form, where nothing needs to be learned, as far as the recipe has and takes them."""
 
 

@@ -18,7 +18,7 @@ def gaussian_is_reproduced(subject: Subject) -> str:
     """
     target = gaussian_target()
     model = subject.fit(subject.trained, target, seed=0)
-    x = subject.sample(model, DRAWS, seed=1).double().cpu()
+    x = subject.sample(model, DRAWS, seed=1).detach().double().cpu()
     law = target.law
     assert isinstance(law, DiagonalNormal)
     mean, variance = law.mean.double(), law.variance.double()

@@ -25,7 +25,8 @@ def recipe_is_frozen_dataclass(subject: Subject) -> None:
     expect(bool(parameters.frozen), f"{name} is not frozen; decorate it with @dataclass(frozen=True, kw_only=True)")
     positional = [field.name for field in dataclasses.fields(recipe) if not field.kw_only]
     expect(not positional, f"{name} takes {', '.join(positional)} by position; declare the dataclass with kw_only=True")
-    expect(dataclasses.replace(recipe) == recipe, f"{name} differs from its own copy; leave eq to the dataclass")
+    expect(bool(parameters.eq), f"{name} does not compare all its options; leave eq=True to the dataclass")
+    expect(dataclasses.replace(recipe) == recipe, f"{name} differs from its own copy; leave __eq__ to the dataclass")
 
 
 def options_survive_json(subject: Subject) -> None:

@@ -1,0 +1,64 @@
+"""Every registered sampler, with each of its presets, keeps the contract. The registry says what there is."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+
+from phys_samplers import catalogue
+from phys_samplers.testing.checks import CHECKS, Check
+from phys_samplers.testing.kit import run_check
+from phys_samplers.testing.subject import Subject
+
+CASES = [
+    (component.name, preset)
+    for component in catalogue.components("sampler")
+    for preset in (component.presets or (None,))
+]
+SETTINGS: dict[str, dict[str, Any]] = {}
+"""Settings of the kit for samplers that need others, by ``name`` or ``name:preset``."""
+
+
+def label(name: str, preset: str | None) -> str:
+    return f"{name}:{preset}" if preset else name
+
+
+@cache
+def subject(name: str, preset: str | None, device: str) -> Subject:
+    settings = SETTINGS.get(label(name, preset), {})
+    return Subject(catalogue.make("sampler", name, preset=preset), device=device, **settings)
+
+
+def test_the_built_in_families_are_registered() -> None:
+    assert {"bellman", "exact", "langevin", "mala", "annealed-langevin"} <= {name for name, _ in CASES}
+    assert ("bellman", "paper") in CASES
+
+
+# The check on the Gaussian has fixed seeds and tolerances of 0.2 standard deviations and 30 %, against Monte Carlo
+# errors of 0.03 and 4.5 %: beyond six standard errors, a false alarm rate below 1e-8 per case for a correct sampler.
+@pytest.mark.parametrize("case", CASES, ids=lambda case: label(*case))
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_contract(case: tuple[str, str | None], check: Check) -> None:
+    result = run_check(check, subject(*case, "cpu"))
+    if result.skipped:
+        pytest.skip(result.detail)
+    assert result.passed, result.detail
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: label(*case))
+def test_contract_on_a_gpu(case: tuple[str, str | None]) -> None:
+    results = [run_check(check, subject(*case, "cuda")) for check in CHECKS]
+    assert not [str(result) for result in results if not result.passed]
+
+
+@pytest.mark.parametrize("name", ["langevin", "annealed-langevin"])
+def test_a_sampler_that_follows_another_one(name: str) -> None:
+    """A recipe nested in a recipe goes through JSON and checkpoints too; quality is not asked of 20 training steps."""
+    nested = Subject(catalogue.make("sampler", name, score={"name": "bellman", "steps": 20}))
+    results = [run_check(check, nested) for check in CHECKS if check.__name__ != "gaussian_is_reproduced"]
+    assert not [str(result) for result in results if not result.passed]
