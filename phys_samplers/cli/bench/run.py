@@ -1,0 +1,150 @@
+"""``bench run``: run a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from phys_samplers.cli.bench.reach import RUNS, benchmark, write_report
+from phys_samplers.cli.failure import Failure
+from phys_samplers.cli.group import INTERRUPTED
+from phys_samplers.cli.layout import examples, terminal_width
+from phys_samplers.cli.words import ComponentText
+
+
+class SuiteName(click.ParamType):
+    """The name of a shipped suite, or the path of a TOML file."""
+
+    name = "suite"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The shipped suites, or files once the word looks like a path."""
+        suites = benchmark("suite").list_suites()
+        items = [CompletionItem(s.name, help=s.summary) for s in suites if s.name.startswith(incomplete)]
+        return items or [CompletionItem(incomplete, type="file")]
+
+
+@click.command(
+    epilog=examples(
+        ("phys-samplers bench run quick", "into runs/quick"),
+        ("phys-samplers bench run quick --dry-run", "what would be done"),
+        ("phys-samplers bench run quick --tasks moons --seeds 5", "a part, with more seeds"),
+        ("phys-samplers bench run quick --samplers 'bellman[kernel=gaussian,sliced],mala'", "a sweep"),
+        ("phys-samplers --plugin mine.py bench run quick --samplers exact,mine --out runs/mine", "your own"),
+    ),
+)
+@click.argument("suite", type=SuiteName())
+@click.option(
+    "--samplers",
+    metavar="TEXT",
+    multiple=True,
+    type=ComponentText("sampler"),
+    help="Instead of the suite's; repeatable, or joined by commas.",
+)
+@click.option(
+    "--tasks", metavar="TEXT", multiple=True, type=ComponentText("task"), help="Instead of the suite's, likewise."
+)
+@click.option("--seeds", metavar="N", help="Number of seeds, or the seeds themselves: 0,3,7.")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Run folder.  [default: runs/SUITE]")
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one per core]")
+@click.option(
+    "--executor",
+    type=click.Choice(["auto", "inline", "process"]),
+    default="auto",
+    show_default=True,
+    help="process: killable workers with limits; inline: this process, without limits.",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--retry-failed", is_flag=True, help="Run failed, diverged and timed-out cells again.")
+@click.option("--metric", help="Show this metric instead of each task's first one; 'all' for all of them.")
+@click.option("--no-report", is_flag=True, help="Write no HTML report.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    suite: str,
+    samplers: tuple[str, ...],
+    tasks: tuple[str, ...],
+    seeds: str | None,
+    out: Path | None,
+    workers: int | None,
+    executor: str,
+    device: str,
+    dry_run: bool,
+    retry_failed: bool,
+    metric: str | None,
+    no_report: bool,
+    quiet: bool,
+) -> None:
+    """Run SUITE (the name of a shipped suite, or a TOML file), print its table and write its report.
+
+    Cells that have a record already are not run again, so an interrupted run goes on where it stopped. Texts such as
+    bellman[kernel=gaussian,sliced] stand for every combination of their values.
+    """
+    api = benchmark()
+    chosen = api.load_suite(suite)
+    folder = out if out is not None else RUNS / chosen.name
+    selection: dict[str, Any] = {
+        "samplers": split_texts(samplers) or None,
+        "tasks": split_texts(tasks) or None,
+        "seeds": read_seeds(seeds),
+        "out": folder,
+        "device": device,
+        "retry_failed": retry_failed,
+    }
+    if dry_run:
+        click.echo(api.plan(chosen, **selection).table())
+        return
+    code = 0
+    try:
+        results = api.run(chosen, **selection, executor=executor, workers=workers, progress=False if quiet else None)
+    except api.RunInterrupted as interruption:  # what is finished is shown all the same
+        results, code = interruption.results, INTERRUPTED
+        if quiet:
+            click.echo(str(interruption), err=True)
+    click.echo(results.table(metric, width=terminal_width(otherwise=100)))
+    if not no_report and results.records:
+        write_report(folder)
+    else:
+        click.echo(f"\nrecords: {folder}")
+    ctx.exit(code)
+
+
+def read_seeds(text: str | None) -> int | list[int] | None:
+    """``5``: five seeds; ``0,3,7``: these.
+
+    Raises:
+        Failure: if it is neither.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise Failure(f"--seeds {text!r} is neither a number of seeds (5) nor a list of seeds (0,3,7)")
+    return [int(part) for part in parts] if "," in text else int(parts[0])
+
+
+def split_texts(texts: Sequence[str]) -> list[str]:
+    """Split at commas and spaces outside brackets: ``a[x=1,2],b`` is ``a[x=1,2]`` and ``b``."""
+    found: list[str] = []
+    for text in texts:
+        depth, quote, word = 0, "", ""
+        for letter in text:
+            if quote:
+                quote = "" if letter == quote else quote
+            elif letter in "'\"" and depth:
+                quote = letter
+            else:
+                depth += (letter == "[") - (letter == "]")
+            if depth <= 0 and not quote and (letter == "," or letter.isspace()):
+                found.append(word)
+                word = ""
+            else:
+                word += letter
+        found.append(word)
+    return [word for word in found if word]
