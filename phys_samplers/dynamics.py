@@ -6,7 +6,7 @@ Sampling is always *prior, then integrator*. All equations are in the sense of I
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ Noise = Literal["none", "additive", "diagonal", "isotropic"]
 
 
 class Relaxation(NamedTuple):
-    """Drift split as ``rate · (centre − x) + rest`` with ``rate`` ≥ 0: what an exponential integrator solves exactly."""
+    """Drift split as ``rate · (centre − x) + rest`` with ``rate`` ≥ 0: solved exactly by exponential integrators."""
 
     rate: Tensor
     centre: Tensor
@@ -41,7 +41,7 @@ class Dynamics(ABC):
     """
 
     event_shape: tuple[int, ...]
-    noise: ClassVar[Noise] | Noise = "none"
+    noise: Noise = "none"
     times: tuple[float, float] = (0.0, 1.0)
     calls_per_evaluation: int = 1
 

@@ -35,8 +35,8 @@ class SliceAverageKernel(Kernel):
     """k(d) = E_w N(wᵀd; 0, ε) = (2π(ε + |d|²))^{−1/2} for w ~ N(0, I): every slice at once, nothing sampled.
 
     wᵀd ~ N(0, |d|²) and a Gaussian density averaged over a Gaussian argument is a Gaussian density of the summed
-    variance. The gradient of the loss has 4–5 times less variance than with sampled slices, and the mobility is
-    heavy-tailed: particles far from the data still move.
+    variance. The gradient of the loss cannot have more variance than with sampled slices (Rao–Blackwell), and the
+    mobility is heavy-tailed: particles far from the data still move.
     """
 
     def profile(self, squared: Tensor, dim: int) -> tuple[Tensor, Tensor]:

@@ -89,9 +89,10 @@ class BellmanModel(Model):
 
         Args:
             x: points.
-            sigma: blur in standardised units, for the annealed parametrisation; the smallest one by default.
+            sigma: blur in data units, for the annealed parametrisation; its smallest one by default. Coordinate i is
+                blurred by sigma · scale_i / (geometric mean of the scales), which is what the networks know.
         """
-        s, g, _ = self.standard_fields(self.standardiser.forward(x), sigma)
+        s, g, _ = self.standard_fields(self.standardiser.forward(x), self._standard_blur(sigma))
         return {"s": s, "g": g / self.standardiser.scale}
 
     @torch.no_grad()
@@ -100,10 +101,16 @@ class BellmanModel(Model):
 
         Args:
             x: points.
-            sigma: blur in standardised units, for the annealed parametrisation; the smallest one by default.
+            sigma: blur in data units, for the annealed parametrisation; its smallest one by default. Coordinate i is
+                blurred by sigma · scale_i / (geometric mean of the scales), which is what the networks know.
         """
-        score = self.standard_score(self.standardiser.forward(x), sigma)
+        score = self.standard_score(self.standardiser.forward(x), self._standard_blur(sigma))
         return (score / self.standardiser.scale).unflatten(1, self.event_shape)
+
+    def _standard_blur(self, sigma: float | None) -> float | None:
+        if sigma is None:
+            return None
+        return sigma / float(self.standardiser.scale.log().mean().exp())
 
     def tensors(self) -> dict[str, Tensor]:
         """Network and standardisation."""

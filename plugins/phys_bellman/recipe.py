@@ -68,7 +68,7 @@ class BellmanDiffusion(TrainedSampler):
     standardise: bool = True
     integrator: Part = "exponential-ou"
     sampling_steps: int = 300
-    step_size: float = 0.5
+    step_size: float = 0.3
     prior_std: float = 1.0
     sigma_max: float = 5.0
     sigma_min: float = 0.03
@@ -125,8 +125,8 @@ class BellmanDiffusion(TrainedSampler):
             return make_part("kernel", self.kernel, epsilon=self.epsilon)
         if self.epsilon is not None:
             raise ConfigurationError(
-                f"epsilon is {self.epsilon} and kernel is {self.kernel!r}; give epsilon inside the kernel, or the kernel "
-                "by name"
+                f"epsilon is {self.epsilon} and kernel is {self.kernel!r}; give epsilon inside the kernel, or the "
+                "kernel by name"
             )
         return make_part("kernel", self.kernel)
 
