@@ -59,7 +59,6 @@ def python(*arguments: str, path: str, cwd: Path) -> str:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder into which pip installed both packages."""
-    pytest.importorskip("hatchling", reason="building the plugin needs hatchling")
     folder = tmp_path_factory.mktemp("foreign")
     # a copy, so that building leaves nothing in the source tree
     source = shutil.copytree(HERE, folder / "source", ignore=shutil.ignore_patterns("__pycache__", "test_*"))
