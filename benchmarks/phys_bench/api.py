@@ -185,7 +185,6 @@ def run(
             ]:
                 if text:
                     shown.note(text)
-            shown.started(len(made.todo))
             runner.run()
         outcome = "finished"
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from phys_registry import Registry
 
 from .cell import Cell, TaskPlan
 from .jobs import budgets_of, floors_of, jobs_of, limit_of, name_of, one_by_one
-from .plan import Plan
+from .plan import Plan, PlannedCell
 from .pool import Job, Pool
 from .progress import Progress
 from .record import new_record
@@ -44,12 +44,13 @@ class Runner:
 
     def run(self) -> None:
         """Do everything; on return every cell of the plan has a record."""
-        for planned in self._plan.cells:
-            if planned.state == "refused" and planned.cell.pair.refusal:
-                refusal = planned.cell.pair.refusal
-                outcome = {"status": refusal.status, "reason": refusal.reason, "traceback": refusal.traceback}
-                if planned.record is None or planned.record["reason"] != refusal.reason:
-                    self._write(planned.cell, {**outcome, "finished": now()}, floors={})
+        refused = [planned for planned in self._plan.cells if _is_news(planned)]
+        self._progress.started(len(self._plan.todo) + len(refused))
+        for planned in refused:
+            refusal = planned.cell.pair.refusal
+            assert refusal is not None
+            outcome = {"status": refusal.status, "reason": refusal.reason, "traceback": refusal.traceback}
+            self._write(planned.cell, {**outcome, "finished": now()}, floors={})
         self._queue = jobs_of(self._plan, self._folder)
         self._pending_floors = {job["task"] for job in self._queue if job["kind"] == "floors"}
         while self._queue or self._pool.busy:
@@ -139,3 +140,9 @@ class Runner:
         self._folder.log("cell finished", id=cell.id, **cell.key, status=record["status"], reason=record["reason"])
         self._registry.emit("phys_cell_finished", record=record)
         self._progress.cell(record)
+
+
+def _is_news(planned: PlannedCell) -> bool:
+    """Whether a refused cell has no record of its refusal yet."""
+    refusal, record = planned.cell.pair.refusal, planned.record
+    return refusal is not None and (record is None or record["reason"] != refusal.reason)

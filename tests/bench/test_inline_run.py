@@ -257,3 +257,14 @@ def test_frames_hold_every_score_and_cost(toy_suite: dict[str, Any], tmp_path: P
     ratio = frame[(frame.status == "ok") & frame.primary]
     assert (ratio.ratio == ratio.score / ratio.floor).all()
     assert {"fit_seconds", "peak_memory_mib"} <= set(results.costs.columns)
+
+
+def test_lines_count_every_cell_that_gets_a_record(
+    toy_suite: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = {**toy_suite, "tasks": ["toy-density", "toy-normal"], "samplers": ["toy-samples"], "seeds": 1}
+    run(suite, tmp_path, progress=None)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("[")]
+    assert lines[0].startswith("[1/2] toy-density / toy-samples / seed 0: incompatible: toy-samples needs samples")
+    assert lines[1].startswith("[2/2] toy-normal / toy-samples / seed 0: toy-mean 0.")
+    assert "(floor 0." in lines[1]
