@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,13 +52,22 @@ class TrainingPlan:
     log_every: int = 50
 
     def __post_init__(self) -> None:
-        for name in ("steps", "validate_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; expected at least 1")
+        for name, least in (("steps", 1), ("validate_every", 1), ("log_every", 1), ("patience", 0)):
+            value = getattr(self, name)
+            if value is None and name == "patience":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigurationError(f"{name} is {value!r}; expected an integer of at least {least}")
         if not self.learning_rate > 0:
             raise ConfigurationError(f"learning_rate is {self.learning_rate}; expected a positive number, e.g. 1e-3")
         if not 0 <= self.ema_decay < 1:
             raise ConfigurationError(f"ema_decay is {self.ema_decay}; expected 0 <= ema_decay < 1")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ConfigurationError(
+                f"clip_norm is {self.clip_norm}; expected a positive norm, or None for no clipping"
+            )
+        if self.decay not in ("cosine", "constant"):
+            raise ConfigurationError(f"decay is {self.decay!r}; expected 'cosine' or 'constant'")
 
 
 class _FlatParameters:
@@ -79,6 +89,15 @@ class _FlatParameters:
             start = stop
 
 
+@contextmanager
+def _without_layout_warning() -> Iterator[None]:
+    """Weights and gradients are strided views of one matrix on purpose, which autograd warns about."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
+        yield
+
+
+@_without_layout_warning()
 def train(
     module: nn.Module,
     loss: Loss,
@@ -118,8 +137,6 @@ def train(
 
     listeners = default_callbacks(callbacks)
     began = time.perf_counter()
-    # Weights and gradients are strided views of one matrix on purpose.
-    warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
     try:
         for listener in listeners:
             listener.started(description, plan.steps)
@@ -146,10 +163,15 @@ def train(
             filled = (step - 1) % plan.log_every + 1
             recent = window[:filled]
             # Steps of this window that were not looked at yet: a validation may have cut it.
-            for r in (~torch.isfinite(recent).all(0)).nonzero().flatten().tolist():
+            finite = torch.isfinite(recent)
+            lost = ~finite.all(0)
+            if last:
+                # A finite loss may have a gradient that is not; after the last step no loss is there to show it.
+                lost |= ~torch.isfinite(values).all(1)
+            for r in lost.nonzero().flatten().tolist():
                 if r not in diverged and running[r]:
-                    bad = int((~torch.isfinite(recent[:, r])).nonzero()[0])
-                    diverged[r], running[r] = step - filled + 1 + bad, False
+                    bad = (~finite[:, r]).nonzero().flatten().tolist()
+                    diverged[r], running[r] = (step - filled + 1 + bad[0] if bad else step), False
             logged = {"loss": recent.mean(0).tolist()}
             if validate:
                 assert validation is not None
@@ -189,8 +211,9 @@ def train(
         if r in diverged:
             results.append(
                 TrainingDiverged(
-                    f"{description}: the loss of replica {r} is not finite at step {diverged[r]} of {plan.steps}; "
-                    f"try a smaller learning_rate (now {plan.learning_rate:g}) or clip_norm (now {plan.clip_norm})"
+                    f"{description}: the loss of replica {r} (or its gradient) is not finite at step {diverged[r]} of "
+                    f"{plan.steps}; try a smaller learning_rate (now {plan.learning_rate:g}) or clip_norm (now "
+                    f"{plan.clip_norm})"
                 )
             )
             continue
