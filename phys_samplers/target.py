@@ -145,17 +145,19 @@ class Target:
         """∇ log p at ``x`` (B, *event_shape); detached."""
         self.require("score", by="score()")
         if callable(getattr(self.law, "score", None)):
-            return self.law.score(x)
+            with torch.no_grad():
+                return self.law.score(x)
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(self.law.log_prob(x).sum(), x)
         return gradient
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """``log_prob`` (B,) and ``score`` (B, *event_shape) from one evaluation where that is possible."""
+        """``log_prob`` (B,) and ``score`` (B, *event_shape) from one evaluation where that is possible; detached."""
         self.require("score", by="log_prob_and_score()")
         if callable(getattr(self.law, "score", None)):
-            return self.law.log_prob(x), self.law.score(x)
+            with torch.no_grad():
+                return self.law.log_prob(x), self.law.score(x)
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             value = self.law.log_prob(x)
@@ -239,7 +241,7 @@ def Samples(  # noqa: N802 - reads as a constructor: Samples(tensor)
     """
     from phys_samplers.randomness import make_generator
 
-    rows = torch.as_tensor(rows)
+    rows = torch.as_tensor(rows).detach()
     if not rows.is_floating_point() or rows.ndim < 2 or len(rows) < 4:
         raise ConfigurationError(
             f"rows have dtype {rows.dtype} and shape {tuple(rows.shape)}; "
@@ -249,6 +251,11 @@ def Samples(  # noqa: N802 - reads as a constructor: Samples(tensor)
         raise ConfigurationError(f"validation_fraction is {validation_fraction}; expected 0 <= fraction < 1")
     order = torch.randperm(len(rows), generator=make_generator(seed, "split")).to(rows.device)
     held = round(validation_fraction * len(rows))
+    if len(rows) - held < 2:
+        raise ConfigurationError(
+            f"validation_fraction is {validation_fraction}, which leaves {len(rows) - held} of {len(rows)} rows to "
+            "train on; expected a fraction that leaves at least 2"
+        )
     shuffled = rows[order]
     return Target(
         event_shape=tuple(rows.shape[1:]),

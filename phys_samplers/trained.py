@@ -121,7 +121,7 @@ class TrainedSampler(Sampler):
         target = target.to(device)
         assert target.train is not None
         # Networks, and with them models and samples, compute in single precision whatever the rows are.
-        train_rows = target.train.to(PRECISION)
+        train_rows = target.train.detach().to(PRECISION)
         standardiser = self.standardiser(train_rows)
         rows = standardiser.forward(train_rows)
         problem = self.problem(target, rows, standardiser, streams=Streams(seeds, "weights", device="cpu"))
@@ -133,12 +133,13 @@ class TrainedSampler(Sampler):
 
         def validation_loss() -> Tensor:
             # The same rows and the same noise at every call and for every replica.
+            assert held_rows is not None
             held = held_rows.expand(len(seeds), -1, -1)
             return loss(module, held, _Repeated(len(seeds), device))
 
         held_rows = None
         if target.validation is not None and len(target.validation) > 1:
-            held_rows = standardiser.forward(target.validation.to(PRECISION)).unsqueeze(0)
+            held_rows = standardiser.forward(target.validation.detach().to(PRECISION)).unsqueeze(0)
 
         reports = train(
             module,
