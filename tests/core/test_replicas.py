@@ -1,0 +1,157 @@
+"""R seeds trained as one stacked network are the R single runs; one code path, each replica with its own streams."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from phys_samplers import make
+from phys_samplers.errors import TrainingDiverged
+from phys_samplers.sampler import Model, Sampler
+from phys_samplers.target import Target
+from phys_samplers.testing import gaussian_target
+
+SEEDS = [0, 3, 11]
+
+
+def recipe(name: str, preset: str | None, **options: Any) -> Sampler:
+    return make("sampler", name, preset=preset, **{"steps": 100, "sampling_steps": 30} | options)
+
+
+@cache
+def target() -> Target:
+    return gaussian_target()
+
+
+@cache
+def stacked(preset: str) -> list[Model]:
+    models = recipe("bellman", preset).fit_replicas(target(), seeds=SEEDS)
+    assert all(isinstance(model, Model) for model in models)
+    return models
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_parameters_after_100_steps_agree_with_single_runs(preset: str) -> None:
+    for seed, many in zip(SEEDS, stacked(preset), strict=True):
+        one = recipe("bellman", preset).fit(target(), seed=seed)
+        ours, theirs = many.tensors(), one.tensors()
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=1e-4, msg=f"{name} of seed {seed}")
+        assert many.report is not None
+        assert one.report is not None
+        assert (many.report.steps, many.report.replicas, one.report.replicas) == (100, 3, 1)
+        for row, other in zip(many.report.history, one.report.history, strict=True):
+            assert row.keys() == other.keys()
+            assert list(row.values()) == pytest.approx(list(other.values()), abs=1e-3)
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_replicas_are_different_models(preset: str) -> None:
+    first, second, third = (model.sample(5, seed=0) for model in stacked(preset))
+    assert not torch.allclose(first, second, atol=1e-3)
+    assert not torch.allclose(second, third, atol=1e-3)
+
+
+def test_the_order_and_number_of_seeds_do_not_matter() -> None:
+    turned = recipe("bellman", "default").fit_replicas(target(), seeds=[*SEEDS[::-1], SEEDS[0]])
+    pairs = [(2, 0), (1, 1), (0, 2), (3, 0)]
+    for here, there in pairs:
+        ours, theirs = turned[here].tensors(), stacked("default")[there].tensors()  # type: ignore[union-attr]
+        assert all(float((ours[name] - theirs[name]).abs().max()) < 1e-4 for name in ours)
+
+
+def test_validation_does_not_depend_on_the_replicas() -> None:
+    """The validation loss of a seed is the same number whoever trains beside it, and its noise at every call."""
+    (one,) = recipe("bellman", "default", validate_every=50).fit_replicas(target(), seeds=[3])
+    many = recipe("bellman", "default", validate_every=50).fit_replicas(target(), seeds=SEEDS)[1]
+    ours, theirs = ([row["validation"] for row in model.report.history if "validation" in row] for model in (one, many))
+    assert len(ours) == 2
+    assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_validation_takes_no_numbers_from_training() -> None:
+    """With more validations, or none, training sees the same batches and the same noise."""
+    often = recipe("bellman", "default", validate_every=10).fit(target(), seed=0)
+    seldom = recipe("bellman", "default", validate_every=100).fit(target(), seed=0)
+    blind = recipe("bellman", "default").fit(replace(target(), validation=None), seed=0)
+    losses = [
+        [row["loss"] for row in model.report.history if row["step"] in (50, 100)] for model in (often, seldom, blind)
+    ]
+    assert losses[0] == losses[1] == losses[2]
+
+
+class _Poisoned:
+    """A loss that turns NaN for one replica of a stack."""
+
+    def __init__(self, loss: Any, index: int) -> None:
+        self.loss, self.index, self.calls = loss, index, 0
+
+    def __call__(self, module: nn.Module, rows: Tensor, streams: Any) -> Tensor:
+        values = self.loss(module, rows, streams)
+        self.calls += 1
+        if self.calls < 40:
+            return values
+        spoil = torch.ones_like(values)
+        spoil[self.index] = float("nan")
+        return values * spoil
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_a_diverging_replica_is_reported_and_leaves_the_others_bit_equal(
+    preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = recipe("bellman", preset)
+    original = type(sampler).problem
+
+    def problem(self: Any, *arguments: Any, **options: Any) -> Any:
+        stated = original(self, *arguments, **options)
+        return replace(stated, loss=_Poisoned(stated.loss, 1))
+
+    monkeypatch.setattr(type(sampler), "problem", problem)
+    results = sampler.fit_replicas(replace(target(), validation=None), seeds=SEEDS)
+    monkeypatch.undo()
+    clean = sampler.fit_replicas(replace(target(), validation=None), seeds=SEEDS)
+    assert isinstance(results[1], TrainingDiverged)
+    assert "BellmanDiffusion on conformance-gaussian" in str(results[1])
+    assert "step 40 of 100" in str(results[1])
+    for r in (0, 2):
+        ours, theirs = results[r].tensors(), clean[r].tensors()  # type: ignore[union-attr]
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_single_fit_that_diverges_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler = recipe("bellman", "default", learning_rate=1e30, clip_norm=None)
+    with pytest.raises(TrainingDiverged, match=r"at step \d+ of 100; try a smaller learning_rate \(now 1e\+30\)"):
+        sampler.fit(target(), seed=0)
+
+
+def test_no_seeds_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one seed"):
+        recipe("bellman", "default").fit_replicas(target(), seeds=[])
+
+
+def test_rows_in_double_precision_train_the_same_model() -> None:
+    rows = target()
+    double = replace(rows, train=rows.train.double(), validation=rows.validation.double())
+    ours, theirs = recipe("bellman", "default").fit(double, seed=0), stacked("default")[0]
+    pairs = zip(ours.tensors().values(), theirs.tensors().values(), strict=True)
+    assert all(float((a - b).abs().max()) < 1e-4 for a, b in pairs)
+    assert ours.sample(3).dtype == torch.float32
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_replicas_agree_on_a_gpu(preset: str) -> None:
+    many = recipe("bellman", preset).fit_replicas(target(), seeds=SEEDS, device="cuda")
+    for seed, model in zip(SEEDS, many, strict=True):
+        one = recipe("bellman", preset).fit(target(), seed=seed, device="cuda")
+        ours, theirs = model.tensors(), one.tensors()  # type: ignore[union-attr]
+        assert all(ours[name].is_cuda for name in ours)
+        assert all(float((ours[name] - theirs[name]).abs().max()) < 1e-4 for name in ours)
