@@ -1,15 +1,18 @@
-"""Runs the examples of a Markdown file in the order in which they stand: python run_document.py FILE.
+"""Runs the examples of Markdown files in the order in which they stand: python run_document.py FILE...
 
-Python blocks share one namespace, console lines that begin with ``$ phys-samplers`` are run in the same process, a
-block after ``<!-- file: NAME -->`` becomes the file NAME, and one after ``<!-- skip: reason -->`` is left out. Files
-are written to the current folder.
+The Python blocks of a file share one namespace, console lines that begin with ``$ phys-samplers`` are run in the same
+process, a block after ``<!-- file: NAME -->`` becomes the file NAME, and one after ``<!-- skip: reason -->`` is left
+out. Every document has a folder of its own under the current one, and the components it registers go with it. All run
+in one process, because importing torch takes longer than most examples.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
+import traceback
 import types
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +73,7 @@ def commands(block: Block) -> list[list[str]]:
 
 
 def run(path: Path) -> int:
-    """Run a document; return the number of examples."""
+    """Run a document in the current folder; return the number of examples."""
     from phys_samplers.cli import main
 
     module = types.ModuleType("document")
@@ -98,5 +101,27 @@ def run(path: Path) -> int:
     return count
 
 
+def run_apart(path: Path) -> bool:
+    """Run a document in a folder of its own and forget what it registered; whether it went well."""
+    from phys_samplers.catalogue import registry
+
+    home, known = Path.cwd(), set(registry.components())
+    folder = home / path.stem
+    folder.mkdir()
+    os.chdir(folder)
+    print(f"=== {path}", flush=True)
+    try:
+        print(f"{run(path)} examples ran", flush=True)
+    except Exception:
+        traceback.print_exc(file=sys.stdout)
+        return False
+    finally:
+        os.chdir(home)
+        for component in set(registry.components()) - known:
+            registry.unregister(component.kind, component.name)
+    return True
+
+
 if __name__ == "__main__":
-    print(f"{run(Path(sys.argv[1]))} examples ran")
+    outcomes = [run_apart(Path(file).resolve()) for file in sys.argv[1:]]
+    sys.exit(0 if all(outcomes) else 1)

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -25,6 +25,7 @@ from phys_samplers.target import CAPABILITIES
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = Path(__file__).with_name("run_document.py")
+RAN = re.compile(r"^[1-9]\d* examples ran$", re.MULTILINE)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -46,38 +47,62 @@ def has_examples(page: Path) -> bool:
     return any((block.language == "python" and not block.file) or DOCUMENT.commands(block) for block in found)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if has_examples(page)], ids=lambda page: page.name)
-def test_examples_run(page: Path, tmp_path: Path) -> None:
-    """In a process of their own, since they register components, and in an empty folder."""
+def run_documents(pages: Sequence[Path], folder: Path) -> dict[Path, str]:
+    """What each page printed: in a process of their own, since they register components."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PHYS_SAMPLERS_")}
     settings = {
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONIOENCODING": "utf-8",
         "PHYS_SAMPLERS_PROGRESS": "0",
         "MPLBACKEND": "Agg",
         "OMP_NUM_THREADS": "1",
-        "PYTHONIOENCODING": "utf-8",
     }
     done = subprocess.run(
-        [sys.executable, str(RUNNER), str(page)],
-        cwd=tmp_path,
+        [sys.executable, str(RUNNER), *map(str, pages)],
+        cwd=folder,
         env={**clean, **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=240,
+        encoding="utf-8",
+        timeout=280,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert re.search(r"^[1-9]\d* examples ran$", done.stdout, re.MULTILINE), done.stdout[-4000:]
+    parts = re.split(r"^=== (.+)$", done.stdout, flags=re.MULTILINE)
+    return {Path(name): text for name, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def test_the_runner_fails_where_an_example_does(tmp_path: Path) -> None:
-    for text in ("```python\n1 / 0\n```\n", "```console\n$ phys-samplers show task no-such-task\n```\n"):
-        page = tmp_path / "page.md"
+EXAMPLES = [page for page in PAGES if has_examples(page)]
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
+    return run_documents(EXAMPLES, tmp_path_factory.mktemp("documents"))
+
+
+@pytest.mark.parametrize("page", EXAMPLES, ids=lambda page: page.name)
+def test_examples_run(page: Path, printed: dict[Path, str]) -> None:
+    assert RAN.search(printed[page]), printed[page][-4000:]
+
+
+def test_the_runner_tells_which_example_fails_and_goes_on(tmp_path: Path) -> None:
+    texts = {
+        "python": "```python\nx = 1\n\n1 / 0\n```\n",
+        "console": "```console\n$ phys-samplers show task no-such-task\n```\n",
+        "good": "```python\nprint('as it should')\n```\n",
+    }
+    pages = [tmp_path / f"{name}.md" for name in texts]
+    for page, text in zip(pages, texts.values(), strict=True):
         page.write_text(text)
-        done = subprocess.run([sys.executable, str(RUNNER), str(page)], capture_output=True, text=True, check=False)
-        assert done.returncode != 0
-        assert "page.md" in done.stdout + done.stderr
+    folder = tmp_path / "run"
+    folder.mkdir()
+    python, console, good = run_documents(pages, folder).values()
+    assert "ZeroDivisionError" in python
+    assert "python.md" in python
+    assert "line 4" in python
+    assert "exit code 2" in console
+    assert "no-such-task" in console
+    assert [bool(RAN.search(text)) for text in (python, console, good)] == [False, False, True]
 
 
 def test_every_block_is_run_or_says_why_not() -> None:
