@@ -6,7 +6,6 @@ the folder holds one whole checkpoint; a truncated or edited file is detected an
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from phys_registry import RegistryError
 from phys_samplers import catalogue
 from phys_samplers.errors import CheckpointError
 from phys_samplers.parts import same_target
@@ -52,6 +52,7 @@ def save(model: Model, path: str | Path) -> Path:
         "report": model.report.to_dict() if model.report else None,
         "tensors": {"file": f"tensors-{digest[:16]}.safetensors", "sha256": digest},
     }
+    metadata["seal"] = _seal(metadata)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"tensors-{digest[:16]}.safetensors"
     write_atomically(folder / name, payload)
@@ -76,7 +77,7 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
     folder = Path(path)
     try:
         metadata = json.loads((folder / METADATA).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(
             f"{folder / METADATA} does not exist; expected a folder that model.save() wrote"
         ) from None
@@ -93,7 +94,9 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
         target_name = metadata["target"]
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / METADATA} lacks {error}; the checkpoint is damaged") from None
-    if file.parent != folder:
+    if metadata.get("seal") != _seal(metadata):
+        raise CheckpointError(f"{folder / METADATA} is edited (its seal is not that of its content)")
+    if file.parent != folder or file.name in ("", ".."):
         raise CheckpointError(f"{folder / METADATA} names {file}, outside its own folder")
     try:
         payload = file.read_bytes()
@@ -106,7 +109,13 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
             f"a model of sampler {name!r} moves in the density of its target, which is not stored; "
             f"call load({str(folder)!r}, target=...) with target {target_name!r}"
         )
-    recipe: Sampler = catalogue.make("sampler", name, **_tuples(options))
+    try:
+        recipe: Sampler = catalogue.make("sampler", name, **_tuples(options))
+    except RegistryError as error:
+        raise CheckpointError(
+            f"{folder} holds a model of sampler {name!r}, which cannot be made here: {error}; install or load the "
+            "plugin, in the version that saved the model"
+        ) from error
     moved = None if target is None else target.to(device)
     tensors = {key: tensor.to(device) for key, tensor in load_tensors(payload).items()}
     model = recipe.restore(tensors, facts, event_shape=event_shape, target=moved, device=device)
@@ -146,9 +155,13 @@ def write_atomically(path: Path, payload: bytes) -> None:
         raise
 
 
+def _seal(metadata: Mapping[str, Any]) -> str:
+    """A digest of everything but the seal itself."""
+    content = {key: value for key, value in metadata.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def _jsonable(value: Any, what: str) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
     if isinstance(value, Mapping):
         return {str(key): _jsonable(item, f"{what}, {key!r}") for key, item in value.items()}
     if isinstance(value, list | tuple):
