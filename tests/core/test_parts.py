@@ -1,0 +1,87 @@
+"""Parts swap by name, by mapping and by object, and have one JSON form."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from phys_registry import BadOption, UnknownComponent
+from phys_samplers import catalogue
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.fields import MLP, FourierMLP
+from phys_samplers.kernels import GaussianKernel, SlicedGaussianKernel
+from phys_samplers.parts import make_part, part_options
+
+
+def test_by_name_mapping_and_object() -> None:
+    expected = SlicedGaussianKernel(epsilon=0.5, slices=3)
+    assert make_part("kernel", "sliced", epsilon=0.5, slices=3) == expected
+    assert make_part("kernel", {"name": "sliced", "epsilon": 0.5, "slices": 3}) == expected
+    assert make_part("kernel", expected) is expected
+    assert make_part("kernel", "gaussian") == GaussianKernel()
+
+
+def test_options_of_a_mapping_win_over_defaults() -> None:
+    assert make_part("field", {"name": "mlp", "width": 9}, width=5, depth=2) == MLP(width=9, depth=2)
+
+
+def test_an_object_is_taken_as_it_is() -> None:
+    field = MLP(width=3)
+    assert make_part("field", field, width=99) is field
+
+
+def test_a_mapping_is_not_changed() -> None:
+    mapping = {"name": "gaussian", "epsilon": 1.0}
+    make_part("kernel", mapping)
+    assert mapping == {"name": "gaussian", "epsilon": 1.0}
+
+
+def test_errors_name_the_choices() -> None:
+    with pytest.raises(UnknownComponent, match="gaussian"):
+        make_part("kernel", "gausian")
+    with pytest.raises(
+        ConfigurationError, match=r"kernel is \{'epsilon': 1\.0\}; expected a mapping with the key 'name'"
+    ):
+        make_part("kernel", {"epsilon": 1.0})
+    with pytest.raises(BadOption, match="slices"):
+        make_part("kernel", "gaussian", slices=3)
+    for wrong in (3, None, GaussianKernel):
+        with pytest.raises(
+            ConfigurationError, match=r"expected a name \(.*gaussian.*\), a mapping with a name, or an object"
+        ):
+            make_part("kernel", wrong)
+
+
+def test_the_json_form_makes_an_equal_part() -> None:
+    for kind, part in (
+        ("kernel", SlicedGaussianKernel(epsilon=0.5, slices=3)),
+        ("kernel", GaussianKernel()),
+        ("field", FourierMLP(frequencies=3, bandwidth=2.0)),
+        *(("kernel", catalogue.make("kernel", name)) for name in catalogue.names("kernel")),
+        *(("field", catalogue.make("field", name)) for name in catalogue.names("field")),
+    ):
+        form = json.loads(json.dumps(part_options(part)))
+        assert make_part(kind, form) == part
+
+
+def test_parts_inside_parts_have_a_json_form_too() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Outer:
+        kernel: object
+        name_of: str = "x"
+
+    catalogue.register("loss", "outer-in-test", summary="a loss with a kernel")(Outer)
+    try:
+        form = part_options(Outer(kernel=GaussianKernel(epsilon=2.0)))
+    finally:
+        catalogue.registry.unregister("loss", "outer-in-test")
+    assert form["name"] == "outer-in-test"
+    assert form["kernel"]["name"] == "gaussian"
+    assert form["kernel"]["epsilon"] == 2.0
+
+
+@pytest.mark.parametrize("value", ["gaussian", 3, None, (1, 2), {"name": "gaussian"}, GaussianKernel])
+def test_what_is_no_part_object_stays(value: object) -> None:
+    assert part_options(value) is value
