@@ -58,7 +58,7 @@ class ProgressBar(Callback):
 
 
 def default_callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
-    """The given callbacks, and a progress bar where a person watches (``PHYS_SAMPLERS_PROGRESS=0`` or ``1`` decides)."""
+    """The given callbacks, with a progress bar where a person watches or ``PHYS_SAMPLERS_PROGRESS=1`` (0: never)."""
     wanted = os.environ.get("PHYS_SAMPLERS_PROGRESS")
     shown = sys.stderr.isatty() if wanted is None else wanted not in ("", "0")
     return [*callbacks, ProgressBar()] if shown else list(callbacks)
