@@ -41,7 +41,7 @@ def make_part(kind: str, value: Part, **defaults: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return value
     raise ConfigurationError(
-        f"{kind} is {value!r}; expected a name ({', '.join(catalogue.names(kind))}), a mapping with a name, or an object"
+        f"{kind} is {value!r}; expected a name ({', '.join(catalogue.names(kind))}), a mapping with a name, an object"
     )
 
 

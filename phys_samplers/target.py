@@ -29,7 +29,8 @@ CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes")
 class Law(Protocol):
     """A probability law; every method but ``event_shape`` is optional and announces a capability by being there.
 
-    ``log_prob(x: (B, D)) -> (B,)``, ``score(x: (B, D)) -> (B, D)``, ``sample(n, generator) -> (n, D)`` and
+    ``log_prob(x: (B, D)) -> (B,)``, ``score(x: (B, D)) -> (B, D)``, ``log_prob_and_score(x)`` where both cost little
+    more than one, ``sample(n, generator) -> (n, D)`` and
     ``log_z: float``. A law that holds tensors is an ``nn.Module`` with buffers, so that it moves between devices.
     """
 
@@ -155,6 +156,9 @@ class Target:
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """``log_prob`` (B,) and ``score`` (B, *event_shape) from one evaluation where that is possible; detached."""
         self.require("score", by="log_prob_and_score()")
+        if callable(getattr(self.law, "log_prob_and_score", None)):
+            with torch.no_grad():
+                return self.law.log_prob_and_score(x)
         if callable(getattr(self.law, "score", None)):
             with torch.no_grad():
                 return self.law.log_prob(x), self.law.score(x)

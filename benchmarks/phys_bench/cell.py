@@ -22,7 +22,7 @@ class Metric:
 
     Args:
         label: its canonical text.
-        best: which way is better: ``low``, ``high``, ``zero`` or ``one``.
+        best: which way is better: ``low``, ``high``, ``zero``, ``half`` or ``one``.
         identity: its name, full options and code.
         has_floor: whether exact samples can be scored by it.
     """

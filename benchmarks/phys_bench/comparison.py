@@ -10,7 +10,7 @@ from phys_samplers.errors import ConfigurationError
 
 from .record import same_result
 from .results import Record, Results
-from .statistics import badness, paired_difference
+from .statistics import EXACT_VALUE, badness, paired_difference
 
 if TYPE_CHECKING:
     import pandas
@@ -23,7 +23,7 @@ def compare(first: Results, second: Results) -> pandas.DataFrame:
         A row per (task, sampler, metric) that both have scores of: ``mean_first``, ``mean_second``, ``difference``
         (second − first), its 95 % bootstrap interval ``low``, ``high`` over the shared seeds, their number ``pairs``,
         and ``verdict``: ``better``, ``worse`` (the interval leaves out zero), ``equal`` (no difference) or ``unclear``.
-        For metrics whose best value is 0 or 1, the difference is that of the distances from it.
+        For metrics whose best value is 0, ½ or 1, the difference is that of the distances from it.
     """
     import pandas
 
@@ -45,7 +45,7 @@ def compare(first: Results, second: Results) -> pandas.DataFrame:
             for metric in first.metrics(task):
                 best = first.best(task, metric)
                 a, b = first.scores(task, sampler, metric), second.scores(task, sampler, metric)
-                signed = best in ("zero", "one")
+                signed = best in EXACT_VALUE
                 shown = [{s: badness(v, best) if signed else v for s, v in rows_.items()} for rows_ in (a, b)]
                 found = paired_difference(*shown)
                 if found is None:

@@ -91,7 +91,7 @@ class Results:
         return next((floor for floor in found if floor), None)
 
     def best(self, task: str, metric: str) -> str:
-        """Which way is better: ``low``, ``high``, ``zero`` or ``one``."""
+        """Which way is better: ``low``, ``high``, ``zero``, ``half`` or ``one``."""
         return next((r["best"][metric] for r in self.select(task) if metric in r["best"]), "low")
 
     def mean_ranks(self) -> dict[str, float | None]:

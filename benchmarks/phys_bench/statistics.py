@@ -56,11 +56,17 @@ def estimate(values: Sequence[float], *, level: float = 0.95, seed: int = 0) -> 
     return Estimate(float(finite.mean()), std, float(low), float(high), n)
 
 
+EXACT_VALUE = {"zero": 0.0, "half": 0.5, "one": 1.0}
+"""What the exact law scores, for metrics that are best at a value rather than at an end."""
+
+
 def badness(value: float, best: str) -> float:
     """A number that is lower for better scores, whichever way the metric points; infinite for none."""
     if not math.isfinite(value):
         return math.inf
-    return {"high": -value, "zero": abs(value), "one": abs(value - 1.0)}.get(best, value)
+    if best in EXACT_VALUE:
+        return abs(value - EXACT_VALUE[best])
+    return -value if best == "high" else value
 
 
 def distance(value: float, mean: float, std: float, best: str) -> str:
@@ -76,8 +82,8 @@ def distance(value: float, mean: float, std: float, best: str) -> str:
         return f"{ratio:.2f}×" if ratio < 10 else f"{ratio:,.0f}×"
     if std <= 0:
         return ""
-    if best in ("zero", "one"):
-        excess = badness(value, best) - math.hypot(mean - (best == "one"), std)
+    if best in EXACT_VALUE:
+        excess = badness(value, best) - math.hypot(mean - EXACT_VALUE[best], std)
     else:
         excess = badness(value, best) - badness(mean, best)
     return f"{excess / std:+.1f}σ" if abs(excess) < 1000 * std else f"{excess / std:+,.0f}σ"

@@ -60,7 +60,7 @@ def _scores(results: Results, metric: str | None, fmt: str, width: int) -> str:
 def _task_column(results: Results, task: str, metric: str, fmt: str) -> list[str]:
     floor, best = results.floor(task, metric), results.best(task, metric)
     newline = "\n" if fmt == "terminal" else " "
-    arrow = {"low": "↓", "high": "↑", "zero": "→0", "one": "→1"}.get(best, "")
+    arrow = {"low": "↓", "high": "↑", "zero": "→0", "half": "→½", "one": "→1"}.get(best, "")
     column = [f"{task}{newline}{metric} {arrow}", f"{floor['mean']:.3g} ± {floor['std']:.1g}" if floor else "–"]
     for sampler in results.samplers:
         found = results.estimate(task, sampler, metric)

@@ -46,7 +46,12 @@ def main() -> None:
     together, apart = statistics.median(stacked), statistics.median(single)
     rows = [
         (f"{options.replicas} runs, one after the other", apart, 1e3 * apart / options.steps / options.replicas, 1.0),
-        (f"{options.replicas} seeds stacked", together, 1e3 * together / options.steps / options.replicas, apart / together),
+        (
+            f"{options.replicas} seeds stacked",
+            together,
+            1e3 * together / options.steps / options.replicas,
+            apart / together,
+        ),
     ]
     print(f"{options.sampler} on {options.task}, {options.steps} steps, batch {recipe.batch_size}, one thread\n")
     print(tabulate(rows, ["", "CPU seconds", "ms per step and seed", "times faster"], floatfmt=".2f"))

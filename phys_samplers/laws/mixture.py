@@ -60,31 +60,40 @@ class GaussianMixture(nn.Module):
         """Component weights (K,)."""
         return self.log_weights.exp()
 
-    def _log_joint(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """log w_k N(x; m_k, v_k) (B, K), the differences m_k − x (B, K, D) and the variances (K, D), in x's dtype."""
-        variances = self.variances.to(x.dtype)
-        difference = self.means.to(x.dtype) - x.unsqueeze(-2)
-        constant = self.log_weights.to(x.dtype) - 0.5 * (2.0 * math.pi * variances).log().sum(-1)
-        return constant - 0.5 * (difference.square() / variances).sum(-1), difference, variances
+    def _log_joint(self, x: Tensor) -> Tensor:
+        """log w_k N(x; m_k, v_k) (B, K) in x's dtype; the squares are expanded, so that no (B, K, D) tensor is made."""
+        means, precisions = self.means.to(x.dtype), self.variances.to(x.dtype).reciprocal()
+        constant = self.log_weights.to(x.dtype) + 0.5 * (precisions / (2.0 * math.pi)).log().sum(-1)
+        constant = constant - 0.5 * (means.square() * precisions).sum(-1)
+        return constant + x @ (means * precisions).T - 0.5 * (x.square() @ precisions.T)
+
+    def _score(self, x: Tensor, log_joint: Tensor) -> Tensor:
+        precisions = self.variances.to(x.dtype).reciprocal()
+        r = log_joint.softmax(-1)
+        return r @ (self.means.to(x.dtype) * precisions) - x * (r @ precisions)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Normalised log-density (B,) at ``x`` (B, D)."""
-        return self._log_joint(x)[0].logsumexp(-1)
+        return self._log_joint(x).logsumexp(-1)
 
     def score(self, x: Tensor) -> Tensor:
         """∇ log p = Σ_k r_k(x) (m_k − x)/v_k with responsibilities r, shape (B, D)."""
-        log_joint, difference, variances = self._log_joint(x)
-        return (log_joint.softmax(-1).unsqueeze(-1) * (difference / variances)).sum(-2)
+        return self._score(x, self._log_joint(x))
+
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both at the price of one."""
+        log_joint = self._log_joint(x)
+        return log_joint.logsumexp(-1), self._score(x, log_joint)
 
     def responsibilities(self, x: Tensor) -> Tensor:
         """Posterior probabilities (B, K) of the components at ``x`` (B, D)."""
-        return self._log_joint(x)[0].softmax(-1)
+        return self._log_joint(x).softmax(-1)
 
     def labels(self, x: Tensor) -> Tensor:
         """The component of largest responsibility (B,) for each row of ``x`` (B, D), wherever ``x`` lives."""
         if x.device != self.means.device:
             return self.labels(x.to(self.means.device)).to(x.device)
-        return self._log_joint(x)[0].argmax(-1)
+        return self._log_joint(x).argmax(-1)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """``n`` draws (n, D) on the generator's device."""

@@ -66,6 +66,10 @@ class TwoMoons(nn.Module):
         """∇ log p (B, 2), the exact gradient of ``log_prob``."""
         return self.quadrature.score(x)
 
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both at the price of one."""
+        return self.quadrature.log_prob_and_score(x)
+
     def labels(self, x: Tensor) -> Tensor:
         """0 for the upper moon, 1 for the lower one (B,), by responsibility; on any device."""
         home = self.quadrature.means.device

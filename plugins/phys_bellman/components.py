@@ -19,6 +19,7 @@ PAPER = {
     "epsilon": 0.5,
     "normalise": False,
     "field": "mlp",
+    "width": 45,  # two networks: together as many parameters as the one of the default
     "integrator": "euler-maruyama",
     "sampling_steps": 300,
     "step_size": 0.1,

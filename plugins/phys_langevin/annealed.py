@@ -54,7 +54,7 @@ class AnnealedLangevin(TrainedSampler):
 
     score: Part | None = None
     loss: Part = "denoising"
-    field: Part = "fourier-mlp"
+    field: Part = "mlp"
     width: int = 64
     depth: int = 3
     integrator: Part = "euler-maruyama"

@@ -93,10 +93,7 @@ def test_pairing_s_with_its_own_gradient_keeps_the_blurred_law(kernel: Kernel) -
 
 
 def test_state_dependent_step_samples_s_times_p() -> None:
-    """Dividing the step by s turns (g, s) into (g/s, 1): Langevin of √(pq); the step η/s of the chain samples s·p.
-
-    Here the first: dx = (g/s) dt + dW has the density √(pq), squared fields double the exponent.
-    """
+    """The step η/s is dx = (g/s) dt + dW, whose density is s·p: 2g/s = ∇log(pq). With noise √2 it would be √(pq)."""
     fields, points = exact_fields(GaussianKernel(epsilon=0.1))
     q, g = fields(points)
     p = target().log_prob(points).exp().numpy()

@@ -46,7 +46,8 @@ def test_ranks_share_ties_and_put_failures_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("best", "value", "expected"), [("low", 2.0, 2.0), ("high", 2.0, -2.0), ("zero", -2.0, 2.0), ("one", 0.25, 0.75)]
+    ("best", "value", "expected"),
+    [("low", 2.0, 2.0), ("high", 2.0, -2.0), ("zero", -2.0, 2.0), ("half", 0.25, 0.25), ("one", 0.25, 0.75)],
 )
 def test_badness_is_lower_for_better(best: str, value: float, expected: float) -> None:
     assert badness(value, best) == expected

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from phys_bench.statistics import Estimate, badness, estimate
+from phys_bench.statistics import EXACT_VALUE, Estimate, badness, estimate
 from phys_bench.statistics import distance as distance_text
 
 from .view import Cell, Floor, Run
@@ -34,17 +34,15 @@ def distance(value: float, floor: Floor | None, best: str = "low") -> Distance |
     Args:
         value: a mean score.
         floor: what exact samples score.
-        best: which way the metric points: ``low``, ``high``, ``zero`` or ``one``.
+        best: which way the metric points: ``low``, ``high``, ``zero``, ``half`` or ``one``.
     """
     if floor is None:
         return None
     text = distance_text(value, floor.mean, floor.std, best)
     if not text:
         return None
-    if best in ("zero", "one"):
-        usual = math.hypot(floor.mean - (best == "one"), floor.std)
-    else:
-        usual = badness(floor.mean, best)
+    exact = EXACT_VALUE.get(best)
+    usual = badness(floor.mean, best) if exact is None else math.hypot(floor.mean - exact, floor.std)
     excess = badness(value, best) - usual
     sigmas = excess / floor.std if floor.std > 0 else math.copysign(math.inf, excess) if excess else 0.0
     # two standard deviations are where a score starts to differ from its floor, as a ratio of one does

@@ -14,7 +14,7 @@ from .standing import floor_of, standings
 from .tables import COST_COLUMNS, cost_row, diagnostics, score
 from .view import FloatArray, Run
 
-_ARROWS = {"high": "↑ higher is better", "zero": "→ 0 is exact", "one": "→ 1 is exact"}
+_ARROWS = {"high": "↑ higher is better", "zero": "→ 0 is exact", "half": "→ ½ is exact", "one": "→ 1 is exact"}
 
 
 def task_section(run: Run, task: str, look: Mapping[str, Look]) -> str:

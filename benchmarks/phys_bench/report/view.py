@@ -49,7 +49,7 @@ class Cell:
         history: curve name -> (steps, values).
         score_errors: metric -> why it gave no number.
         parts: registered parts of the recipe, as ``kind/name``.
-        best: metric -> ``low``, ``high``, ``zero`` or ``one``.
+        best: metric -> ``low``, ``high``, ``zero``, ``half`` or ``one``.
         primary: metric the task is ranked by.
         environment: versions and hardware.
         arrays_path: where samples and fields lie, or None.

@@ -1,0 +1,97 @@
+"""What is learned, against what is exact: fields, mode weights, long chains. Seeds are fixed; no score is compared."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from phys_bellman.exact import ExactFields
+from phys_samplers import make
+from phys_samplers.kernels import KernelMean
+from phys_samplers.laws import GaussianMixture
+from phys_samplers.metrics.floor import floor
+from phys_samplers.randomness import make_generator
+from phys_samplers.target import Target
+
+pytestmark = pytest.mark.slow
+TASK = make("task", "mixture-2d")
+
+
+@pytest.fixture(scope="module")
+def default():
+    return make("sampler", "bellman").fit(TASK, seed=0)
+
+
+def standardised(model, blur: float) -> Target:
+    """The task's law in the model's coordinates, blurred."""
+    scale, law = model.standardiser.scale, TASK.law
+    means = (law.means - model.standardiser.mean) / scale
+    variances = law.variances.expand_as(law.means) / scale**2 + blur**2
+    return Target(event_shape=(2,), law=GaussianMixture(means, variances, law.weights))
+
+
+def relative_error(learned: torch.Tensor, exact: torch.Tensor) -> float:
+    return float((learned - exact).norm() / exact.norm())
+
+
+def quadrature(target: Target) -> tuple[torch.Tensor, torch.Tensor]:
+    axis = torch.linspace(-3.0, 3.0, 161)
+    points = torch.cartesian_prod(axis, axis)
+    weights = target.log_prob(points).exp()
+    return points, weights / weights.sum()
+
+
+@pytest.mark.parametrize(
+    ("loss", "blur"),
+    [
+        pytest.param("sliced-field-matching", 0.0, id="jacobian"),
+        pytest.param({"name": "denoising-field-matching", "sigma": 0.1}, 0.1, id="denoising"),
+    ],
+)
+def test_networks_learn_q_and_g_star(loss, blur: float) -> None:
+    """Relative L2 errors under p of the two estimators of the pair (q, g*)."""
+    recipe = make(
+        "sampler", "bellman", parametrisation="networks", loss=loss, kernel="slice-average", batch_size=256, steps=2_000
+    )
+    model = recipe.fit(TASK, seed=0)
+    target = standardised(model, blur)
+    rows = model.standardiser.forward(TASK.train)
+    kernel = make("kernel", "slice-average").resolve(rows)
+    exact = ExactFields(target, kernel, *quadrature(target))
+    constant = KernelMean(kernel, rows).mean(at_most=1024)
+    x = target.sample(2_000, generator=make_generator(0, "x"))
+    q, g = exact(x)
+    s, learned, _ = model.standard_fields(x, None)
+    assert relative_error(s, q / constant) < 0.06
+    assert relative_error(learned, g / constant) < 0.15
+
+
+@pytest.mark.parametrize(("blur", "bound"), [(0.1, 0.20), (0.3, 0.10)])
+def test_default_fields_are_those_of_the_blurred_law(default, blur: float, bound: float) -> None:
+    """The kernel mean over 256 rows against q; g with a trained denoiser against g* (hardest at small blur)."""
+    data, target = standardised(default, 0.0), standardised(default, blur)
+    kernel = default.blurred.mobility.kernel.widened(blur**2)
+    exact = ExactFields(target, kernel, *quadrature(data))
+    x = target.sample(2_000, generator=make_generator(0, "x"))
+    q, g = exact(x)
+    s, learned, _ = default.standard_fields(x, blur)
+    scale = (q / s).mean()
+    assert relative_error(s * scale, q) < 0.06
+    assert relative_error(learned * scale, g) < bound
+
+
+@pytest.mark.parametrize("steps", [300, 3_000])
+def test_default_forgets_a_wrong_start_and_stays(default, steps: int) -> None:
+    """All particles start in the mode of weight 0.1; the chain ends at the law, and ten times as long a chain too.
+
+    n = 1,000: the TV of exact samples is 0.016 ± 0.009, W2 has its floor; 0.04 and 2 floors are the project's goal.
+    """
+    start = TASK.modes.centres[2] + 0.5 * torch.randn(1_000, 2, generator=make_generator(0, "start"))
+    x = default.sample(1_000, seed=1, start=start, sampling_steps=steps)
+    generator = make_generator(0, "metric")
+    reference = TASK.heldout[:1_000]
+    tv = make("metric", "mode-tv")(x, reference, target=TASK, generator=generator)
+    w2 = make("metric", "w2")(x, reference, target=TASK, generator=generator)
+    exact = floor(make("metric", "w2"), TASK, n=1_000, reference=reference, repeats=4, seed=0)
+    assert tv <= 0.04
+    assert w2 <= 2 * exact.mean
