@@ -118,9 +118,11 @@ class Sampler(ABC):
 
     Attributes:
         needs: target capabilities that fitting needs.
+        fixed: options that only fitting uses, so that a draw cannot change them.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    fixed: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def fit(
@@ -186,3 +188,16 @@ class Sampler(ABC):
                 f"{type(self).__name__} has no option {', '.join(map(repr, unknown))}; it has {', '.join(known)}"
             )
         return dataclasses.replace(self, **changes)
+
+    def for_draw(self, options: Mapping[str, Any]) -> Self:
+        """The recipe with sampling options changed for one draw.
+
+        Raises:
+            ConfigurationError: if an option does not exist, or is one that only fitting uses.
+        """
+        if late := sorted(set(options) & self.fixed):
+            raise ConfigurationError(
+                f"{', '.join(map(repr, late))} of {type(self).__name__} cannot change after fitting; "
+                "make a recipe with it (with_options) and fit that"
+            )
+        return self.with_options(**options)

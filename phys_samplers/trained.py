@@ -57,6 +57,9 @@ class TrainedSampler(Sampler):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"samples"})
+    fixed: ClassVar[frozenset[str]] = frozenset(
+        {"steps", "batch_size", "learning_rate", "ema_decay", "clip_norm", "validate_every", "patience"}
+    )
 
     steps: int = 4_000
     batch_size: int = 64

@@ -30,8 +30,17 @@ class KernelMean(nn.Module):
 
     def forward(self, x: Tensor, variance: float = 0.0) -> tuple[Tensor, Tensor]:
         """q (B,) and ∇q (B, D) at ``x`` (B, D) for a kernel widened by ``variance``."""
-        y = self.reference
         kernel = self.kernel if variance == 0 else self.kernel.widened(variance)
+        # Tables of a quarter MiB stay in the cache and out of mmap, whose page faults cost more than the arithmetic
+        # (2.4 to 3 times the time at 1,000 to 4,000 points); a GPU wants one large table.
+        block = len(x) if x.is_cuda else max(1, 65_536 // len(self.reference))
+        if len(x) <= block:
+            return self._block(x, kernel)
+        values, gradients = zip(*(self._block(part, kernel) for part in x.split(block)), strict=True)
+        return torch.cat(values), torch.cat(gradients)
+
+    def _block(self, x: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor]:
+        y = self.reference
         squared = torch.addmm(y.square().sum(1), x, y.T, alpha=-2).add_(x.square().sum(1, keepdim=True)).clamp_(min=0)
         value, slope = kernel.profile(squared, x.shape[1])
         # Σ_j w_j φ'(r_j²) · 2(x − y_j) as two matrix products: no (B, M, D) tensor.

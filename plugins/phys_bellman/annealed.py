@@ -15,7 +15,7 @@ so the exponential integrator's step of size δ is (a = δq/2, z ~ N(0, I))
 
     x ← x + (1 − e^{−a})(D − x) + ½δσ²∇q + σ√(1 − e^{−2a}) z       (∇q weighted by (1 − e^{−a})/a).
 
-σ falls geometrically in τ; the law at the end is p_{σ_min}. With q = 1 this is annealed Langevin dynamics.
+σ falls with τ; the law at the end is p_{σ_min}. With q = 1 this is annealed Langevin dynamics.
 """
 
 from __future__ import annotations
@@ -79,22 +79,38 @@ class AnnealedBellmanDynamics(Dynamics):
         sigma_min: blur at the end.
         duration: steps · δ.
         hold: share of the time spent at sigma_min at the end.
+        focus: k ≥ 0, see ``sigma``.
     """
 
     noise: Noise = "isotropic"
 
     def __init__(
-        self, fields: BlurredFields, dim: int, *, sigma_max: float, sigma_min: float, duration: float, hold: float
+        self,
+        fields: BlurredFields,
+        dim: int,
+        *,
+        sigma_max: float,
+        sigma_min: float,
+        duration: float,
+        hold: float = 0.0,
+        focus: float = 0.0,
     ) -> None:
         self.fields = fields
         self.event_shape = (dim,)
-        self.sigma_max, self.sigma_min, self.hold = sigma_max, sigma_min, hold
+        self.sigma_max, self.sigma_min, self.hold, self.focus = sigma_max, sigma_min, hold, focus
         self.times = (0.0, duration)
 
     def sigma(self, t: float) -> float:
-        """The blur at time τ."""
-        share = min(1.0, t / (self.times[1] * (1 - self.hold)))
-        return self.sigma_max * (self.sigma_min / self.sigma_max) ** share
+        """The blur at time τ: log σ runs from log σ_max to log σ_min as sinh(k(1 − 2u))/sinh(k), u the share of time.
+
+        The weights of modes are settled between the blur that merges them and the one that parts them, where the chain
+        relaxes slowly; k > 0 spends more of the time in the (logarithmic) middle. k = 0 falls geometrically.
+        """
+        u = min(1.0, t / (self.times[1] * (1 - self.hold)))
+        middle = 0.5 * math.log(self.sigma_max * self.sigma_min)
+        reach = 0.5 * math.log(self.sigma_max / self.sigma_min)
+        bend = math.sinh(self.focus * (1 - 2 * u)) / math.sinh(self.focus) if self.focus else 1 - 2 * u
+        return math.exp(middle + reach * bend)
 
     def relaxation(self, x: Tensor, t: float) -> tuple[Relaxation, Tensor]:
         """Rate q/2 towards the denoiser, the mobility's own drift as the rest, and the diffusion σ√q."""
@@ -143,6 +159,7 @@ class AnnealedBellmanModel(BellmanModel):
             sigma_min=recipe.sigma_min,
             duration=recipe.sampling_steps * recipe.step_size,
             hold=recipe.hold,
+            focus=recipe.focus,
         )
 
     def standard_fields(self, x: Tensor, sigma: float | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -62,7 +62,7 @@ class BellmanModel(Model):
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
         """Algorithm 2: start from the prior, follow the SDE. See ``Model.draw``."""
         self.check_draw(n, start)
-        recipe = self.recipe.with_options(**options)
+        recipe = self.recipe.for_draw(options)
         integrator: Integrator = make_part("integrator", recipe.integrator)
         dynamics = self.dynamics(recipe)
         generator = make_generator(seed, "sample", device=self.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ class BellmanDiffusion(TrainedSampler):
     ``networks``  the paper's: one network for s, one for g, trained by field matching; one SDE from N(0, prior_std² I).
 
     Args:
-        parametrisation: see above.
+        parametrisation: ``denoiser`` (annealed fields, one network) or ``networks`` (the paper's pair).
         loss: ``denoising`` with the denoiser; ``sliced-field-matching`` (Eq. 10–11), ``field-matching`` (Eq. 8) or
             ``denoising-field-matching`` with networks.
         kernel: k, by name or object; both fields share it.
@@ -53,8 +53,23 @@ class BellmanDiffusion(TrainedSampler):
         sigma_max: blur at the start (denoiser), in standardised units.
         sigma_min: blur at the end (denoiser).
         hold: share of the steps spent at sigma_min (denoiser).
+        focus: 0 lets σ fall geometrically; above, more steps are spent at middle blurs (denoiser).
         reference: training rows that the mobility averages over (denoiser).
     """
+
+    fixed: ClassVar[frozenset[str]] = TrainedSampler.fixed | {
+        "parametrisation",
+        "loss",
+        "kernel",
+        "epsilon",
+        "normalise",
+        "tied",
+        "field",
+        "width",
+        "depth",
+        "standardise",
+        "reference",
+    }
 
     parametrisation: Literal["denoiser", "networks"] = "denoiser"
     loss: Part = "denoising"
@@ -68,11 +83,12 @@ class BellmanDiffusion(TrainedSampler):
     standardise: bool = True
     integrator: Part = "exponential-ou"
     sampling_steps: int = 300
-    step_size: float = 0.3
+    step_size: float = 0.15
     prior_std: float = 1.0
-    sigma_max: float = 5.0
-    sigma_min: float = 0.03
+    sigma_max: float = 2.5
+    sigma_min: float = 0.04
     hold: float = 0.05
+    focus: float = 2.0
     reference: int = 256
 
     def __post_init__(self) -> None:
@@ -86,6 +102,8 @@ class BellmanDiffusion(TrainedSampler):
             raise ConfigurationError(
                 f"sigma_max is {self.sigma_max} and sigma_min {self.sigma_min}; expected sigma_max > sigma_min"
             )
+        if not 0 <= self.focus <= 20:
+            raise ConfigurationError(f"focus is {self.focus}; expected 0 <= focus <= 20")
         if not 0 <= self.hold < 1:
             raise ConfigurationError(f"hold is {self.hold}; expected a share of the steps, 0 <= hold < 1")
         if self.reference < 2:

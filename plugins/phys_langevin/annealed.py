@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,8 @@ class AnnealedLangevin(TrainedSampler):
         prior_std: standard deviation of the starting points; None for √(1 + sigma_max²).
     """
 
+    fixed: ClassVar[frozenset[str]] = TrainedSampler.fixed | {"score", "loss", "field", "width", "depth"}
+
     score: Part | None = None
     loss: Part = "denoising"
     field: Part = "mlp"
@@ -77,12 +79,6 @@ class AnnealedLangevin(TrainedSampler):
         if self.score is not None:
             recipe = score_recipe(self.score)
             object.__setattr__(self, "needs", frozenset() if recipe is None else recipe.needs)
-
-    @property
-    def fixed(self) -> frozenset[str]:
-        """Options that only fitting uses."""
-        training = {f.name for f in fields(TrainedSampler)}
-        return frozenset(training | {"score", "loss", "field", "width", "depth"})
 
     def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
         """See ``TrainedSampler.problem``."""

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from phys_langevin.annealing import AnnealedLangevinDynamics, geometric_levels
-from phys_langevin.checks import for_this_draw
 from phys_langevin.nested import score_facts, score_tensors
 from phys_samplers.fields import Denoiser
 from phys_samplers.integrators import Integrator, integrate, uniform
@@ -146,7 +145,7 @@ class AnnealedLangevinModel(Model):
         ``start`` takes the place of the prior, at the highest level. ``nfe`` is denoiser (or score) evaluations.
         """
         self.check_draw(n, start)
-        recipe = for_this_draw(self.recipe, options, fixed=self.recipe.fixed)
+        recipe = self.recipe.for_draw(options)
         integrator: Integrator = make_part("integrator", recipe.integrator)
         dynamics = AnnealedLangevinDynamics(
             self.source,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from phys_langevin.checks import at_least, for_this_draw, positive
+from phys_langevin.checks import at_least, positive
 from phys_langevin.nested import check_model, score_facts, score_tensors
 from phys_langevin.record import ChainRecord
 from phys_langevin.sources import ModelScore, TargetDensity
@@ -171,7 +171,7 @@ class ChainModel(Model):
         With several samples per chain only the first rows of ``start`` are used, one a chain.
         """
         self.check_draw(n, start)
-        recipe = for_this_draw(self.recipe, options, fixed=self.recipe.fixed)
+        recipe = self.recipe.for_draw(options)
         chains = -(-n // recipe.samples_per_chain)
         if start is None:
             generator = make_generator(seed, "prior", device=self._device)

@@ -1,18 +1,13 @@
-"""Checks shared by the recipes of this family: option values, sampling options, lost particles."""
+"""Checks shared by the recipes of this family: option values, lost particles."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, DivergenceError
-from phys_samplers.sampler import Sampler
-
-Recipe = TypeVar("Recipe", bound=Sampler)
 
 BOUND = 1e6
 """A particle with a coordinate beyond it is lost, as for the integrators."""
@@ -30,25 +25,6 @@ def at_least(least: int, **options: int) -> None:
     for name, value in options.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ConfigurationError(f"{name} is {value!r}; expected an integer of at least {least}")
-
-
-def for_this_draw(recipe: Recipe, options: Mapping[str, Any], *, fixed: Collection[str]) -> Recipe:
-    """The recipe with sampling options changed.
-
-    Args:
-        recipe: that fitted the model.
-        options: changes.
-        fixed: options that only fitting uses, so that changing them now would do nothing.
-
-    Raises:
-        ConfigurationError: on an option that does not exist or is fixed.
-    """
-    if late := sorted(set(options) & set(fixed)):
-        raise ConfigurationError(
-            f"{', '.join(map(repr, late))} of {type(recipe).__name__} cannot change after fitting; "
-            "make a recipe with it (with_options) and fit that"
-        )
-    return recipe.with_options(**options)
 
 
 def refuse_lost(x: Tensor, *, alive: Tensor | None = None, step: int, total: int, by: str, advice: str) -> None:

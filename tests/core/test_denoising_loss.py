@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.losses import DenoisingLoss
+from phys_samplers.losses.denoising import posterior_mean
 from phys_samplers.randomness import Streams
 
 VARIANCE = torch.tensor([0.25, 1.0, 4.0])
@@ -42,7 +43,15 @@ def value(loss: DenoisingLoss, module: nn.Module) -> float:
     return result
 
 
-@pytest.mark.parametrize("loss", [DenoisingLoss(), DenoisingLoss(levels="log-uniform", sigma_min=0.05, sigma_max=5.0)])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        DenoisingLoss(),
+        DenoisingLoss(stable_target=False),
+        DenoisingLoss(levels="log-uniform", sigma_min=0.05, sigma_max=5.0),
+    ],
+    ids=["stable target", "single target", "log-uniform"],
+)
 def test_the_posterior_mean_is_the_minimiser(loss: DenoisingLoss) -> None:
     """Every perturbation costs. On common random numbers the difference is 0.44 or more and its standard deviation at
     most a tenth of it (measured over 30 seeds); a bound of 0.15 is 10 of them away: the false alarm rate is negligible.
@@ -56,7 +65,7 @@ def test_the_posterior_mean_is_the_minimiser(loss: DenoisingLoss) -> None:
 
 def test_the_value_at_the_minimum_is_that_of_the_closed_form() -> None:
     """E λ(σ) mean_i v_i σ²/(v_i + σ²), the posterior variance, by quadrature over log σ."""
-    loss = DenoisingLoss(log_sigma_mean=-0.4, log_sigma_std=0.8, sigma_min=1e-6, sigma_max=1e6)
+    loss = DenoisingLoss(log_sigma_mean=-0.4, log_sigma_std=0.8, sigma_min=1e-6, sigma_max=1e6, stable_target=False)
     u = torch.linspace(-8, 8, 4_001, dtype=torch.float64)
     weight = torch.exp(-0.5 * u**2)
     weight /= weight.sum()
@@ -122,3 +131,33 @@ def test_double_precision_stays_double() -> None:
 def test_bad_levels_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError, match="expected 0 < sigma_min < sigma_max"):
         DenoisingLoss(**options)
+
+
+def test_a_stable_target_of_one_row_is_denoising_score_matching() -> None:
+    """With a batch of one row the posterior mean is that row: the known limit n = 1."""
+    data = torch.randn(4, 1, 3, generator=Streams([0]).generators[0])
+    noised, sigma = data + 2.0, torch.full((4, 1), 2.0)
+    torch.testing.assert_close(posterior_mean(noised, sigma, data), data)
+
+
+def test_the_stable_target_is_unbiased_for_every_batch_size() -> None:
+    """E[target | x] = E[x₀ | x]: its regression on x has the slope v/(v + σ²) of Gaussian data (σ = 1, v = 1).
+
+    200,000 points, slope 1/2: the standard error is below 0.002 for every batch size, the bound is five of them.
+    Leaving the source out of its own batch would bias the slope towards 0 for small batches.
+    """
+    for batch in (1, 2, 8, 64):
+        data = Streams([0], "rows", batch).normal(200_000 // batch, batch, 1)[0]
+        noised = data + Streams([0], "noise", batch).normal(200_000 // batch, batch, 1)[0]
+        target = posterior_mean(noised, torch.ones(len(data), batch), data)
+        slope = (noised * target).sum() / noised.square().sum()
+        assert slope == pytest.approx(0.5, abs=0.01)
+        spread = (target - 0.5 * noised).var()
+        assert spread < 0.51 if batch == 1 else spread < 0.5
+
+
+def test_the_stable_target_has_less_noise_between_modes() -> None:
+    """Halfway between two modes a single target is one of them, the stable one close to their mean."""
+    data = torch.tensor([-1.0, 1.0]).repeat(32).view(1, 64, 1)
+    target = posterior_mean(torch.zeros(1, 64, 1), torch.ones(1, 64), data)
+    assert target.abs().max() < 1e-6

@@ -49,7 +49,7 @@ def test_errors_name_the_choices() -> None:
         make_part("kernel", "gaussian", slices=3)
     for wrong in (3, None, GaussianKernel):
         with pytest.raises(
-            ConfigurationError, match=r"expected a name \(.*gaussian.*\), a mapping with a name, or an object"
+            ConfigurationError, match=r"expected a name \(.*gaussian.*\), a mapping with a name, an object"
         ):
             make_part("kernel", wrong)
 
