@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from safetensors.torch import save as save_tensors
 
 from phys_registry import RegistryError
 from phys_samplers import catalogue
+from phys_samplers.atomic import write_atomically
 from phys_samplers.errors import CheckpointError
 from phys_samplers.parts import same_target
 from phys_samplers.sampler import Model, Sampler
@@ -138,21 +137,6 @@ def recipe_name(recipe: Sampler) -> str:
     raise CheckpointError(
         f"{path} is not a registered sampler; register it (phys_samplers.register or a plugin) so that load finds it"
     )
-
-
-def write_atomically(path: Path, payload: bytes) -> None:
-    """Write a file that is either whole or not there."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(payload)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _seal(metadata: Mapping[str, Any]) -> str:

@@ -14,6 +14,12 @@ EDM = """@inproceedings{karras2022edm,
   booktitle = {NeurIPS}, year = {2022}, eprint = {2206.00364}, archiveprefix = {arXiv}
 }"""
 
+STABLE_TARGET = """@inproceedings{xu2023stable,
+  title = {Stable Target Field for Reduced Variance Score Estimation in Diffusion Models},
+  author = {Xu, Yilun and Tong, Shangyuan and Jaakkola, Tommi},
+  booktitle = {ICLR}, year = {2023}, eprint = {2302.00670}, archiveprefix = {arXiv}
+}"""
+
 BELLMAN = """@misc{li2024bellman,
   title = {Bellman Diffusion: Generative Modeling as Learning a Linear Operator in the Distribution Space},
   author = {Li, Yangming and Lai, Chieh-Hsin and Sch{\\"o}nlieb, Carola-Bibiane and Mitsufuji, Yuki and Ermon, Stefano},
@@ -60,9 +66,9 @@ def phys_components() -> Iterable[Component]:
         "loss",
         "denoising",
         "phys_samplers.losses:DenoisingLoss",
-        summary="denoising score matching over noise levels with EDM weights",
-        reference="arXiv:2206.00364, Sec. 5",
-        citation=EDM,
+        summary="denoising score matching over noise levels with EDM weights and stable targets",
+        reference="arXiv:2206.00364, Sec. 5; arXiv:2302.00670",
+        citation=f"{EDM}\n\n{STABLE_TARGET}",
     )
     yield from INTEGRATORS
     yield from METRICS

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from phys_samplers.atomic import write_atomically
 from phys_samplers.sampler import Model
 from phys_samplers.target import Task
 
-from .atomic import write_atomically
 from .canonical import digest
 
 MOST_ROWS = 2_000

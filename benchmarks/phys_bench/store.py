@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from phys_samplers.atomic import remove_leftovers, write_atomically
 from phys_samplers.errors import ConfigurationError
 
-from .atomic import remove_leftovers, write_atomically
 from .canonical import digest
 from .record import DamagedFile, check_record, seal, unseal
 

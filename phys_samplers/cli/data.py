@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phys_samplers.checkpoint import write_atomically
+from phys_samplers.atomic import write_atomically
 from phys_samplers.cli.failure import Failure
 
 READABLE = (".csv", ".npy")

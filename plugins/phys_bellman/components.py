@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
-
-CITATION = """@misc{li2024bellman,
-  title = {Bellman Diffusion: Generative Modeling as Learning a Linear Operator in the Distribution Space},
-  author = {Li, Yangming and Lai, Chieh-Hsin and Sch{\\"o}nlieb, Carola-Bibiane and Mitsufuji, Yuki and Ermon, Stefano},
-  year = {2024}, eprint = {2410.01796}, archiveprefix = {arXiv}
-}"""
+from phys_samplers.components import BELLMAN
 
 PAPER = {
     "parametrisation": "networks",
@@ -37,7 +32,7 @@ def phys_components() -> Iterable[Component]:
         summary="learns a scalar and a gradient field of the data, samples by dx = g dt + √s dW",
         reference="arXiv:2410.01796, Algorithms 1 and 2, Eq. 7-13",
         needs={"samples"},
-        citation=CITATION,
+        citation=BELLMAN,
         presets={"default": {}, "paper": PAPER},
     )
     for name, attribute, summary, reference in (
@@ -56,5 +51,5 @@ def phys_components() -> Iterable[Component]:
             f"phys_bellman.losses:{attribute}",
             summary=summary,
             reference=f"arXiv:2410.01796, {reference}",
-            citation=CITATION,
+            citation=BELLMAN,
         )

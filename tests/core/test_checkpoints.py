@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from phys_samplers import catalogue, checkpoint, load
-from phys_samplers.checkpoint import recipe_name, write_atomically
+from phys_samplers.atomic import write_atomically
+from phys_samplers.checkpoint import recipe_name
 from phys_samplers.errors import CheckpointError
 from phys_samplers.kernels import GaussianKernel
 from phys_samplers.parts import Part
@@ -180,7 +181,7 @@ def test_a_process_killed_between_the_files_leaves_the_old_model(tmp_path: Path)
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from phys_samplers.checkpoint import write_atomically\n"
+        "from phys_samplers.atomic import write_atomically\n"
         "replace, n = os.replace, []\n"
         "def stop(a, b):\n"
         "    n.append(b)\n"

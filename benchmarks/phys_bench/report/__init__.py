@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
+
+from phys_samplers.atomic import write_atomically
 
 from .canvas import looks, new_figure, png
 from .charts import leaderboard_chart
@@ -59,14 +59,5 @@ def leaderboard_figure(run_folder: str | Path) -> bytes:
 
 
 def _write(path: Path, text: str) -> Path:
-    """Write through a neighbour that is renamed, so that a reader never meets half a file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_atomically(path, text.encode())
     return path

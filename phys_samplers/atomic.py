@@ -6,8 +6,6 @@ import contextlib
 import os
 from pathlib import Path
 
-import psutil
-
 _SUFFIX = ".part"
 
 
@@ -38,6 +36,8 @@ def write_atomically(path: Path, payload: bytes) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what writers that no longer live left behind."""
+    import psutil
+
     for path in folder.glob(f".*{_SUFFIX}"):
         writer = path.name.removesuffix(_SUFFIX).rpartition(".")[2]
         if not (writer.isdigit() and psutil.pid_exists(int(writer))):
