@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -68,6 +68,12 @@ class TrainingPlan:
             )
         if self.decay not in ("cosine", "constant"):
             raise ConfigurationError(f"decay is {self.decay!r}; expected 'cosine' or 'constant'")
+
+    def decay_factor(self, step: int) -> float:
+        """The learning rate at ``step`` (from 1) over that at the start."""
+        if self.decay == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (step - 1) / self.steps))
 
 
 class _FlatParameters:
@@ -127,13 +133,8 @@ def train(
     average = values.clone()
     best = values.clone()
     best_loss = torch.full((replicas,), math.inf, device=values.device)
-    best_step = [0] * replicas
-    stale = [0] * replicas
-    steps_taken = [0] * replicas
-    running = [True] * replicas
-    diverged: dict[int, int] = {}
     window = torch.zeros(plan.log_every, replicas, device=values.device)
-    history: list[list[dict[str, float]]] = [[] for _ in range(replicas)]
+    courses = [_Course(patience=plan.patience if validation is not None else None) for _ in range(replicas)]
 
     listeners = default_callbacks(callbacks)
     began = time.perf_counter()
@@ -141,9 +142,7 @@ def train(
         for listener in listeners:
             listener.started(description, plan.steps)
         for step in range(1, plan.steps + 1):
-            if plan.decay == "cosine":
-                cosine = 0.5 * (1 + math.cos(math.pi * (step - 1) / plan.steps))
-                optimiser.param_groups[0]["lr"] = plan.learning_rate * cosine
+            optimiser.param_groups[0]["lr"] = plan.learning_rate * plan.decay_factor(step)
             flat.gradient.zero_()
             per_replica = loss()
             per_replica.sum().backward()
@@ -160,75 +159,106 @@ def train(
             validate = validation is not None and (step % plan.validate_every == 0 or last)
             if not (validate or last or step % plan.log_every == 0):
                 continue
-            filled = (step - 1) % plan.log_every + 1
-            recent = window[:filled]
-            # Steps of this window that were not looked at yet: a validation may have cut it.
-            finite = torch.isfinite(recent)
-            lost = ~finite.all(0)
-            if last:
-                # A finite loss may have a gradient that is not; after the last step no loss is there to show it.
-                lost |= ~torch.isfinite(values).all(1)
-            for r in lost.nonzero().flatten().tolist():
-                if r not in diverged and running[r]:
-                    bad = (~finite[:, r]).nonzero().flatten().tolist()
-                    diverged[r], running[r] = (step - filled + 1 + bad[0] if bad else step), False
+            # From here on the device is waited for.
+            recent = window[: (step - 1) % plan.log_every + 1]
             logged = {"loss": recent.mean(0).tolist()}
+            for course, bad in zip(courses, _first_not_finite(recent, values if last else None, step), strict=True):
+                if bad is not None:
+                    course.diverge(bad)
             if validate:
                 assert validation is not None
                 held = _at(flat, average, validation)
                 logged["validation"] = held.tolist()
-                improved = (held < best_loss) & torch.tensor(running, device=held.device)
+                running = torch.tensor([course.running for course in courses], device=held.device)
+                improved = (held < best_loss) & running
                 best_loss = torch.where(improved, held, best_loss)
                 best = torch.where(improved[:, None], average, best)
-                for r, better in enumerate(improved.tolist()):
-                    if not running[r]:
-                        continue
-                    if not math.isfinite(logged["validation"][r]):
-                        diverged[r], running[r] = step, False
-                        continue
-                    stale[r] = 0 if better else stale[r] + 1
-                    best_step[r] = step if better else best_step[r]
-            for r in range(replicas):
-                if running[r]:
-                    steps_taken[r] = step
-                    history[r].append({"step": step, **{name: rows[r] for name, rows in logged.items()}})
-                    if plan.patience is not None and validation is not None and stale[r] > plan.patience:
-                        running[r] = False
+                for course, value, better in zip(courses, logged["validation"], improved.tolist(), strict=True):
+                    course.validate(step, value, better)
+            for r, course in enumerate(courses):
+                course.log(step, {name: row[r] for name, row in logged.items()})
             for listener in listeners:
                 listener.logged(step, logged)
-            if not any(running):
+            if not any(course.running for course in courses):
                 break
     finally:
         for listener in listeners:
             listener.finished()
     seconds = time.perf_counter() - began
-    values.copy_(best if validation is not None else average)
+    values.copy_(average if validation is None else best)
     for p in module.parameters():
         p.grad = None
 
     results: list[TrainingReport | TrainingDiverged] = []
-    for r in range(replicas):
-        if r in diverged:
+    for r, course in enumerate(courses):
+        if course.diverged is not None:
             results.append(
                 TrainingDiverged(
-                    f"{description}: the loss of replica {r} (or its gradient) is not finite at step {diverged[r]} of "
-                    f"{plan.steps}; try a smaller learning_rate (now {plan.learning_rate:g}) or clip_norm (now "
+                    f"{description}: the loss of replica {r} (or its gradient) is not finite at step {course.diverged} "
+                    f"of {plan.steps}; try a smaller learning_rate (now {plan.learning_rate:g}) or clip_norm (now "
                     f"{plan.clip_norm})"
                 )
             )
             continue
         results.append(
             TrainingReport(
-                steps=steps_taken[r],
+                steps=course.steps,
                 seconds=seconds,
                 replicas=replicas,
                 parameters=size,
-                best_step=best_step[r] if validation is not None else steps_taken[r],
-                best_validation=float(best_loss[r]) if validation is not None else None,
-                history=history[r],
+                best_step=course.steps if validation is None else course.best_step,
+                best_validation=None if validation is None else float(best_loss[r]),
+                history=course.history,
             )
         )
     return results
+
+
+@dataclass
+class _Course:
+    """How the training of one replica goes; it runs until it diverges or its patience is at an end."""
+
+    patience: int | None
+    running: bool = True
+    diverged: int | None = None
+    steps: int = 0
+    best_step: int = 0
+    stale: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def diverge(self, step: int) -> None:
+        if self.running:
+            self.diverged, self.running = step, False
+
+    def validate(self, step: int, loss: float, better: bool) -> None:
+        if not math.isfinite(loss):
+            self.diverge(step)
+        elif better:
+            self.best_step, self.stale = step, 0
+        else:
+            self.stale += 1
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        if self.running:
+            self.steps = step
+            self.history.append({"step": step, **values})
+            if self.patience is not None and self.stale > self.patience:
+                self.running = False
+
+
+def _first_not_finite(losses: Tensor, weights: Tensor | None, step: int) -> list[int | None]:
+    """Per replica the first step of the window (steps, R), ending at ``step``, whose loss is not finite.
+
+    With ``weights`` (R, P), those of the last step, also that step if they are not finite: a finite loss may have a
+    gradient that is not, and after the last step no loss is there to show it.
+    """
+    finite = torch.isfinite(losses)
+    first = (~finite).int().argmax(0) + (step - len(losses) + 1)
+    lost = ~finite.all(0)
+    broken = torch.zeros_like(lost) if weights is None else ~torch.isfinite(weights).all(1)
+    return [
+        f if a else step if b else None for f, a, b in zip(first.tolist(), lost.tolist(), broken.tolist(), strict=True)
+    ]
 
 
 def _at(flat: _FlatParameters, point: Tensor, loss: Loss) -> Tensor:

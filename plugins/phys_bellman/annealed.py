@@ -6,16 +6,19 @@ mobility q
     s = q(x, σ),    g = ½ (∇q + q (D(x, σ) − x)/σ²)
 
 are exact Bellman fields of p_σ: p_σ is stationary under dx = g dt + √s dW. Here q is a kernel mean over rows of the
-training data, divided by its average. In the clock dτ = dt/σ² the drift splits into a relaxation towards the
-denoiser and the rest,
+training data, divided by its average. In the clock dτ = dt/σ² the drift splits into a relaxation towards the denoiser
+and the rest. While σ falls at the rate L = −d log σ/dτ, the probability-flow drift L (D − x) carries p_σ along, so that
+the particles have the law p_σ(τ) at every moment, however fast σ falls:
 
-    dx = (q/2)(D − x) dτ + ½σ²∇q dτ + σ√q dW_τ,
+    dx = (q/2 + L)(D − x) dτ + ½σ²∇q dτ + σ√q dW_τ.
 
-so the exponential integrator's step of size δ is (a = δq/2, z ~ N(0, I))
+At constant σ, L = 0, this is Eq. 13 for the blurred law; without noise (q = 0) it is the probability-flow ODE; with
+q = 1 annealed Langevin dynamics with transport. The exponential integrator's step of size δ is, for r = q/2 + L, a = δr and
+z ~ N(0, I),
 
-    x ← x + (1 − e^{−a})(D − x) + ½δσ²∇q + σ√(1 − e^{−2a}) z       (∇q weighted by (1 − e^{−a})/a).
+    x ← x + (1 − e^{−a})(D − x) + ½δσ²∇q (1 − e^{−a})/a + σ√(q (1 − e^{−2a})/2r) z.
 
-σ falls with τ; the law at the end is p_{σ_min}. With q = 1 this is annealed Langevin dynamics.
+σ falls geometrically in τ and rests at σ_min for the last steps; the samples have the law p_{σ_min}.
 """
 
 from __future__ import annotations
@@ -79,7 +82,6 @@ class AnnealedBellmanDynamics(Dynamics):
         sigma_min: blur at the end.
         duration: steps · δ.
         hold: share of the time spent at sigma_min at the end.
-        focus: k ≥ 0, see ``sigma``.
     """
 
     noise: Noise = "isotropic"
@@ -93,35 +95,31 @@ class AnnealedBellmanDynamics(Dynamics):
         sigma_min: float,
         duration: float,
         hold: float = 0.0,
-        focus: float = 0.0,
     ) -> None:
         self.fields = fields
         self.event_shape = (dim,)
-        self.sigma_max, self.sigma_min, self.hold, self.focus = sigma_max, sigma_min, hold, focus
+        self.sigma_max, self.sigma_min = sigma_max, sigma_min
         self.times = (0.0, duration)
+        self.fall = duration * (1 - hold)
 
     def sigma(self, t: float) -> float:
-        """The blur at time τ: log σ runs from log σ_max to log σ_min as sinh(k(1 − 2u))/sinh(k), u the share of time.
+        """The blur at time τ."""
+        return self.sigma_max * (self.sigma_min / self.sigma_max) ** min(1.0, t / self.fall)
 
-        The weights of modes are settled between the blur that merges them and the one that parts them, where the chain
-        relaxes slowly; k > 0 spends more of the time in the (logarithmic) middle. k = 0 falls geometrically.
-        """
-        u = min(1.0, t / (self.times[1] * (1 - self.hold)))
-        middle = 0.5 * math.log(self.sigma_max * self.sigma_min)
-        reach = 0.5 * math.log(self.sigma_max / self.sigma_min)
-        bend = math.sinh(self.focus * (1 - 2 * u)) / math.sinh(self.focus) if self.focus else 1 - 2 * u
-        return math.exp(middle + reach * bend)
+    def speed(self, t: float) -> float:
+        """L = −d log σ/dτ at time τ."""
+        return math.log(self.sigma_max / self.sigma_min) / self.fall if t < self.fall else 0.0
 
     def relaxation(self, x: Tensor, t: float) -> tuple[Relaxation, Tensor]:
-        """Rate q/2 towards the denoiser, the mobility's own drift as the rest, and the diffusion σ√q."""
+        """Rate q/2 + L towards the denoiser, the mobility's own drift as the rest, and the diffusion σ√q."""
         sigma = self.sigma(t)
         q, slope = self.fields.scalar(x, sigma)
         q = q.unsqueeze(-1)
         centre = self.fields.denoise(x, sigma)
-        return Relaxation(0.5 * q, centre, slope.mul_(0.5 * sigma**2)), q.sqrt().mul_(sigma)
+        return Relaxation(0.5 * q + self.speed(t), centre, slope.mul_(0.5 * sigma**2)), q.sqrt().mul_(sigma)
 
     def drift(self, x: Tensor, t: float) -> Tensor:
-        """σ² g."""
+        """σ² g + L (D − x)."""
         return self.drift_and_diffusion(x, t)[0]
 
     def diffusion(self, x: Tensor, t: float) -> Tensor:
@@ -130,7 +128,7 @@ class AnnealedBellmanDynamics(Dynamics):
         return self.fields.scalar(x, sigma)[0].sqrt().mul_(sigma).unsqueeze(-1)
 
     def drift_and_diffusion(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
-        """σ² g and σ √s from one evaluation of the fields."""
+        """σ² g + L (D − x) and σ √s from one evaluation of the fields."""
         (rate, centre, rest), diffusion = self.relaxation(x, t)
         return torch.addcmul(cast(Tensor, rest), rate, centre - x), diffusion
 
@@ -142,6 +140,8 @@ class AnnealedBellmanDynamics(Dynamics):
 
 class AnnealedBellmanModel(BellmanModel):
     """A trained denoiser with its mobility."""
+
+    default_integrator = "exponential-ou"
 
     def __init__(
         self, recipe: BellmanDiffusion, denoiser: Denoiser, mobility: KernelMean, standardiser: Standardiser
@@ -159,7 +159,6 @@ class AnnealedBellmanModel(BellmanModel):
             sigma_min=recipe.sigma_min,
             duration=recipe.sampling_steps * recipe.step_size,
             hold=recipe.hold,
-            focus=recipe.focus,
         )
 
     def standard_fields(self, x: Tensor, sigma: float | None) -> tuple[Tensor, Tensor, Tensor]:

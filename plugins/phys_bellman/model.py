@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ class BellmanModel(Model):
 
     recipe: BellmanDiffusion
     module: nn.Module
+    default_integrator: ClassVar[str] = "euler-maruyama"
 
     def __init__(self, recipe: BellmanDiffusion, standardiser: Standardiser) -> None:
         self.recipe = recipe
@@ -63,7 +64,7 @@ class BellmanModel(Model):
         """Algorithm 2: start from the prior, follow the SDE. See ``Model.draw``."""
         self.check_draw(n, start)
         recipe = self.recipe.for_draw(options)
-        integrator: Integrator = make_part("integrator", recipe.integrator)
+        integrator: Integrator = make_part("integrator", recipe.integrator or self.default_integrator)
         dynamics = self.dynamics(recipe)
         generator = make_generator(seed, "sample", device=self.device)
         if start is None:

@@ -36,9 +36,10 @@ class BellmanDiffusion(TrainedSampler):
 
     Args:
         parametrisation: ``denoiser`` (annealed fields, one network) or ``networks`` (the paper's pair).
-        loss: ``denoising`` with the denoiser; ``sliced-field-matching`` (Eq. 10–11), ``field-matching`` (Eq. 8) or
-            ``denoising-field-matching`` with networks.
-        kernel: k, by name or object; both fields share it.
+        loss: by name or object; None is ``denoising`` for the denoiser and ``sliced-field-matching`` (Eq. 10–11) for
+            networks, which also take ``field-matching`` (Eq. 8) and ``denoising-field-matching``.
+        kernel: k of both fields, by name or object. A heavy-tailed one keeps stragglers moving, while the mobility of
+            ``gaussian`` dies in the tails, where particles then stay.
         epsilon: its variance ε in standardised units; None for the median heuristic.
         normalise: match k/E[k] instead of k (networks), so that one step size serves every data set.
         tied: g = ∇s instead of a network of its own (networks).
@@ -46,14 +47,14 @@ class BellmanDiffusion(TrainedSampler):
         width: units of each hidden layer, if ``field`` is a name.
         depth: hidden layers, if ``field`` is a name.
         standardise: whether networks see data of zero mean and unit variance.
-        integrator: of the SDE, by name or object.
+        integrator: of the SDE, by name or object; None is ``exponential-ou`` for the denoiser and ``euler-maruyama``
+            for networks, whose drift has no linear part.
         sampling_steps: T.
         step_size: η; with the denoiser it is δ, in units of σ².
         prior_std: standard deviation of the starting points (networks).
         sigma_max: blur at the start (denoiser), in standardised units.
         sigma_min: blur at the end (denoiser).
         hold: share of the steps spent at sigma_min (denoiser).
-        focus: 0 lets σ fall geometrically; above, more steps are spent at middle blurs (denoiser).
         reference: training rows that the mobility averages over (denoiser).
     """
 
@@ -72,7 +73,7 @@ class BellmanDiffusion(TrainedSampler):
     }
 
     parametrisation: Literal["denoiser", "networks"] = "denoiser"
-    loss: Part = "denoising"
+    loss: Part | None = None
     kernel: Part = "slice-average"
     epsilon: float | None = None
     normalise: bool = True
@@ -81,14 +82,13 @@ class BellmanDiffusion(TrainedSampler):
     width: int = 64
     depth: int = 3
     standardise: bool = True
-    integrator: Part = "exponential-ou"
+    integrator: Part | None = None
     sampling_steps: int = 300
-    step_size: float = 0.15
+    step_size: float = 0.1
     prior_std: float = 1.0
-    sigma_max: float = 2.5
-    sigma_min: float = 0.04
+    sigma_max: float = 5.0
+    sigma_min: float = 0.03
     hold: float = 0.05
-    focus: float = 2.0
     reference: int = 256
 
     def __post_init__(self) -> None:
@@ -102,8 +102,6 @@ class BellmanDiffusion(TrainedSampler):
             raise ConfigurationError(
                 f"sigma_max is {self.sigma_max} and sigma_min {self.sigma_min}; expected sigma_max > sigma_min"
             )
-        if not 0 <= self.focus <= 20:
-            raise ConfigurationError(f"focus is {self.focus}; expected 0 <= focus <= 20")
         if not 0 <= self.hold < 1:
             raise ConfigurationError(f"hold is {self.hold}; expected a share of the steps, 0 <= hold < 1")
         if self.reference < 2:
@@ -119,7 +117,7 @@ class BellmanDiffusion(TrainedSampler):
         """See ``TrainedSampler.problem``."""
         kernel = self._kernel().resolve(rows)
         if self.parametrisation == "denoiser":
-            loss = make_part("loss", self.loss)
+            loss = make_part("loss", "denoising" if self.loss is None else self.loss)
             if isinstance(loss, FieldLoss):
                 raise ConfigurationError(
                     f"loss is {self.loss!r}; the denoiser parametrisation is trained by 'denoising'"
@@ -154,14 +152,14 @@ class BellmanDiffusion(TrainedSampler):
         return make_part("field", self.field)
 
     def _field_loss(self, kernel: Kernel, rows: Tensor) -> Loss:
-        constant = KernelMean(kernel, rows).mean(at_most=1024) if self.normalise else 1.0
-        loss = make_part("loss", self.loss, kernel=kernel, constant=constant)
+        loss = make_part("loss", "sliced-field-matching" if self.loss is None else self.loss)
         if not isinstance(loss, FieldLoss):
             raise ConfigurationError(
                 f"loss is {self.loss!r}; the networks parametrisation is trained by 'sliced-field-matching', "
                 "'field-matching' or 'denoising-field-matching'"
             )
-        return loss
+        constant = KernelMean(kernel, rows).mean(at_most=1024) if self.normalise else 1.0
+        return replace(loss, kernel=kernel, constant=constant)
 
     def _denoiser(self, dim: int, streams: Streams) -> Denoiser:
         return Denoiser(self._field(), dim, streams=streams)

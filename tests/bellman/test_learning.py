@@ -84,14 +84,14 @@ def test_default_fields_are_those_of_the_blurred_law(default, blur: float, bound
 def test_default_forgets_a_wrong_start_and_stays(default, steps: int) -> None:
     """All particles start in the mode of weight 0.1; the chain ends at the law, and ten times as long a chain too.
 
-    n = 1,000: the TV of exact samples is 0.016 ± 0.009, W2 has its floor; 0.04 and 2 floors are the project's goal.
+    2,500 particles: the TV of exact samples is 0.010 ± 0.006; 0.04 and, for 1,000 of them, two floors are the goal.
     """
-    start = TASK.modes.centres[2] + 0.5 * torch.randn(1_000, 2, generator=make_generator(0, "start"))
-    x = default.sample(1_000, seed=1, start=start, sampling_steps=steps)
+    start = TASK.modes.centres[2] + 0.5 * torch.randn(2_500, 2, generator=make_generator(0, "start"))
+    x = default.sample(2_500, seed=1, start=start, sampling_steps=steps)
     generator = make_generator(0, "metric")
     reference = TASK.heldout[:1_000]
     tv = make("metric", "mode-tv")(x, reference, target=TASK, generator=generator)
-    w2 = make("metric", "w2")(x, reference, target=TASK, generator=generator)
+    w2 = make("metric", "w2")(x[:1_000], reference, target=TASK, generator=generator)
     exact = floor(make("metric", "w2"), TASK, n=1_000, reference=reference, repeats=4, seed=0)
     assert tv <= 0.04
     assert w2 <= 2 * exact.mean
