@@ -13,8 +13,8 @@ the particles have the law p_σ(τ) at every moment, however fast σ falls:
     dx = (q/2 + L)(D − x) dτ + ½σ²∇q dτ + σ√q dW_τ.
 
 At constant σ, L = 0, this is Eq. 13 for the blurred law; without noise (q = 0) it is the probability-flow ODE; with
-q = 1 it is annealed Langevin dynamics with transport. The exponential integrator's step of size δ is, for r = q/2 + L, a = δr and
-z ~ N(0, I),
+q = 1 it is annealed Langevin dynamics with transport. The exponential integrator's step of size δ is, for r = q/2 + L,
+a = δr and z ~ N(0, I),
 
     x ← x + (1 − e^{−a})(D − x) + ½δσ²∇q (1 − e^{−a})/a + σ√(q (1 − e^{−2a})/2r) z.
 
