@@ -28,9 +28,9 @@ class AnnealedLangevin(TrainedSampler):
     """Langevin dynamics in the data blurred by σ, with σ falling from σ_max to σ_min (NCSN; Song & Ermon 2019).
 
     The score is (D − x)/σ² with one trained preconditioned denoiser D. Coordinates are standardised, so σ = 1 is the
-    spread of the data. The number of network calls is ``levels · steps_per_level``; how
-    300 of them are split, and ε, were chosen by W2 to the validation rows of four small tasks among the ε that reproduce
-    a Gaussian (ε = 0.1 scores better on the four, but lags behind the falling σ and leaves a Gaussian a fifth too wide).
+    spread of the data. The number of network calls is ``levels · steps_per_level``; how 300 of them are split,
+    and ε, were chosen by W2 to the validation rows of four small tasks, among the ε that reproduce a Gaussian (ε = 0.1
+    scores better on the four, but lags behind the falling σ and leaves a Gaussian a fifth too wide).
 
     With ``score`` nothing is trained here: the blurred score of that model is followed. Coordinates are then centred
     and divided by one common scale (that of the training rows, if the target has any), because ``score(x, sigma)``
