@@ -47,14 +47,15 @@ class KernelMean(nn.Module):
         gradient = 2 * (x * (slope @ self.weights).unsqueeze(1) - slope @ (self.weights.unsqueeze(1) * y))
         return value @ self.weights, gradient
 
-    def mean(self, variance: float = 0.0, at_most: int = 256) -> float:
+    def mean(self, variance: float = 0.0, at_most: int = 256) -> Tensor:
         """The mean of q over the blurred reference rows themselves, up to the Monte Carlo error of ``at_most`` rows.
 
-        Exact for a Gaussian kernel; dividing fields by it makes one step size serve every data set.
+        Exact for a Gaussian kernel; dividing fields by it makes one step size serve every data set. A tensor without
+        axes, left on its device: sampling loops ask for it at every blur.
         """
         y = self.reference[:at_most]
         kernel = self.kernel.widened(2 * variance)
         squared = torch.cdist(y, y).square()
         value, _ = kernel.profile(squared, y.shape[1])
         off_diagonal = value.sum() - value.diagonal().sum()
-        return float(off_diagonal / (len(y) * (len(y) - 1)))
+        return off_diagonal / (len(y) * (len(y) - 1))

@@ -63,8 +63,8 @@ def transport_cost(x: Tensor, y: Tensor, *, power: int, max_iterations: int, by:
 
 
 @dataclass(frozen=True, kw_only=True)
-class W1(Metric):
-    """W₁ between the empirical laws: Euclidean cost.
+class _Transport(Metric):
+    """W_p between the empirical laws: the p-th root of the transport cost for the p-th power of Euclidean distances.
 
     Args:
         max_iterations: of the network simplex.
@@ -73,6 +73,7 @@ class W1(Metric):
     """
 
     best: ClassVar = "low"
+    power: ClassVar[int]
 
     max_iterations: int = 100_000_000
 
@@ -85,34 +86,22 @@ class W1(Metric):
         generator: torch.Generator,
         model: Model | None = None,
     ) -> float:
-        """W₁ of ``samples`` (n, *event_shape) and ``reference`` (m, *event_shape), in the units of the samples."""
-        x, y = rows(samples, reference, by="w1")
-        return transport_cost(x, y, power=1, max_iterations=self.max_iterations, by="w1")
+        """W_p of ``samples`` (n, *event_shape) and ``reference`` (m, *event_shape), in the units of the samples."""
+        name = f"w{self.power}"
+        x, y = rows(samples, reference, by=name)
+        cost = transport_cost(x, y, power=self.power, max_iterations=self.max_iterations, by=name)
+        return cost ** (1 / self.power)
 
 
 @dataclass(frozen=True, kw_only=True)
-class W2(Metric):
-    """W₂ between the empirical laws: the root of the transport cost for squared Euclidean distances.
+class W1(_Transport):
+    """W₁ between the empirical laws: Euclidean cost."""
 
-    Args:
-        max_iterations: of the network simplex.
+    power = 1
 
-    Source: R. Flamary et al., POT (JMLR 22:78, 2021), ``ot.emd2``.
-    """
 
-    best: ClassVar = "low"
+@dataclass(frozen=True, kw_only=True)
+class W2(_Transport):
+    """W₂ between the empirical laws: the root of the transport cost for squared Euclidean distances."""
 
-    max_iterations: int = 100_000_000
-
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-    ) -> float:
-        """W₂ of ``samples`` (n, *event_shape) and ``reference`` (m, *event_shape), in the units of the samples."""
-        x, y = rows(samples, reference, by="w2")
-        return transport_cost(x, y, power=2, max_iterations=self.max_iterations, by="w2") ** 0.5
+    power = 2

@@ -24,7 +24,6 @@ a = δr and z ~ N(0, I),
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -51,7 +50,7 @@ class BlurredFields:
     def __init__(self, denoiser: Denoiser, mobility: KernelMean) -> None:
         self.denoiser = denoiser
         self.mobility = mobility
-        self._means: dict[float, float] = {}
+        self._means: dict[float, Tensor] = {}
 
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
         """D(x, σ): (B, D) → (B, D)."""
@@ -68,8 +67,16 @@ class BlurredFields:
     def __call__(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
         """s (B,) and g (B, D)."""
         q, slope = self.scalar(x, sigma)
-        score = (self.denoise(x, sigma) - x) / sigma**2
-        return q, 0.5 * torch.addcmul(slope, q.unsqueeze(-1), score)
+        return q, self.gradient(q, slope, self.score(x, sigma))
+
+    def score(self, x: Tensor, sigma: float) -> Tensor:
+        """∇log p_σ = (D − x)/σ² (B, D)."""
+        return (self.denoise(x, sigma) - x) / sigma**2
+
+    @staticmethod
+    def gradient(q: Tensor, slope: Tensor, score: Tensor) -> Tensor:
+        """g = ½(∇q + q ∇log p_σ) (B, D)."""
+        return 0.5 * torch.addcmul(slope, q.unsqueeze(-1), score)
 
 
 class AnnealedBellmanDynamics(Dynamics):
@@ -165,17 +172,17 @@ class AnnealedBellmanModel(BellmanModel):
         """s, g and ∇s of the law blurred by ``sigma`` (σ_min by default)."""
         sigma = self.recipe.sigma_min if sigma is None else sigma
         s, slope = self.blurred.scalar(x, sigma)
-        return s, self.blurred(x, sigma)[1], slope
+        return s, self.blurred.gradient(s, slope, self.blurred.score(x, sigma)), slope
 
     def standard_score(self, x: Tensor, sigma: float | None) -> Tensor:
         """(2g − ∇s)/s, which here is (D − x)/σ² without the division."""
         sigma = self.recipe.sigma_min if sigma is None else sigma
-        return (self.blurred.denoise(x, sigma) - x) / sigma**2
+        return self.blurred.score(x, sigma)
 
     def tensors(self) -> dict[str, Tensor]:
         """Network, reference rows and standardisation."""
         return {**super().tensors(), "mobility.reference": self.blurred.mobility.reference}
 
-    def facts(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def facts(self) -> dict[str, Any]:
         """The resolved bandwidth."""
         return {"epsilon": self.blurred.mobility.kernel.variance}

@@ -36,6 +36,8 @@ class BellmanModel(Model):
     def __init__(self, recipe: BellmanDiffusion, standardiser: Standardiser) -> None:
         self.recipe = recipe
         self.standardiser = standardiser
+        # Read once: reading it at every call of ``score`` would make loops wait for the device.
+        self._width = float(standardiser.scale.log().mean().exp())
 
     @property
     def dim(self) -> int:
@@ -111,7 +113,7 @@ class BellmanModel(Model):
     def _standard_blur(self, sigma: float | None) -> float | None:
         if sigma is None:
             return None
-        return sigma / float(self.standardiser.scale.log().mean().exp())
+        return sigma / self._width
 
     def tensors(self) -> dict[str, Tensor]:
         """Network and standardisation."""

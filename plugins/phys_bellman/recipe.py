@@ -158,7 +158,7 @@ class BellmanDiffusion(TrainedSampler):
                 f"loss is {self.loss!r}; the networks parametrisation is trained by 'sliced-field-matching', "
                 "'field-matching' or 'denoising-field-matching'"
             )
-        constant = KernelMean(kernel, rows).mean(at_most=1024) if self.normalise else 1.0
+        constant = float(KernelMean(kernel, rows).mean(at_most=1024)) if self.normalise else 1.0
         return replace(loss, kernel=kernel, constant=constant)
 
     def _denoiser(self, dim: int, streams: Streams) -> Denoiser:
