@@ -31,6 +31,64 @@ FOURIER = """@inproceedings{tancik2020fourier,
   author = {Tancik, Matthew and others}, booktitle = {NeurIPS}, year = {2020}
 }"""
 
+DDPM = """@inproceedings{ho2020ddpm,
+  title = {Denoising Diffusion Probabilistic Models},
+  author = {Ho, Jonathan and Jain, Ajay and Abbeel, Pieter},
+  booktitle = {NeurIPS}, year = {2020}, eprint = {2006.11239}, archiveprefix = {arXiv}
+}"""
+
+IMPROVED_DDPM = """@inproceedings{nichol2021improved,
+  title = {Improved Denoising Diffusion Probabilistic Models},
+  author = {Nichol, Alexander Quinn and Dhariwal, Prafulla},
+  booktitle = {ICML}, year = {2021}, eprint = {2102.09672}, archiveprefix = {arXiv}
+}"""
+
+SCORE_SDE = """@inproceedings{song2021score,
+  title = {Score-Based Generative Modeling through Stochastic Differential Equations},
+  author = {Song, Yang and Sohl-Dickstein, Jascha and Kingma, Diederik P. and Kumar, Abhishek and Ermon, Stefano and
+            Poole, Ben},
+  booktitle = {ICLR}, year = {2021}, eprint = {2011.13456}, archiveprefix = {arXiv}
+}"""
+
+PRESERVING, EXPLODING = "variance_preserving", "variance_exploding"
+SCHEDULES = (
+    (
+        "linear",
+        f"{PRESERVING}:LinearSchedule",
+        "the chain of DDPM: beta rises linearly over 1,000 steps",
+        "arXiv:2006.11239, Sec. 4",
+        DDPM,
+    ),
+    (
+        "cosine",
+        f"{PRESERVING}:CosineSchedule",
+        "the chain of improved DDPM: the signal falls like a squared cosine",
+        "arXiv:2102.09672, Eq. 17",
+        IMPROVED_DDPM,
+    ),
+    (
+        "vp",
+        f"{PRESERVING}:VPSchedule",
+        "the variance-preserving SDE: beta rises linearly in continuous time",
+        "arXiv:2011.13456, Eq. 32",
+        SCORE_SDE,
+    ),
+    (
+        "ve",
+        f"{EXPLODING}:VESchedule",
+        "the variance-exploding SDE: noise grows geometrically",
+        "arXiv:2011.13456, Sec. 3.4",
+        SCORE_SDE,
+    ),
+    (
+        "edm",
+        f"{EXPLODING}:EDMSchedule",
+        "noise level as the time, on the rho grid of EDM",
+        "arXiv:2206.00364, Eq. 5",
+        EDM,
+    ),
+)
+
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
@@ -70,5 +128,14 @@ def phys_components() -> Iterable[Component]:
         reference="arXiv:2206.00364, Sec. 5; arXiv:2302.00670",
         citation=f"{EDM}\n\n{STABLE_TARGET}",
     )
+    for name, target, summary, reference, citation in SCHEDULES:
+        yield Component(
+            "schedule",
+            name,
+            f"phys_samplers.schedules.{target}",
+            summary=summary,
+            reference=reference,
+            citation=citation,
+        )
     yield from INTEGRATORS
     yield from METRICS

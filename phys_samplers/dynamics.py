@@ -64,3 +64,16 @@ class Dynamics(ABC):
     @abstractmethod
     def prior(self, n: int, generator: torch.Generator) -> Tensor:
         """``n`` starting points (n, *event_shape) on the generator's device."""
+
+
+class DenoisingDynamics(Dynamics):
+    """Dynamics whose state at time t = σ is a clean sample with noise of level σ, and which know its denoiser.
+
+    Every process x_t = α(t) x₀ + σ(t) n is of this form for x_t/α(t) at σ(t)/α(t). What such dynamics know beyond a
+    drift serves integrators made for them: exponential, multistep and ancestral schemes, and those that add noise back.
+    Time falls, and may end at 0, where drift and diffusion are not defined.
+    """
+
+    @abstractmethod
+    def denoise(self, x: Tensor, t: float) -> Tensor:
+        """The estimate D(x, σ = t) of x₀, of the shape of ``x``; one evaluation."""

@@ -22,10 +22,15 @@ class Standardiser:
     scale: Tensor
 
     @classmethod
-    def fit(cls, rows: Tensor) -> Self:
-        """From training rows (N, …); a constant coordinate keeps scale 1."""
+    def fit(cls, rows: Tensor, *, common: bool = False) -> Self:
+        """From training rows (N, …); a constant coordinate keeps scale 1.
+
+        Args:
+            rows: training rows.
+            common: one scale for all coordinates, the root of their mean variance.
+        """
         rows = rows.flatten(1)
-        scale = rows.std(0)
+        scale = rows.var(0).mean().sqrt().expand(rows.shape[1]) if common else rows.std(0)
         return cls(rows.mean(0), torch.where(scale > 0, scale, torch.ones_like(scale)))
 
     @classmethod

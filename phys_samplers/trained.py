@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from phys_samplers.training import Callback, TrainingPlan, TrainingReport, train
 
 PRECISION = torch.float32
 """Of networks and their initial weights."""
+Standardisation = Literal["coordinates", "common", "none"]
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,14 @@ class TrainedSampler(Sampler):
         clip_norm: largest gradient norm.
         validate_every: steps between validations (if the target has validation rows).
         patience: validations without improvement before training stops; None trains to the end.
+        standardise: whether networks see every coordinate with zero mean and unit variance (``coordinates``), with zero
+            mean and one scale for all (``common``: for images, whose border pixels hardly vary), or as it is
+            (``none``).
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"samples"})
     fixed: ClassVar[frozenset[str]] = frozenset(
-        {"steps", "batch_size", "learning_rate", "ema_decay", "clip_norm", "validate_every", "patience"}
+        {"steps", "batch_size", "learning_rate", "ema_decay", "clip_norm", "validate_every", "patience", "standardise"}
     )
 
     steps: int = 4_000
@@ -68,8 +72,13 @@ class TrainedSampler(Sampler):
     clip_norm: float | None = 1.0
     validate_every: int = 500
     patience: int | None = None
+    standardise: Standardisation = "coordinates"
 
     def __post_init__(self) -> None:
+        if self.standardise not in get_args(Standardisation):
+            raise ConfigurationError(
+                f"standardise is {self.standardise!r}; expected one of {', '.join(get_args(Standardisation))}"
+            )
         if self.batch_size < 2:
             raise ConfigurationError(f"batch_size is {self.batch_size}; expected at least 2 rows")
         self.plan  # noqa: B018 - building the plan validates the options it takes
@@ -99,7 +108,9 @@ class TrainedSampler(Sampler):
 
     def standardiser(self, rows: Tensor) -> Standardiser:
         """The map to the coordinates that the network sees."""
-        return Standardiser.fit(rows)
+        if self.standardise == "none":
+            return Standardiser.identity(rows.flatten(1).shape[1], device=rows.device)
+        return Standardiser.fit(rows, common=self.standardise == "common")
 
     def fit(
         self, target: Target, *, seed: int = 0, device: torch.device | str = "cpu", callbacks: Sequence[Callback] = ()

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from phys_samplers.integrators.base import BrownianIncrement, Integrator, StepFailure
     from phys_samplers.integrators.brownian import BrownianPath, WienerProcess
+    from phys_samplers.integrators.ddim import DDIM
     from phys_samplers.integrators.dopri5 import Dopri5
     from phys_samplers.integrators.driver import Solution, Trajectory, integrate
+    from phys_samplers.integrators.edm_heun import EDMHeun
     from phys_samplers.integrators.euler_maruyama import EulerMaruyama
     from phys_samplers.integrators.exponential_ou import ExponentialOU
     from phys_samplers.integrators.grids import geometric, uniform
@@ -30,10 +32,12 @@ _HOME = {
     "StepFailure": "base",
     "BrownianPath": "brownian",
     "WienerProcess": "brownian",
+    "DDIM": "ddim",
     "Dopri5": "dopri5",
     "Solution": "driver",
     "Trajectory": "driver",
     "integrate": "driver",
+    "EDMHeun": "edm_heun",
     "EulerMaruyama": "euler_maruyama",
     "ExponentialOU": "exponential_ou",
     "geometric": "grids",
@@ -47,11 +51,13 @@ _HOME = {
 }
 
 __all__ = [
+    "DDIM",
     "RK4",
     "SRA1",
     "BrownianIncrement",
     "BrownianPath",
     "Dopri5",
+    "EDMHeun",
     "Euler",
     "EulerMaruyama",
     "ExponentialOU",

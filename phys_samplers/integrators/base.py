@@ -15,10 +15,10 @@ from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
-from phys_samplers.dynamics import Dynamics, Noise
+from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Noise
 from phys_samplers.errors import IncompatibleError
 
-Equation = Literal["ode", "sde", "both"]
+Equation = Literal["ode", "sde", "both", "denoising"]
 
 ANY_NOISE: frozenset[Noise] = frozenset({"none", "additive", "diagonal", "isotropic"})
 
@@ -44,6 +44,10 @@ class BrownianIncrement(Protocol):
         """Fair random signs ±1, one a coordinate, independent of all else."""
         ...
 
+    def normal(self) -> Tensor:
+        """A fresh N(0, I) at every call, for schemes that add noise of their own; not part of a ``BrownianPath``."""
+        ...
+
 
 class StepFailure(ArithmeticError):  # noqa: N818 - reads as the condition it names
     """Raised by an adaptive scheme that cannot go on; the driver turns it into a ``DivergenceError`` with counts.
@@ -65,8 +69,9 @@ class Integrator(ABC):
 
     Attributes:
         name: component name, for messages.
-        equation: what it integrates: ``"ode"``, ``"sde"``, or ``"both"`` (with b = 0 it is the ODE scheme its
-            docstring names).
+        equation: what it integrates: ``"ode"``, ``"sde"``, ``"both"`` (with b = 0 it is the ODE scheme its docstring
+            names), or ``"denoising"``: denoising dynamics only, by their denoiser, and down to time 0 if asked; it may
+            add noise of its own.
         order: order of convergence on an ODE.
         strong_order: strong order for the most general noise it accepts that commutes (diagonal, else additive); None
             for ODE methods.
@@ -99,6 +104,10 @@ class Integrator(ABC):
             noise: the Wiener process over the step, ignored by ODE schemes.
         """
 
+    def begin(self) -> Integrator:
+        """The scheme for one run: itself, or, for schemes that remember earlier steps, a fresh copy with a memory."""
+        return self
+
     def check(self, dynamics: Dynamics) -> None:
         """Raise unless the scheme integrates ``dynamics``.
 
@@ -106,6 +115,11 @@ class Integrator(ABC):
             IncompatibleError: naming both, the reason, and the integrators that fit.
         """
         noise = effective_noise(dynamics)
+        if self.equation == "denoising" and not isinstance(dynamics, DenoisingDynamics):
+            raise IncompatibleError(
+                f"integrator {self._label} needs dynamics with a denoiser (DenoisingDynamics), and "
+                f"{type(dynamics).__name__} has none. Use {_joined(fitting(noise))}"
+            )
         if noise in self.accepts:
             return
         raise IncompatibleError(
@@ -131,10 +145,10 @@ def effective_noise(dynamics: Dynamics) -> Noise:
 
 
 def fitting(noise: Noise) -> list[str]:
-    """Names of the built-in integrators that take ``noise`` as it stands."""
+    """Names of the built-in integrators that take ``noise`` as it stands, whatever the dynamics."""
     from phys_samplers.integrators.components import INTEGRATORS
 
-    return [c.name for c in INTEGRATORS if noise in c.traits["accepts"]]
+    return [c.name for c in INTEGRATORS if noise in c.traits["accepts"] and c.traits["equation"] != "denoising"]
 
 
 def _joined(names: Sequence[str]) -> str:

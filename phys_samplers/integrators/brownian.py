@@ -81,6 +81,10 @@ class WienerProcess:
             self._sign.normal_(0.0, 1.0, generator=self._generator).ge_(0).mul_(2).sub_(1)
         return self._sign
 
+    def normal(self) -> Tensor:
+        """A fresh N(0, I) at every call."""
+        return self._buffer().normal_(0.0, 1.0, generator=self._generator)
+
     def _buffer(self) -> Tensor:
         if self._generator is None:
             raise ConfigurationError(
@@ -177,3 +181,14 @@ class PathWalk:
     def sign(self) -> Tensor:
         """Random signs of the current interval."""
         return self._path.sign[self._index]
+
+    def normal(self) -> Tensor:
+        """Refused.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            "this scheme adds noise of its own, which a Brownian path does not hold; pass generator= instead of "
+            "brownian="
+        )

@@ -93,6 +93,22 @@ DORMAND = """@article{dormand1980,
 }"""
 
 
+DDIM = """@inproceedings{song2021ddim,
+  author = {Song, Jiaming and Meng, Chenlin and Ermon, Stefano},
+  title = {Denoising Diffusion Implicit Models},
+  booktitle = {ICLR},
+  year = {2021},
+  eprint = {2010.02502},
+  archiveprefix = {arXiv}
+}"""
+
+EDM = """@inproceedings{karras2022edm,
+  title = {Elucidating the Design Space of Diffusion-Based Generative Models},
+  author = {Karras, Tero and Aittala, Miika and Aila, Timo and Laine, Samuli},
+  booktitle = {NeurIPS}, year = {2022}, eprint = {2206.00364}, archiveprefix = {arXiv}
+}"""
+
+
 def _integrator(
     name: str,
     target: str,
@@ -229,6 +245,28 @@ INTEGRATORS: tuple[Component, ...] = (
         equation="ode",
         order=5.0,
         evaluations=None,
+        accepts=("none",),
+    ),
+    _integrator(
+        "ddim",
+        "ddim:DDIM",
+        "DDIM: deterministic at eta=0 (exponential Euler), the ancestral step of DDPM at eta=1.",
+        reference="arXiv:2010.02502, Eq. 12; arXiv:2006.11239, Eq. 6-7",
+        citation=DDIM,
+        equation="denoising",
+        order=1.0,
+        evaluations=1,
+        accepts=("none",),
+    ),
+    _integrator(
+        "edm-heun",
+        "edm_heun:EDMHeun",
+        "EDM's sampler: Heun's method in the noise level, with or without noise added back.",
+        reference="arXiv:2206.00364, Algorithms 1 and 2",
+        citation=EDM,
+        equation="denoising",
+        order=2.0,
+        evaluations=2,
         accepts=("none",),
     ),
 )

@@ -13,8 +13,8 @@ from phys_samplers.dynamics import Dynamics, Relaxation
 class CountedDynamics(Dynamics):
     """Dynamics that count their evaluations.
 
-    A drift, a drift with the diffusion, a relaxation, and a diffusion that depends on the state count as one
-    evaluation each; an additive diffusion, a number that depends on time alone, counts as none. What an integrator
+    A drift, a drift with the diffusion, a relaxation, a denoising, and a diffusion that depends on the state count as
+    one evaluation each; an additive diffusion, a number that depends on time alone, counts as none. What an integrator
     of its own wants beyond the contract (attributes and methods) is found on the counted object through this one.
 
     Attributes:
@@ -55,6 +55,11 @@ class CountedDynamics(Dynamics):
         """Drift split and diffusion, counted once."""
         self.evaluations += 1
         return self.counted.relaxation(x, t)
+
+    def denoise(self, x: Tensor, t: float) -> Tensor:
+        """Denoised state, counted."""
+        self.evaluations += 1
+        return self.counted.denoise(x, t)  # type: ignore[attr-defined, no-any-return]
 
     def prior(self, n: int, generator: torch.Generator) -> Tensor:
         """Starting points of the counted dynamics."""

@@ -99,7 +99,7 @@ def integrate(
     total = len(steps)
     noise: WienerProcess | PathWalk = WienerProcess(x0, generator) if brownian is None else brownian.walk()
     counted = CountedDynamics(dynamics)
-    step = integrator.step
+    step = integrator.begin().step
     x, lost = x0, 0
     kept = [0] if record else []
     states = [x0] if record else []

@@ -46,7 +46,6 @@ class BellmanDiffusion(TrainedSampler):
         field: network of the fields, by name or object.
         width: units of each hidden layer, if ``field`` is a name.
         depth: hidden layers, if ``field`` is a name.
-        standardise: whether networks see data of zero mean and unit variance.
         integrator: of the SDE, by name or object; None is ``exponential-ou`` for the denoiser and ``euler-maruyama``
             for networks, whose drift has no linear part.
         sampling_steps: T.
@@ -68,7 +67,6 @@ class BellmanDiffusion(TrainedSampler):
         "field",
         "width",
         "depth",
-        "standardise",
         "reference",
     }
 
@@ -81,7 +79,6 @@ class BellmanDiffusion(TrainedSampler):
     field: Part = "mlp"
     width: int = 64
     depth: int = 3
-    standardise: bool = True
     integrator: Part | None = None
     sampling_steps: int = 300
     step_size: float = 0.1
@@ -106,12 +103,6 @@ class BellmanDiffusion(TrainedSampler):
             raise ConfigurationError(f"hold is {self.hold}; expected a share of the steps, 0 <= hold < 1")
         if self.reference < 2:
             raise ConfigurationError(f"reference is {self.reference}; expected at least 2 rows for the mobility")
-
-    def standardiser(self, rows: Tensor) -> Standardiser:
-        """Zero mean and unit variance, or the identity."""
-        if self.standardise:
-            return Standardiser.fit(rows)
-        return Standardiser.identity(rows.flatten(1).shape[1], device=rows.device)
 
     def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
         """See ``TrainedSampler.problem``."""

@@ -149,9 +149,7 @@ class AnnealedLangevin(TrainedSampler):
 
 
 def _common_scale(target: Target, device: torch.device | str) -> Standardiser:
-    """Zero mean and one scale for all coordinates, the root mean square of their deviations; else the identity."""
+    """Zero mean and one scale for all coordinates; the identity for a target without rows."""
     if target.train is None:
         return Standardiser.identity(target.dim, device=device)
-    rows = target.train.flatten(1)
-    scale = rows.var(0).mean().sqrt()
-    return Standardiser(rows.mean(0), torch.where(scale > 0, scale, torch.ones_like(scale)).expand(rows.shape[1]))
+    return Standardiser.fit(target.train, common=True)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.losses import DenoisingLoss
-from phys_samplers.losses.denoising import posterior_mean
 from phys_samplers.randomness import Streams
 
 VARIANCE = torch.tensor([0.25, 1.0, 4.0])
@@ -137,7 +136,7 @@ def test_a_stable_target_of_one_row_is_denoising_score_matching() -> None:
     """With a batch of one row the posterior mean is that row: the known limit n = 1."""
     data = torch.randn(4, 1, 3, generator=Streams([0]).generators[0])
     noised, sigma = data + 2.0, torch.full((4, 1), 2.0)
-    torch.testing.assert_close(posterior_mean(noised, sigma, data), data)
+    torch.testing.assert_close(DenoisingLoss().posterior_mean(noised, sigma, data), data)
 
 
 def test_the_stable_target_is_unbiased_for_every_batch_size() -> None:
@@ -149,7 +148,7 @@ def test_the_stable_target_is_unbiased_for_every_batch_size() -> None:
     for batch in (1, 2, 8, 64):
         data = Streams([0], "rows", batch).normal(200_000 // batch, batch, 1)[0]
         noised = data + Streams([0], "noise", batch).normal(200_000 // batch, batch, 1)[0]
-        target = posterior_mean(noised, torch.ones(len(data), batch), data)
+        target = DenoisingLoss().posterior_mean(noised, torch.ones(len(data), batch), data)
         slope = (noised * target).sum() / noised.square().sum()
         assert slope == pytest.approx(0.5, abs=0.01)
         spread = (target - 0.5 * noised).var()
@@ -159,5 +158,5 @@ def test_the_stable_target_is_unbiased_for_every_batch_size() -> None:
 def test_the_stable_target_has_less_noise_between_modes() -> None:
     """Halfway between two modes a single target is one of them, the stable one close to their mean."""
     data = torch.tensor([-1.0, 1.0]).repeat(32).view(1, 64, 1)
-    target = posterior_mean(torch.zeros(1, 64, 1), torch.ones(1, 64), data)
+    target = DenoisingLoss().posterior_mean(torch.zeros(1, 64, 1), torch.ones(1, 64), data)
     assert target.abs().max() < 1e-6

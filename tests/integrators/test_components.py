@@ -12,6 +12,8 @@ from phys_samplers.integrators import Integrator
 from phys_samplers.integrators.components import INTEGRATORS
 
 NAMES = {
+    "ddim",
+    "edm-heun",
     "euler-maruyama",
     "milstein",
     "stochastic-heun",

@@ -1,0 +1,143 @@
+"""The fitted model of every sampler that learns a denoiser: draws by any integrator, score, likelihood, fields."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from phys_samplers.denoisers.dynamics import DenoisingFlow, ProbabilityFlow, ReverseSDE
+from phys_samplers.dynamics import Dynamics
+from phys_samplers.fields import Denoiser
+from phys_samplers.integrators import Integrator, integrate
+from phys_samplers.parts import make_part
+from phys_samplers.randomness import make_generator
+from phys_samplers.sampler import Draw, Model
+from phys_samplers.standardise import Standardiser
+
+if TYPE_CHECKING:
+    from phys_samplers.denoisers.recipe import DenoiserSampler
+
+
+class DenoiserModel(Model):
+    """A trained denoiser with its schedule.
+
+    Args:
+        recipe: with the sampling options.
+        module: a stack of one replica.
+        standardiser: between data units and the network's.
+        bounds: least and greatest value of the standardised training rows, (2, D).
+        event_shape: of a sample.
+    """
+
+    recipe: DenoiserSampler
+
+    def __init__(
+        self,
+        recipe: DenoiserSampler,
+        module: Denoiser,
+        standardiser: Standardiser,
+        bounds: Tensor,
+        event_shape: tuple[int, ...],
+    ) -> None:
+        self.recipe = recipe
+        self.module = module
+        self.standardiser = standardiser
+        self.bounds = bounds
+        self.event_shape = tuple(event_shape)
+        # Read once: reading it at every call of ``score`` would make loops wait for the device.
+        self._width = float(standardiser.scale.log().mean().exp())
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates."""
+        return len(self.standardiser.mean)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.standardiser.mean.device
+
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        """D(x, σ) at standardised x (B, D)."""
+        level = torch.full((1, 1), sigma, dtype=x.dtype, device=x.device)
+        return self.module(x.unsqueeze(0), level).squeeze(0)
+
+    def clipped(self, x: Tensor, sigma: float) -> Tensor:
+        """D(x, σ) brought into the box of the training rows."""
+        return self.denoise(x, sigma).clamp_(self.bounds[0], self.bounds[1])
+
+    def prior(self, n: int, generator: torch.Generator, ratio: float) -> Tensor:
+        """N(0, (1 + λ²) I): the moments of standardised data with noise of level λ."""
+        z = torch.randn(n, self.dim, generator=generator, device=generator.device)
+        return z.mul_(math.sqrt(1 + ratio**2))
+
+    def dynamics(self, recipe: DenoiserSampler, integrator: Integrator) -> Dynamics:
+        """The process that ``integrator`` runs backwards: the ODE, the SDE or, by denoising, either."""
+        schedule = recipe.schedule_part()
+        top = schedule.ratio(schedule.start)
+        denoise = self.clipped if recipe.clip else self.denoise
+
+        def prior(n: int, generator: torch.Generator) -> Tensor:
+            return self.prior(n, generator, top)
+
+        if integrator.equation == "denoising":
+            return DenoisingFlow(denoise, prior, self.dim, start=top)
+        kind = ProbabilityFlow if integrator.equation == "ode" else ReverseSDE
+        return kind(denoise, prior, self.dim, schedule=schedule)
+
+    @torch.no_grad()
+    def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
+        """``n`` samples: from the prior down the schedule; see ``Model.draw``.
+
+        ``start`` takes the place of the prior, at the largest level (in the variable u = x/α).
+        """
+        self.check_draw(n, start)
+        recipe = self.recipe.for_draw(options)
+        integrator: Integrator = make_part("integrator", recipe.integrator)
+        schedule = recipe.schedule_part()
+        dynamics = self.dynamics(recipe, integrator)
+        generator = make_generator(seed, "sample", device=self.device)
+        by_denoising = integrator.equation == "denoising"
+        times = schedule.grid(recipe.sampling_steps, to_zero=by_denoising)
+        grid = tuple(map(schedule.ratio, times)) if by_denoising else times
+        if start is None:
+            x = dynamics.prior(n, generator)
+        else:
+            x = self.standardiser.forward(start.detach().to(self.device, self.standardiser.mean.dtype))
+            x = x if by_denoising else x * schedule.level(schedule.start)[0]
+        solution = integrate(dynamics, x, integrator=integrator, grid=grid, generator=generator)
+        x, nfe = solution.x, solution.nfe
+        if not by_denoising:
+            # The network is not asked below the last level; its noise is taken out in one call.
+            alpha = schedule.level(times[-1])[0]
+            clean = self.clipped if recipe.clip else self.denoise
+            x, nfe = clean(x / alpha, schedule.ratio(times[-1])), nfe + 1
+        facts = {"integrator": integrator.name, "sampling_steps": solution.steps, "lost": solution.lost}
+        return Draw(self.standardiser.inverse(x, self.event_shape), nfe, facts)
+
+    @torch.no_grad()
+    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """(D − x)/σ², ∇log of the blurred law at x (B, *event_shape), in data units.
+
+        Args:
+            x: points.
+            sigma: blur in data units; the schedule's smallest by default. Coordinate i is blurred by
+                sigma · scale_i / (geometric mean of the scales), which is what the network knows.
+        """
+        schedule = self.recipe.schedule_part()
+        blur = schedule.ratio(schedule.end) if sigma is None else sigma / self._width
+        flat = self.standardiser.forward(x)
+        score = (self.denoise(flat, blur) - flat) / (blur**2 * self.standardiser.scale)
+        return score.unflatten(1, self.event_shape)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Network, standardisation and the box of the data."""
+        return {
+            **{f"module.{name}": value for name, value in self.module.state_dict().items()},
+            "standardiser.mean": self.standardiser.mean,
+            "standardiser.scale": self.standardiser.scale,
+            "bounds": self.bounds,
+        }
