@@ -70,6 +70,8 @@ class Target:
         validation: rows for early stopping and tuning.
         heldout: rows that scores are computed against; a sampler never sees them.
         modes: centres and weights, if the law has modes.
+        features: (B, *event_shape) → (B, F), what metrics that compare features (``frechet``) see of rows; it takes
+            rows on any device and does not depend on what is scored.
     """
 
     event_shape: tuple[int, ...]
@@ -79,6 +81,7 @@ class Target:
     validation: Tensor | None = None
     heldout: Tensor | None = None
     modes: Modes | None = None
+    features: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         for split in ("train", "validation", "heldout"):

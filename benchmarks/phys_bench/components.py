@@ -25,6 +25,62 @@ SLICE_SAMPLING = """@article{neal2003slice,
   doi = {10.1214/aos/1056562461}
 }"""
 
+LEAST_ANGLE = """@article{efron2004least,
+  title = {Least Angle Regression},
+  author = {Efron, Bradley and Hastie, Trevor and Johnstone, Iain and Tibshirani, Robert},
+  journal = {The Annals of Statistics}, volume = {32}, number = {2}, pages = {407--499}, year = {2004},
+  doi = {10.1214/009053604000000067}
+}"""
+
+
+def _uci(key: str, title: str, author: str, year: int, doi: str) -> str:
+    """BibTeX of a data set of the UCI Machine Learning Repository."""
+    return (
+        f"@misc{{{key},\n  title = {{{title}}}, author = {{{author}}}, year = {{{year}}},\n"
+        f"  howpublished = {{UCI Machine Learning Repository}}, doi = {{{doi}}}\n}}"
+    )
+
+
+ABALONE = _uci(
+    "nash1994abalone",
+    "Abalone",
+    "Nash, Warwick and Sellers, Tracy and Talbot, Simon and Cawthorn, Andrew and Ford, Wes",
+    1994,
+    "10.24432/C55C7W",
+)
+TELEMONITORING = _uci(
+    "tsanas2009telemonitoring",
+    "{P}arkinsons Telemonitoring",
+    "Tsanas, Athanasios and Little, Max",
+    2009,
+    "10.24432/C5ZS3N",
+)
+PARKINSONS = _uci("little2007parkinsons", "{P}arkinsons", "Little, Max", 2007, "10.24432/C59C74")
+MUSHROOM = _uci("uci1981mushroom", "Mushroom", "{UCI Machine Learning Repository}", 1981, "10.24432/C5959T")
+WINE_QUALITY = _uci(
+    "cortez2009wine",
+    "Wine Quality",
+    "Cortez, Paulo and Cerdeira, A. and Almeida, F. and Matos, T. and Reis, J.",
+    2009,
+    "10.24432/C56S3T",
+)
+WINE = _uci("aeberhard1992wine", "Wine", "Aeberhard, Stefan and Forina, M.", 1992, "10.24432/C5PC7J")
+BREAST_CANCER = _uci(
+    "wolberg1993breast",
+    "Breast Cancer {W}isconsin (Diagnostic)",
+    "Wolberg, William and Mangasarian, Olvi and Street, Nick and Street, W.",
+    1993,
+    "10.24432/C5DW2B",
+)
+IRIS = _uci("fisher1936iris", "Iris", "Fisher, R. A.", 1936, "10.24432/C56C76")
+DIGITS = _uci(
+    "alpaydin1998digits",
+    "Optical Recognition of Handwritten Digits",
+    "Alpaydin, E. and Kaynak, C.",
+    1998,
+    "10.24432/C50P49",
+)
+
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
@@ -72,6 +128,33 @@ def phys_components() -> Iterable[Component]:
     )
     yield _task("8gaussians", "mixtures:eight_gaussians", 2, "eight equal Gaussians on a circle, dimension 2")
     yield _task("checkerboard", "uniform:checkerboard", 2, "uniform law on every other square of a board, dimension 2")
+    paper = "arXiv:2410.01796, Sec. 6.2, Table 1"
+    for name, function, dim, summary, citation in (
+        ("abalone", "abalone", 7, "7 measures of 4,177 abalones", ABALONE),
+        ("telemonitoring", "telemonitoring", 16, "16 voice measures of 5,875 recordings", TELEMONITORING),
+        ("parkinsons", "parkinsons", 15, "15 voice measures of 195 recordings", PARKINSONS),
+        ("mushroom", "mushroom", 5, "five attributes of 8,124 mushrooms as dequantised ranks", MUSHROOM),
+        ("red-wine", "red_wine", 10, "10 measures of 1,359 red wines", WINE_QUALITY),
+    ):
+        citations = f"{BELLMAN}\n\n{citation}"
+        yield _task(name, f"tables:{function}", dim, f"UCI table: {summary}", reference=paper, citation=citations)
+    for name, function, dim, summary, reference, citation in (
+        ("wine", "wine", 13, "13 measures of 178 wines", "doi:10.24432/C5PC7J", WINE),
+        ("breast-cancer", "breast_cancer", 30, "30 measures of 569 cell nuclei", "doi:10.24432/C5DW2B", BREAST_CANCER),
+        ("diabetes", "diabetes", 10, "10 measures of 442 people", "Efron et al. (2004), Sec. 1", LEAST_ANGLE),
+        ("iris", "iris", 4, "4 measures of 149 irises", "doi:10.24432/C56C76", IRIS),
+    ):
+        yield _task(
+            name, f"tables:{function}", dim, f"table of scikit-learn: {summary}", reference=reference, citation=citation
+        )
+    yield _task(
+        "digits",
+        "digits:digits",
+        64,
+        "1,797 handwritten digits of 8 x 8 pixels, from scikit-learn",
+        reference="doi:10.24432/C50P49",
+        citation=DIGITS,
+    )
 
 
 def _task(name: str, target: str, dim: int, summary: str, *, reference: str = "", citation: str = "") -> Component:

@@ -92,7 +92,7 @@ def floor_facts(text: str, task: Task, label: str, n: int) -> dict[str, Any]:
         own = derive_seed(seeds.floor_seed(label, text), choice)
         found = floor(metric, task, n=n, reference=reference, repeats=FLOOR_DRAWS, seed=own)
         if found is None:
-            return {"error": "the task has neither an exact sampler nor enough held-out rows"}
+            return {"error": "the task has neither an exact sampler nor enough rows to stand for one"}
         values += found.values
         source = found.source
     mean, std = statistics.fmean(values), statistics.stdev(values)

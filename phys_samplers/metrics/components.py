@@ -73,6 +73,19 @@ KSD = """@inproceedings{liu2016kernelized,
   booktitle = {International Conference on Machine Learning}, year = {2017}
 }"""
 
+FRECHET = """@inproceedings{heusel2017gans,
+  title = {{GAN}s Trained by a Two Time-Scale Update Rule Converge to a Local {N}ash Equilibrium},
+  author = {Heusel, Martin and Ramsauer, Hubert and Unterthiner, Thomas and Nessler, Bernhard and Hochreiter, Sepp},
+  booktitle = {Advances in Neural Information Processing Systems}, volume = {30}, year = {2017}
+}
+
+@article{dowson1982frechet,
+  title = {The {F}r{\\'e}chet Distance between Multivariate Normal Distributions},
+  author = {Dowson, D. C. and Landau, B. V.},
+  journal = {Journal of Multivariate Analysis}, volume = {12}, number = {3}, pages = {450--455}, year = {1982},
+  doi = {10.1016/0047-259X(82)90077-X}
+}"""
+
 METRICS: tuple[Component, ...] = (
     Component(
         "metric",
@@ -108,6 +121,15 @@ METRICS: tuple[Component, ...] = (
         summary="entropic Wasserstein-2 distance, run until converged, not debiased",
         reference="Cuturi 2013",
         citation=f"{SINKHORN}\n\n{POT}",
+        traits={"best": "low"},
+    ),
+    Component(
+        "metric",
+        "frechet",
+        "phys_samplers.metrics.frechet:Frechet",
+        summary="squared Fréchet distance of the Gaussians fitted to features, or to coordinates without features",
+        reference="Heusel et al. 2017, Eq. 6; Dowson and Landau 1982",
+        citation=FRECHET,
         traits={"best": "low"},
     ),
     Component(

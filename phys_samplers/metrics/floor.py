@@ -14,6 +14,8 @@ from phys_samplers.metric import Metric
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
 
+Source = Literal["exact", "train", "heldout"]
+
 
 @dataclass(frozen=True)
 class Floor:
@@ -23,14 +25,15 @@ class Floor:
         mean: over repeats.
         std: standard deviation over repeats (n − 1 in the denominator).
         values: one score per repeat.
-        source: ``"exact"`` for draws of ``target.sample`` against the given reference; ``"heldout"`` for disjoint
-            parts of the held-out rows against each other, whose repeats overlap, so that ``std`` is a little small.
+        source: ``"exact"`` for draws of ``target.sample`` against the given reference; ``"train"`` for training rows
+            against it; ``"heldout"`` for disjoint parts of the held-out rows against each other. Repeats of the last
+            two overlap, so that ``std`` is a little small.
     """
 
     mean: float
     std: float
     values: tuple[float, ...]
-    source: Literal["exact", "heldout"]
+    source: Source
 
 
 def floor(
@@ -38,8 +41,10 @@ def floor(
 ) -> Floor | None:
     """Score ``n`` exact draws, ``repeats`` times.
 
-    A target without an exact sampler gives disjoint random parts of its held-out rows instead, n scored against as
-    many as ``reference`` has, if there are so many.
+    A target without an exact sampler gives n random training rows instead, which are independent of the reference and
+    of the same law. To a metric that itself reads the training rows they are not like any other draws: it gets disjoint
+    random parts of the held-out rows, n scored against as many as ``reference`` has, and so does a target with fewer
+    than n training rows.
 
     Args:
         metric: the score.
@@ -51,7 +56,7 @@ def floor(
 
     Returns:
         The floor, or None where samples have none: the metric scores the model, or the target has neither an exact
-        sampler nor n + m held-out rows.
+        sampler nor enough rows.
 
     Raises:
         ConfigurationError: on a bad ``n`` or ``repeats``.
@@ -62,9 +67,11 @@ def floor(
     if metric.needs_model:
         return None
     target.require(*metric.needs, by=type(metric).__name__)
-    source: Literal["exact", "heldout"]
+    source: Source
     if "sample" in target.capabilities:
         source = "exact"
+    elif target.train is not None and len(target.train) >= n and "samples" not in metric.needs:
+        source = "train"
     elif target.heldout is not None and len(target.heldout) >= n + len(reference):
         source = "heldout"
     else:
@@ -75,15 +82,17 @@ def floor(
         if source == "exact":
             generator = make_generator(seed, "floor", "draw", repeat, device=reference.device)
             samples, against = target.sample(n, generator=generator), reference
+        elif source == "train":
+            samples, against = _shuffled(target.train, seed, repeat)[:n].to(reference.device), reference
         else:
-            samples, against = _split(target, n, len(reference), seed, repeat)
+            rows = _shuffled(target.heldout, seed, repeat)
+            samples, against = rows[:n], rows[n : n + len(reference)]
         own = make_generator(seed, "floor", "metric", repeat)
         values.append(metric(samples, against, target=target, generator=own))
     return Floor(statistics.fmean(values), statistics.stdev(values), tuple(values), source)
 
 
-def _split(target: Target, n: int, m: int, seed: int, repeat: int) -> tuple[Tensor, Tensor]:
-    assert target.heldout is not None  # checked by the caller
-    order = torch.randperm(len(target.heldout), generator=make_generator(seed, "floor", "split", repeat))
-    order = order.to(target.heldout.device)
-    return target.heldout[order[:n]], target.heldout[order[n : n + m]]
+def _shuffled(rows: Tensor | None, seed: int, repeat: int) -> Tensor:
+    assert rows is not None  # checked by the caller
+    order = torch.randperm(len(rows), generator=make_generator(seed, "floor", "split", repeat))
+    return rows[order.to(rows.device)]

@@ -71,7 +71,7 @@ def gaussian_target(
     mean = torch.tensor([MEAN[i % 2] for i in range(size)], dtype=dtype).reshape(shape)
     variance = torch.tensor([VARIANCE[i % 2] for i in range(size)], dtype=dtype).reshape(shape)
     law = DiagonalNormal(mean, variance)
-    splits = {
+    splits: dict[str, Any] = {
         name: law.sample(count, make_generator(0, "conformance", name))
         for name, count in (("train", rows), ("validation", rows // 4), ("heldout", rows // 4))
     }

@@ -20,6 +20,7 @@ from .view import Cell, FloatArray, Floor, Run
 _ROWS = ("samples", "reference", "grid", "g", "score")  # arrays of points or vectors; the others are of numbers
 _SOURCES = {
     "exact": "exact draws against the reference rows",
+    "train": "training rows against the held-out reference rows",
     "heldout": "disjoint parts of the held-out rows against each other",
 }
 
