@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -79,6 +80,22 @@ class Model(ABC):
     def sample(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Tensor:
         """``n`` samples (n, *event_shape); see ``draw``."""
         return self.draw(n, seed=seed, start=start, **options).samples
+
+    def with_options(self, **options: Any) -> Self:
+        """The same fit with other sampling options: ``draw(n, **options)`` is ``with_options(**options).draw(n)``.
+
+        It shares its numbers with this model. A model reads sampling options from ``recipe`` when it needs them; one
+        that computes something from them when it is made must override this.
+
+        Args:
+            options: sampling options of the recipe.
+
+        Raises:
+            ConfigurationError: if an option does not exist, or is one that only fitting uses.
+        """
+        twin = copy.copy(self)
+        twin.recipe = self.recipe.for_draw(options)
+        return twin
 
     def save(self, path: str | Path) -> Path:
         """Write the model to the folder ``path``: safetensors for numbers, JSON for the rest. Atomic."""

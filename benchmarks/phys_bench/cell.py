@@ -94,6 +94,8 @@ class Pair:
         budget: per cell. Not part of the identity: a result within the limits does not depend on them, and a cell that
             hit one is tried again when it is raised.
         stacks: whether the sampler fits several seeds as one stacked network.
+        fit: hash of everything that decides the fit but its seeds, equal for pairs that differ in sampling options
+            only; None if the fit cannot be shared.
         refusal: why it is not run, or None.
     """
 
@@ -103,6 +105,7 @@ class Pair:
     identity: Mapping[str, Any]
     budget: Budget
     stacks: bool = False
+    fit: str | None = None
     refusal: Refusal | None = None
 
 

@@ -23,6 +23,7 @@ from . import seeds
 from .arrays import learned_fields, write_arrays
 from .canonical import plain
 from .environment import environment
+from .fits import Fit, LastFit, fit_key
 from .meter import Meter
 from .outcome import outcome_of
 from .resolve import make, one_spec
@@ -35,19 +36,21 @@ STEP_INTERVAL = 1.0
 """Least seconds between two reports of training steps."""
 
 
-def execute(job: Mapping[str, Any], emit: Emit) -> None:
+def execute(job: Mapping[str, Any], emit: Emit, kept: LastFit) -> None:
     """Do a job.
 
     Args:
         job: ``kind`` (``cells`` or ``floors``), ``task``, ``metrics``, ``eval_size``; for cells also ``sampler``,
-            ``seeds`` to fit, ``wanted`` (the seeds to score), ``ids`` by seed, ``device`` and ``arrays`` (the folder).
-        emit: told of ``step``, ``cell``, ``floor`` and ``error`` events.
+            ``seeds`` to fit, ``fit`` (see ``Pair.fit``), ``wanted`` (the seeds to score), ``ids`` by seed, ``device``
+            and ``arrays`` (the folder).
+        emit: told of ``step``, ``cell``, ``floor`` and ``error`` events, and of ``shared``, a fit that was kept.
+        kept: the last fit made here.
     """
     torch.set_grad_enabled(True)
     if job["kind"] == "floors":
         _floors(job, emit)
     else:
-        _cells(job, emit)
+        _cells(job, emit, kept)
 
 
 def _floors(job: Mapping[str, Any], emit: Emit) -> None:
@@ -60,16 +63,31 @@ def _floors(job: Mapping[str, Any], emit: Emit) -> None:
         emit({"event": "floor", "metric": metric, **facts})
 
 
-def _cells(job: Mapping[str, Any], emit: Emit) -> None:
+def _cells(job: Mapping[str, Any], emit: Emit, kept: LastFit) -> None:
     started = now()
     try:
         task: Task = make("task", one_spec(job["task"], "task"))
         recipe: Sampler = make("sampler", one_spec(job["sampler"], "sampler"))
-        with Meter(job["device"]) as meter:
-            models = _fit(recipe, task, job, emit)
+        fit = _fit_or_share(recipe, task, job, emit, kept)
     except Exception as error:
         emit({"event": "error", **outcome_of(error, during="fitting"), "started": started, "finished": now()})
         return
+    for seed, model in zip(job["seeds"], fit.models, strict=True):
+        if seed not in job["wanted"]:
+            continue
+        outcome = _finish(model, task, job, seed, dict(fit.costs))
+        facts = {"environment": environment(job["device"]), "started": started, "finished": now()}
+        emit({"event": "cell", "seed": seed, "outcome": {**outcome, **facts}})
+
+
+def _fit_or_share(recipe: Sampler, task: Task, job: Mapping[str, Any], emit: Emit, kept: LastFit) -> Fit:
+    """The kept fit if it is that of the job, else a new one, which is kept."""
+    key = fit_key(job)
+    if (found := kept.take(key)) is not None:
+        emit({"event": "shared", "seconds": found.seconds})
+        return found.shared_with(recipe)
+    with Meter(job["device"]) as meter:
+        models = _fit(recipe, task, job, emit)
     share = len(job["seeds"])
     costs = {
         "fit_seconds": meter.seconds / share,
@@ -77,13 +95,11 @@ def _cells(job: Mapping[str, Any], emit: Emit) -> None:
         "peak_memory_mib": meter.peak_memory_mib,
         "peak_device_memory_mib": meter.peak_device_memory_mib,
         "stacked_seeds": share,
+        "shared_fit": False,
     }
-    for seed, model in zip(job["seeds"], models, strict=True):
-        if seed not in job["wanted"]:
-            continue
-        outcome = _finish(model, task, job, seed, dict(costs))
-        facts = {"environment": environment(job["device"]), "started": started, "finished": now()}
-        emit({"event": "cell", "seed": seed, "outcome": {**outcome, **facts}})
+    fit = Fit(models=models, costs=costs, seconds=meter.seconds)
+    kept.keep(key, fit)
+    return fit
 
 
 def _fit(recipe: Sampler, task: Task, job: Mapping[str, Any], emit: Emit) -> Sequence[Model | Exception]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from .cell import Cell, Pair, TaskPlan
+from .fits import Key, fit_key
 from .plan import Plan
 from .pool import Job
 from .scoring import FLOOR_REPEATS
@@ -27,6 +29,7 @@ def cell_job(cells: Sequence[Cell], seeds: Sequence[int], folder: RunFolder, dev
         "task": pair.task.label,
         "sampler": str(pair.spec),
         "label": pair.sampler,
+        "fit": pair.fit,
         "seeds": list(seeds),
         "wanted": [cell.seed for cell in cells],
         "ids": {str(cell.seed): cell.id for cell in cells},
@@ -49,27 +52,49 @@ def jobs_of(plan: Plan, folder: RunFolder) -> deque[Job]:
     """The jobs of a plan.
 
     Floors come first, since records hold them; then samplers that train several seeds as one network, the longest
-    jobs; then the rest, one job per seed. A stacked network is always fitted with all seeds of the suite, those
-    already recorded too, so that a resumed run repeats the very arithmetic of an unbroken one.
+    jobs, those with the same fit one after the other; then the rest, one job per seed. A stacked network is always
+    fitted with all seeds of the suite, those already recorded too, so that a resumed run repeats the very arithmetic
+    of an unbroken one.
     """
     groups: dict[tuple[str, str], list[Cell]] = {}
     tasks: dict[str, TaskPlan] = {}
     for cell in plan.todo:
         groups.setdefault((cell.pair.task.label, cell.pair.sampler), []).append(cell)
         tasks[cell.pair.task.label] = cell.pair.task
-    floors, stacked, single = [], [], []
+    floors, single = [], []
+    stacked: dict[Any, list[Job]] = {}
     for task in tasks.values():
         missing = [
             m.label for m in task.metrics if m.has_floor and not folder.read_floor(task.floor_id(m, FLOOR_REPEATS))
         ]
         if missing:
             floors.append(floor_job(task, missing))
-    for cells in groups.values():
+    for names, cells in groups.items():
         if cells[0].pair.stacks:
-            stacked.append(cell_job(cells, plan.suite.seeds, folder, plan.device))
+            job = cell_job(cells, plan.suite.seeds, folder, plan.device)
+            stacked.setdefault(job["fit"] or names, []).append(job)
         else:
             single += [cell_job([cell], [cell.seed], folder, plan.device) for cell in cells]
-    return deque([*floors, *stacked, *single])
+    return deque([*floors, *chain.from_iterable(stacked.values()), *single])
+
+
+def next_job(jobs: Iterable[Job], idle: Collection[Key | None], busy: Collection[Key | None]) -> Job | None:
+    """Which job a free worker should do next, None if there is none.
+
+    The first one whose fit a free worker keeps; else the first one whose fit no busy worker has in hand; else the
+    first one: fitting once more on an idle core costs no time, and its drawing need not wait.
+
+    Args:
+        jobs: that can be done now.
+        idle: fits that free workers keep.
+        busy: fits that busy workers keep or make.
+    """
+
+    def urgency(job: Job) -> int:
+        key = fit_key(job)
+        return 1 if key is None else 0 if key in idle else 2 if key in busy else 1
+
+    return min(jobs, key=urgency, default=None)
 
 
 def one_by_one(job: Job, seeds: Sequence[int]) -> list[Job]:

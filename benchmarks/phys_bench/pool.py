@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from .fits import Key, LastFit, fit_key
 from .suite import Budget
 
 Job = dict[str, Any]
@@ -27,8 +28,12 @@ class Pool(Protocol):
     def busy(self) -> int:
         """How many jobs are not ended."""
 
+    @property
+    def fits(self) -> tuple[set[Key | None], set[Key | None]]:
+        """Fits that free workers keep, and fits that busy ones keep or are making; None for those without."""
+
     def take(self, job: Job, limit: Budget) -> None:
-        """Take a job that may use ``limit`` (of the whole job)."""
+        """Take a job that may use ``limit`` (of the whole job); a free worker that keeps its fit does it."""
 
     def step(self, handle: Handler) -> None:
         """Wait a moment and pass on what happened."""
@@ -42,6 +47,7 @@ class InlinePool:
 
     def __init__(self) -> None:
         self._jobs: deque[Job] = deque()
+        self._kept = LastFit()
 
     @property
     def free(self) -> int:
@@ -52,6 +58,11 @@ class InlinePool:
     def busy(self) -> int:
         """Jobs waiting."""
         return len(self._jobs)
+
+    @property
+    def fits(self) -> tuple[set[Key | None], set[Key | None]]:
+        """The last fit, and that of the waiting job."""
+        return {self._kept.key}, {fit_key(job) for job in self._jobs}
 
     def take(self, job: Job, limit: Budget) -> None:
         """Take a job; the limit is not kept."""
@@ -64,7 +75,7 @@ class InlinePool:
         job = self._jobs[0]
         how, reason = "done", ""
         try:
-            execute(job, lambda event: handle(job, event))
+            execute(job, lambda event: handle(job, event), self._kept)
         except SystemExit as error:
             how, reason = "died", f"it called sys.exit({error.code!r})"
         self._jobs.popleft()

@@ -20,6 +20,7 @@ import psutil
 
 from phys_registry import PhysError
 
+from .fits import Key, fit_key
 from .meter import MIB
 from .pool import Handler, Job
 from .suite import Budget
@@ -45,6 +46,7 @@ class _Slot:
     ready: bool = False
     job: Job | None = None
     limit: Budget | None = None
+    fit: Key | None = None
     deadline: float = 0.0
     log_start: int = 0
 
@@ -74,6 +76,12 @@ class ProcessPool:
     def busy(self) -> int:
         """Jobs not ended."""
         return len(self._waiting) + sum(slot.job is not None for slot in self._slots)
+
+    @property
+    def fits(self) -> tuple[set[Key | None], set[Key | None]]:
+        """See ``Pool.fits``."""
+        waiting = {fit_key(job) for job, _ in self._waiting}
+        return {slot.fit for slot in self._slots if not slot.job}, waiting | {s.fit for s in self._slots if s.job}
 
     def take(self, job: Job, limit: Budget) -> None:
         """Take a job; its clock starts when a worker begins with it, imports excluded."""
@@ -113,13 +121,16 @@ class ProcessPool:
         return _Slot(process=process, connection=ours, log=log, began=time.monotonic())
 
     def _assign(self) -> None:
-        for slot in self._slots:
-            if self._waiting and slot.ready and slot.job is None:
-                slot.job, slot.limit = self._waiting.popleft()
-                slot.deadline = time.monotonic() + slot.limit.seconds
-                slot.log_start = slot.log.stat().st_size if slot.log.exists() else 0
-                with suppress(OSError):  # a dead worker shows at the next step
-                    slot.connection.send_bytes(json.dumps(slot.job).encode())
+        while self._waiting and (idle := [slot for slot in self._slots if slot.ready and slot.job is None]):
+            job, limit = self._waiting.popleft()
+            key = fit_key(job)
+            slot = next((slot for slot in idle if slot.fit == key), idle[0])
+            slot.job, slot.limit = job, limit
+            slot.fit = key if job["kind"] == "cells" else slot.fit
+            slot.deadline = time.monotonic() + limit.seconds
+            slot.log_start = slot.log.stat().st_size if slot.log.exists() else 0
+            with suppress(OSError):  # a dead worker shows at the next step
+                slot.connection.send_bytes(json.dumps(job).encode())
 
     def _receive(self, slot: _Slot, handle: Handler) -> bool:
         """Pass on what a worker sent; False if it is dead."""
@@ -132,6 +143,8 @@ class ProcessPool:
                 return False
             if event["event"] == "ready":
                 slot.ready, self._failures = True, 0
+            elif event["event"] == "shared":  # as if it had been made now: who fits first must not decide who is late
+                slot.deadline -= event["seconds"]
             elif event["event"] == "done":
                 self._end(slot, handle, "done", "", resident=event["resident_mib"])
             elif slot.job is not None:

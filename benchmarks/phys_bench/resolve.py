@@ -22,8 +22,9 @@ from phys_samplers import catalogue
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.sampler import Sampler
 from phys_samplers.target import Task
+from phys_samplers.trained import TrainedSampler
 
-from .canonical import identify
+from .canonical import digest, identify
 from .cell import PROTOCOL, Cell, Metric, Pair, Refusal, TaskPlan
 from .fingerprint import Fingerprints
 from .suite import Budget, Override, Suite, expand
@@ -154,6 +155,7 @@ class Resolver:
             identity=identity,
             budget=budget,
             stacks=isinstance(recipe, Sampler) and type(recipe).fit_replicas is not Sampler.fit_replicas,
+            fit=_fit_id(recipe, identity),
             refusal=task.problem or problem or _unfit(str(spec), component, recipe, target),
         )
 
@@ -170,6 +172,25 @@ def _guarded(what: str, build: Callable[[], T]) -> tuple[T | None, Refusal | Non
     except Exception as error:
         reason = f"{what} cannot be made: {one_line(error)}"
         return None, Refusal(status="failed", reason=reason, traceback="".join(traceback.format_exception(error)))
+
+
+def _fit_id(recipe: Sampler | None, identity: Mapping[str, Any]) -> str | None:
+    """See ``Pair.fit``.
+
+    Samplers without training may use any option in ``fit``. A class that has not said itself which options only
+    fitting uses is taken at no one else's word.
+    """
+    cls = type(recipe)
+    if not isinstance(recipe, TrainedSampler) or "fixed" not in vars(cls):
+        return None
+    of_sampling = {"sampler", "parts", "options"}
+    return digest(
+        {
+            **{key: value for key, value in identity.items() if key not in of_sampling},
+            "class": f"{cls.__module__}:{cls.__qualname__}",
+            "fixed": {key: value for key, value in identity["options"].items() if key in recipe.fixed},
+        }
+    )
 
 
 def _unfit(label: str, component: Component, recipe: Sampler | None, target: Task | None) -> Refusal | None:

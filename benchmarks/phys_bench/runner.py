@@ -9,7 +9,7 @@ from typing import Any
 from phys_registry import Registry
 
 from .cell import Cell, TaskPlan
-from .jobs import budgets_of, floors_of, jobs_of, limit_of, name_of, one_by_one
+from .jobs import budgets_of, floors_of, jobs_of, limit_of, name_of, next_job, one_by_one
 from .plan import Plan, PlannedCell
 from .pool import Job, Pool
 from .progress import Progress
@@ -59,11 +59,11 @@ class Runner:
 
     def _hand_out(self) -> None:
         """Give jobs to free workers; cells of a task wait for its floors, which their records hold."""
-        for job in list(self._queue):
-            if self._pool.free < 1:
+        while self._pool.free:
+            ready = [job for job in self._queue if job["kind"] == "floors" or job["task"] not in self._pending_floors]
+            job = next_job(ready, *self._pool.fits)
+            if job is None:
                 return
-            if job["kind"] == "cells" and job["task"] in self._pending_floors:
-                continue
             self._queue.remove(job)
             self._pool.take(job, limit_of(job, self._budgets, self._plan.suite.budget))
             self._progress.job_started(name_of(job))

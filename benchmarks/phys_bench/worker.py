@@ -35,6 +35,7 @@ def work(connection: Connection, log: str, variables: Mapping[str, str]) -> None
         os.environ[name] = "1"
 
     from .execution import execute, single_threaded
+    from .fits import LastFit
     from .meter import resident_mib
 
     single_threaded()
@@ -42,13 +43,14 @@ def work(connection: Connection, log: str, variables: Mapping[str, str]) -> None
     def emit(event: Mapping[str, Any]) -> None:
         connection.send_bytes(json.dumps(event).encode())
 
+    kept = LastFit()
     emit({"event": "ready"})
     while True:
         try:
             job = json.loads(connection.recv_bytes())
         except EOFError:
             return
-        execute(job, emit)
+        execute(job, emit, kept)
         sys.stdout.flush()
         emit({"event": "done", "resident_mib": resident_mib()})
 
