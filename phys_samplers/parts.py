@@ -1,6 +1,6 @@
 """Parts of a recipe, swapped by name or by object: ``kernel="gaussian"`` or ``kernel=GaussianKernel(epsilon=0.1)``.
 
-In JSON a part is its registered name with its options, ``{"name": "gaussian", "epsilon": 0.1}``; a mapping of that
+A name may carry options, ``integrator="ddim[eta=1]"``. In JSON a part is its registered name with its options, ``{"name": "gaussian", "epsilon": 0.1}``; a mapping of that
 form is accepted wherever a part is.
 """
 
@@ -10,11 +10,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from phys_registry import parse_spec
 from phys_samplers import catalogue
 from phys_samplers.errors import ConfigurationError
 
 Part: TypeAlias = Any
-"""A registered name, a mapping ``{"name": …, **options}``, or the object itself."""
+"""A registered name, also with options (``"ddim[eta=1]"``), a mapping ``{"name": …, **options}``, or the object."""
 
 
 def make_part(kind: str, value: Part, **defaults: Any) -> Any:
@@ -30,7 +31,11 @@ def make_part(kind: str, value: Part, **defaults: Any) -> Any:
         UnknownComponent: if no component has that name.
     """
     if isinstance(value, str):
-        return catalogue.make(kind, value, **defaults)
+        specs = parse_spec(value)
+        if len(specs) != 1:
+            raise ConfigurationError(f"{kind} {value!r} stands for {len(specs)} components; expected one")
+        (spec,) = specs
+        return catalogue.make(kind, spec.name, preset=spec.preset, **{**defaults, **spec.options})
     if isinstance(value, Mapping):
         options = dict(value)
         try:

@@ -1,8 +1,8 @@
 """Reading ``bellman[kernel=gaussian,slice,epsilon=0.1]``: a name with options, expanded to every combination.
 
 Grammar: ``name`` or ``name[key=value,value,...,key=value,...]``; the values of a key go on to the next ``key=``. A
-value is a number, ``true``, ``false``, ``null``, a quoted string, a list ``[64,64]`` (read as a tuple), or bare text.
-The key ``preset`` names a preset.
+value is a number, ``true``, ``false``, ``null``, a quoted string, a list ``[64,64]`` (read as a tuple), bare text, or
+the text of one other component: ``edm[integrator=edm-heun[churn=0.2]]``. The key ``preset`` names a preset.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def parse_spec(text: str) -> list[ComponentSpec]:
     reader = _Reader(text)
     name = reader.name()
     values = reader.options()
+    reader.end(bool(values))
     found: dict[str, ComponentSpec] = {}
     for combination in itertools.product(*values.values()):
         options = dict(zip(values, combination, strict=True))
@@ -113,10 +114,12 @@ class _Reader:
                 if not self.take("]"):
                     problem = "this '[' is not closed" if self.at >= len(self.text) else "expected ',' or ']'"
                     raise self.fail(problem, start if self.at >= len(self.text) else None)
+        return values
+
+    def end(self, after_options: bool) -> None:
         self.space()
         if self.at < len(self.text):
-            raise self.fail("expected the end" if values else "expected '[' or the end")
-        return values
+            raise self.fail("expected the end" if after_options else "expected '[' or the end")
 
     def pairs(self) -> Iterator[tuple[str, Any]]:
         key = ""
@@ -153,8 +156,22 @@ class _Reader:
         bare = _BARE.match(self.text, self.at)
         if not bare:
             raise self.fail('expected a value (write "" for an empty text)')
+        if self.text.startswith("[", bare.end()) and NAME_PATTERN.fullmatch(bare[0]):
+            return self.nested()
         self.at = bare.end()
         return _read_bare(bare[0])
+
+    def nested(self) -> str:
+        """The text of one component, canonical."""
+        name = self.name()
+        start = self.at
+        values = self.options()
+        if several := [key for key, found in values.items() if len(found) > 1]:
+            raise self.fail(
+                f"{several[0]!r} of the inner {name!r} has several values; write that many inner components", start
+            )
+        options = {key: found[0] for key, found in values.items()}
+        return str(ComponentSpec(name, options.pop("preset", None), options))
 
     def sequence(self) -> tuple[Any, ...]:
         start = self.at - 1
@@ -199,7 +216,18 @@ def _write(value: object) -> str:
 
     if isinstance(value, str):
         plain = _BARE.fullmatch(value) and _read_bare(value) == value
-        return value if plain else json.dumps(value, ensure_ascii=False)
+        return value if plain or _is_component(value) else json.dumps(value, ensure_ascii=False)
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_write, value))}]"
     return json.dumps(value)
+
+
+def _is_component(text: str) -> bool:
+    """Whether ``text`` is the canonical text of one component with options."""
+    if not text.endswith("]"):
+        return False
+    try:
+        specs = parse_spec(text)
+    except SpecError:
+        return False
+    return len(specs) == 1 and str(specs[0]) == text

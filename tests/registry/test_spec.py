@@ -115,3 +115,30 @@ def test_bad_text_is_pointed_at(text: str, column: int, message: str) -> None:
     assert shown == f"  {text}"
     assert caret.index("^") == column + 2
     assert isinstance(caught.value, PhysError)
+
+
+@pytest.mark.parametrize(
+    ("text", "inner"),
+    [
+        ("edm[integrator=edm-heun[churn=0.2]]", "edm-heun[churn=0.2]"),
+        ("edm[integrator=edm-heun[churn_min=0.1, churn=0.20]]", "edm-heun[churn=0.2,churn_min=0.1]"),
+        ("edm[integrator='edm-heun[churn=0.2]']", "edm-heun[churn=0.2]"),
+        ("a[b=c[preset=x,d=e[f=1]]]", "c[preset=x,d=e[f=1]]"),
+    ],
+)
+def test_a_value_may_be_another_component(text: str, inner: str) -> None:
+    (spec,) = parse_spec(text)
+    assert list(spec.options.values()) == [inner]
+    assert parse_spec(str(spec)) == [spec]
+    assert '"' not in str(spec)
+
+
+def test_inner_components_are_values_of_a_sweep() -> None:
+    specs = parse_spec("edm[integrator=ddim,ddim[eta=1],sampling_steps=10,20]")
+    assert [s.options["integrator"] for s in specs] == ["ddim", "ddim", "ddim[eta=1]", "ddim[eta=1]"]
+
+
+@pytest.mark.parametrize("text", ["edm[integrator=ddim[eta=0,1]]", "edm[integrator=ddim[eta=1]", "edm[a=b[1]]"])
+def test_a_bad_inner_component_is_refused(text: str) -> None:
+    with pytest.raises(SpecError):
+        parse_spec(text)
