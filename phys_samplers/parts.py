@@ -1,7 +1,7 @@
 """Parts of a recipe, swapped by name or by object: ``kernel="gaussian"`` or ``kernel=GaussianKernel(epsilon=0.1)``.
 
-A name may carry options, ``integrator="ddim[eta=1]"``. In JSON a part is its registered name with its options, ``{"name": "gaussian", "epsilon": 0.1}``; a mapping of that
-form is accepted wherever a part is.
+A name may carry options, ``integrator="ddim[eta=1]"``. In JSON a part is its registered name with its options,
+``{"name": "gaussian", "epsilon": 0.1}``; a mapping of that form is accepted wherever a part is.
 """
 
 from __future__ import annotations
