@@ -89,6 +89,12 @@ SCHEDULES = (
     ),
 )
 
+RONNEBERGER = """@inproceedings{ronneberger2015unet,
+  title = {{U-Net}: Convolutional Networks for Biomedical Image Segmentation},
+  author = {Ronneberger, Olaf and Fischer, Philipp and Brox, Thomas},
+  booktitle = {MICCAI}, year = {2015}, eprint = {1505.04597}, archiveprefix = {arXiv}
+}"""
+
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
@@ -104,6 +110,7 @@ def phys_components() -> Iterable[Component]:
         ("mlp", "MLP", "multilayer perceptron with a choice of activation", ""),
         ("residual-mlp", "ResidualMLP", "perceptron whose hidden layers add to a running state", ""),
         ("fourier-mlp", "FourierMLP", "perceptron conditioned on time through random Fourier features", FOURIER),
+        ("unet", "UNet", "small convolutional U-Net for square images of 8x8 to 28x28", RONNEBERGER),
     ):
         yield Component("field", name, f"phys_samplers.fields:{attribute}", summary=summary, citation=citation)
     for name, attribute, summary in (
