@@ -1,8 +1,10 @@
 """Field models: stacked networks for scalar, gradient and denoising fields."""
 
+from phys_samplers.fields.conv import StackedConv2d
 from phys_samplers.fields.denoiser import Denoiser
 from phys_samplers.fields.mlp import MLP, Field, FourierMLP, ResidualMLP
 from phys_samplers.fields.stacked import StackedLinear, activation, parameters_per_replica, replica
+from phys_samplers.fields.unet import UNet
 
 __all__ = [
     "MLP",
@@ -10,7 +12,9 @@ __all__ = [
     "Field",
     "FourierMLP",
     "ResidualMLP",
+    "StackedConv2d",
     "StackedLinear",
+    "UNet",
     "activation",
     "parameters_per_replica",
     "replica",

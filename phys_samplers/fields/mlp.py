@@ -24,24 +24,19 @@ class Field(ABC):
     """What a network looks like, before it is built.
 
     Args:
-        width: units of each hidden layer.
-        depth: number of hidden layers.
+        width: units of each hidden layer, or channels of an image at full resolution.
+        depth: number of hidden layers, or of resolutions.
         activation: name of the nonlinearity.
-        input_gain: scale of the first layer's initial weights; above 1 the network starts with higher frequencies,
-            which laws of many narrow modes need.
     """
 
     width: int = 64
     depth: int = 3
     activation: str = "silu"
-    input_gain: float = 3.0
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.depth < 1:
             raise ConfigurationError(f"width is {self.width} and depth {self.depth}; expected both to be at least 1")
         activation(self.activation)
-        if not self.input_gain > 0:
-            raise ConfigurationError(f"input_gain is {self.input_gain}; expected a positive factor")
 
     @abstractmethod
     def build(
@@ -59,7 +54,24 @@ class Field(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MLP(Field):
+class Perceptron(Field):
+    """What the perceptrons share.
+
+    Args:
+        input_gain: scale of the first layer's initial weights; above 1 the network starts with higher frequencies,
+            which laws of many narrow modes need.
+    """
+
+    input_gain: float = 3.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.input_gain > 0:
+            raise ConfigurationError(f"input_gain is {self.input_gain}; expected a positive factor")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLP(Perceptron):
     """A plain perceptron; time, if any, enters as one more input feature."""
 
     def build(
@@ -70,7 +82,7 @@ class MLP(Field):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResidualMLP(Field):
+class ResidualMLP(Perceptron):
     """Hidden layers added to a running state (He et al. 2016), time as one more input feature."""
 
     def build(
@@ -83,7 +95,7 @@ class ResidualMLP(Field):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FourierMLP(Field):
+class FourierMLP(Perceptron):
     """A perceptron that sees time through random Fourier features (Tancik et al. 2020) beside its input.
 
     Args:
@@ -118,7 +130,7 @@ class StackedMLP(nn.Module):
 
     def __init__(
         self,
-        spec: Field,
+        spec: Perceptron,
         in_features: int,
         out_features: int,
         *,
