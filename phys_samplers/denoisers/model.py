@@ -30,9 +30,13 @@ class DenoiserModel(Model):
         standardiser: between data units and the network's.
         bounds: least and greatest value of the standardised training rows, (2, D).
         event_shape: of a sample.
+
+    Attributes:
+        bound: a particle with a standardised coordinate beyond it counts as lost while sampling.
     """
 
     recipe: DenoiserSampler
+    bound: float = 1e6
 
     def __init__(
         self,
@@ -108,7 +112,7 @@ class DenoiserModel(Model):
         else:
             x = self.standardiser.forward(start.detach().to(self.device, self.standardiser.mean.dtype))
             x = x if by_denoising else x * schedule.level(schedule.start)[0]
-        solution = integrate(dynamics, x, integrator=integrator, grid=grid, generator=generator)
+        solution = integrate(dynamics, x, integrator=integrator, grid=grid, generator=generator, bound=self.bound)
         x, nfe = solution.x, solution.nfe
         if not by_denoising:
             # The network is not asked below the last level; its noise is taken out in one call.
