@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from phys_samplers.integrators.brownian import BrownianPath, WienerProcess
     from phys_samplers.integrators.ddim import DDIM
     from phys_samplers.integrators.dopri5 import Dopri5
+    from phys_samplers.integrators.dpmpp_2m import DPMpp2M
     from phys_samplers.integrators.driver import Solution, Trajectory, integrate
     from phys_samplers.integrators.edm_heun import EDMHeun
     from phys_samplers.integrators.euler_maruyama import EulerMaruyama
     from phys_samplers.integrators.exponential_ou import ExponentialOU
-    from phys_samplers.integrators.grids import geometric, uniform
+    from phys_samplers.integrators.grids import geometric, power, uniform
     from phys_samplers.integrators.milstein import Milstein
+    from phys_samplers.integrators.predictor_corrector import PredictorCorrector
+    from phys_samplers.integrators.restart import Restart
     from phys_samplers.integrators.runge_kutta import RK4, Euler, Heun
     from phys_samplers.integrators.sra1 import SRA1
     from phys_samplers.integrators.stochastic_heun import StochasticHeun
@@ -34,6 +37,7 @@ _HOME = {
     "WienerProcess": "brownian",
     "DDIM": "ddim",
     "Dopri5": "dopri5",
+    "DPMpp2M": "dpmpp_2m",
     "Solution": "driver",
     "Trajectory": "driver",
     "integrate": "driver",
@@ -41,8 +45,11 @@ _HOME = {
     "EulerMaruyama": "euler_maruyama",
     "ExponentialOU": "exponential_ou",
     "geometric": "grids",
+    "power": "grids",
     "uniform": "grids",
     "Milstein": "milstein",
+    "PredictorCorrector": "predictor_corrector",
+    "Restart": "restart",
     "Euler": "runge_kutta",
     "Heun": "runge_kutta",
     "RK4": "runge_kutta",
@@ -56,6 +63,7 @@ __all__ = [
     "SRA1",
     "BrownianIncrement",
     "BrownianPath",
+    "DPMpp2M",
     "Dopri5",
     "EDMHeun",
     "Euler",
@@ -64,6 +72,8 @@ __all__ = [
     "Heun",
     "Integrator",
     "Milstein",
+    "PredictorCorrector",
+    "Restart",
     "Solution",
     "StepFailure",
     "StochasticHeun",
@@ -71,6 +81,7 @@ __all__ = [
     "WienerProcess",
     "geometric",
     "integrate",
+    "power",
     "uniform",
 ]
 

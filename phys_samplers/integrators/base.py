@@ -77,7 +77,7 @@ class Integrator(ABC):
             for ODE methods.
         strong_order_additive: strong order for additive noise.
         weak_order: weak order for the most general noise it accepts.
-        evaluations_per_step: drift-and-diffusion evaluations that one step needs at most; None if adaptive.
+        evaluations_per_step: evaluations that one step needs at most; None if it is adaptive or its options decide.
         accepts: the kinds of noise it integrates.
         adaptive: chooses its own steps, so that the driver hands it whole spans instead of grid intervals.
     """

@@ -5,108 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from phys_registry import Component
+from phys_samplers.integrators.citations import (
+    DDIM,
+    DORMAND,
+    DPMPP,
+    EDM,
+    GILLESPIE,
+    HEUN,
+    KUTTA,
+    MARUYAMA,
+    MILSTEIN,
+    RESTART,
+    ROBERTS,
+    ROESSLER,
+    SCORE_SDE,
+)
 
 _ALL = ("additive", "diagonal", "isotropic", "none")
-
-MARUYAMA = """@article{maruyama1955,
-  author = {Maruyama, Gisiro},
-  title = {Continuous {Markov} processes and stochastic equations},
-  journal = {Rendiconti del Circolo Matematico di Palermo},
-  volume = {4},
-  pages = {48--90},
-  year = {1955}
-}"""
-
-MILSTEIN = """@article{milstein1975,
-  author = {Mil'shtejn, G. N.},
-  title = {Approximate integration of stochastic differential equations},
-  journal = {Theory of Probability and Its Applications},
-  volume = {19},
-  number = {3},
-  pages = {557--562},
-  year = {1975}
-}
-
-@book{kloeden1992,
-  author = {Kloeden, Peter E. and Platen, Eckhard},
-  title = {Numerical Solution of Stochastic Differential Equations},
-  publisher = {Springer},
-  year = {1992}
-}"""
-
-ROBERTS = """@misc{roberts2012,
-  author = {Roberts, A. J.},
-  title = {Modify the Improved {Euler} scheme to integrate stochastic differential equations},
-  year = {2012},
-  eprint = {1210.0933},
-  archiveprefix = {arXiv}
-}"""
-
-ROESSLER = """@article{roessler2010,
-  author = {R{\\"o}{\\ss}ler, Andreas},
-  title = {{Runge--Kutta} Methods for the Strong Approximation of Solutions of Stochastic Differential Equations},
-  journal = {SIAM Journal on Numerical Analysis},
-  volume = {48},
-  number = {3},
-  pages = {922--952},
-  year = {2010},
-  doi = {10.1137/09076636X}
-}"""
-
-GILLESPIE = """@article{gillespie1996,
-  author = {Gillespie, Daniel T.},
-  title = {Exact numerical simulation of the {Ornstein--Uhlenbeck} process and its integral},
-  journal = {Physical Review E},
-  volume = {54},
-  number = {2},
-  pages = {2084--2091},
-  year = {1996}
-}"""
-
-HEUN = """@article{heun1900,
-  author = {Heun, Karl},
-  title = {Neue {Methoden} zur approximativen {Integration} der {Differentialgleichungen} einer unabh{\\"a}ngigen
-           {Ver{\\"a}nderlichen}},
-  journal = {Zeitschrift f{\\"u}r Mathematik und Physik},
-  volume = {45},
-  pages = {23--38},
-  year = {1900}
-}"""
-
-KUTTA = """@article{kutta1901,
-  author = {Kutta, Wilhelm},
-  title = {Beitrag zur n{\\"a}herungsweisen {Integration} totaler {Differentialgleichungen}},
-  journal = {Zeitschrift f{\\"u}r Mathematik und Physik},
-  volume = {46},
-  pages = {435--453},
-  year = {1901}
-}"""
-
-DORMAND = """@article{dormand1980,
-  author = {Dormand, J. R. and Prince, P. J.},
-  title = {A family of embedded {Runge--Kutta} formulae},
-  journal = {Journal of Computational and Applied Mathematics},
-  volume = {6},
-  number = {1},
-  pages = {19--26},
-  year = {1980}
-}"""
-
-
-DDIM = """@inproceedings{song2021ddim,
-  author = {Song, Jiaming and Meng, Chenlin and Ermon, Stefano},
-  title = {Denoising Diffusion Implicit Models},
-  booktitle = {ICLR},
-  year = {2021},
-  eprint = {2010.02502},
-  archiveprefix = {arXiv}
-}"""
-
-EDM = """@inproceedings{karras2022edm,
-  title = {Elucidating the Design Space of Diffusion-Based Generative Models},
-  author = {Karras, Tero and Aittala, Miika and Aila, Timo and Laine, Samuli},
-  booktitle = {NeurIPS}, year = {2022}, eprint = {2206.00364}, archiveprefix = {arXiv}
-}"""
 
 
 def _integrator(
@@ -117,7 +32,7 @@ def _integrator(
     reference: str,
     citation: str = "",
     equation: str = "both",
-    order: float,
+    order: float | None = None,
     strong: tuple[float | None, float | None] = (None, None),
     weak: float | None = None,
     evaluations: int | None,
@@ -267,6 +182,37 @@ INTEGRATORS: tuple[Component, ...] = (
         equation="denoising",
         order=2.0,
         evaluations=2,
+        accepts=("none",),
+    ),
+    _integrator(
+        "dpmpp-2m",
+        "dpmpp_2m:DPMpp2M",
+        "DPM-Solver++(2M): second order at one evaluation a step, by remembering the last one.",
+        reference="arXiv:2211.01095, Algorithm 2",
+        citation=DPMPP,
+        equation="denoising",
+        order=2.0,
+        evaluations=1,
+        accepts=("none",),
+    ),
+    _integrator(
+        "restart",
+        "restart:Restart",
+        "Restart: Heun steps that go back up by noise and down again near the end.",
+        reference="arXiv:2306.14878",
+        citation=RESTART,
+        equation="denoising",
+        evaluations=None,
+        accepts=("none",),
+    ),
+    _integrator(
+        "predictor-corrector",
+        "predictor_corrector:PredictorCorrector",
+        "Ancestral steps, each followed by Langevin steps at the level it reached.",
+        reference="arXiv:2011.13456, Algorithms 2 and 4",
+        citation=SCORE_SDE,
+        equation="denoising",
+        evaluations=None,
         accepts=("none",),
     ),
 )

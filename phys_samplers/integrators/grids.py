@@ -41,6 +41,33 @@ def geometric(t0: float, t1: float, steps: int) -> tuple[float, ...]:
     return checked((t0, *(math.exp(((steps - i) * low + i * high) / steps) for i in range(1, steps)), t1))
 
 
+def power(t0: float, t1: float, steps: int, exponent: float) -> tuple[float, ...]:
+    """``steps`` equal intervals of t^{1/ρ} from ``t0`` to ``t1``: finer near 0 for ρ > 1, geometric as ρ → ∞.
+
+    The grid of EDM (Karras et al. 2022, arXiv:2206.00364, Eq. 5).
+
+    Args:
+        t0: start, not negative.
+        t1: end, not negative.
+        steps: number of intervals.
+        exponent: ρ.
+
+    Raises:
+        ConfigurationError: if ``steps`` < 1, the exponent is not positive and finite, or the ends are negative, not
+            finite or equal.
+    """
+    _check_steps(steps)
+    t0, t1 = float(t0), float(t1)
+    if not (0.0 <= t0 < math.inf and 0.0 <= t1 < math.inf and 0.0 < exponent < math.inf):
+        raise ConfigurationError(
+            f"a power grid from {t0} to {t1} with exponent {exponent}: expected two finite times that are not negative "
+            "and a positive finite exponent, e.g. 7"
+        )
+    first, last = t0 ** (1 / exponent), t1 ** (1 / exponent)
+    inner = (((steps - i) * first + i * last) / steps for i in range(1, steps))
+    return checked((t0, *(root**exponent for root in inner), t1))
+
+
 def checked(times: Iterable[float]) -> tuple[float, ...]:
     """The same times as a tuple of floats, if they make a grid.
 

@@ -2,9 +2,9 @@ r"""Variance-exploding schedules: α = 1, so that λ = σ.
 
 ``edm``  σ(t) = t with the grid t_i = (σ_max^{1/ρ} + i/(N−1) (σ_min^{1/ρ} − σ_max^{1/ρ}))^ρ (Karras et al. 2022, EDM,
          arXiv:2206.00364, Eq. 5 and Table 1).
-``ve``   the SDE of Song et al. 2021 (arXiv:2011.13456, Sec. 3.4, App. C): dx = σ_min r^t √(2 log r) dW on t ∈ [0, 1] with
-         r = σ_max/σ_min, whose kernel has the variance σ² = σ_min² (r^{2t} − 1). The paper prints σ_min² r^{2t} and thereby
-         starts from data blurred by σ_min.
+``ve``   the SDE of Song et al. 2021 (arXiv:2011.13456, Sec. 3.4, App. C): dx = σ_min r^t √(2 log r) dW on t ∈ [0, 1]
+         with r = σ_max/σ_min, whose kernel has the variance σ² = σ_min² (r^{2t} − 1). The paper prints σ_min² r^{2t}
+         and thereby starts from data blurred by σ_min.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.integrators.grids import power
 from phys_samplers.schedules.base import NoiseSchedule
 from phys_samplers.schedules.functions import Scalar, expm1, log
 
@@ -83,9 +84,7 @@ class EDMSchedule(VarianceExploding):
 
     def points(self, steps: int) -> tuple[float, ...]:
         """Equal intervals of σ^{1/ρ}."""
-        high, low = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        inner = (((steps - i) * high + i * low) / steps for i in range(1, steps))
-        return (self.sigma_max, *(root**self.rho for root in inner), self.sigma_min)
+        return power(self.sigma_max, self.sigma_min, steps, self.rho)
 
 
 @dataclass(frozen=True, kw_only=True)

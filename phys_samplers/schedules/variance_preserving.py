@@ -3,7 +3,7 @@ r"""Variance-preserving schedules: α² + σ² = 1 with α² = ᾱ = e^{−B(t)}
     log α = −B/2,   λ = √(e^B − 1),   f = −β/2,   d log λ/dt = β/(2σ²),   g² = β.
 
 ``linear``  the chain of Ho et al. 2020 (DDPM, arXiv:2006.11239, Sec. 4): ᾱ_i = Π_{j≤i} (1 − β_j) with β_j equally
-            spaced from 10⁻⁴ to 0.02 for T = 1,000 steps; other T scale both ends by 1,000/T, so that ᾱ_T stays where it is.
+            spaced from 10⁻⁴ to 0.02 for T = 1,000 steps; other T scale both ends by 1,000/T, which about keeps ᾱ_T.
 ``cosine``  the chain of Nichol & Dhariwal 2021 (arXiv:2102.09672, Eq. 17): ᾱ_i = h(i)/h(0) with
             h(i) = cos²((i/T + s)/(1 + s) · π/2), s = 0.008, and β_i = 1 − ᾱ_i/ᾱ_{i−1} at most 0.999.
 ``vp``      the SDE of Song et al. 2021 (arXiv:2011.13456, Eq. 32): β(t) = β_min + t (β_max − β_min) on t ∈ [0, 1].

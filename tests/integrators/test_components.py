@@ -13,6 +13,9 @@ from phys_samplers.integrators.components import INTEGRATORS
 
 NAMES = {
     "ddim",
+    "dpmpp-2m",
+    "predictor-corrector",
+    "restart",
     "edm-heun",
     "euler-maruyama",
     "milstein",
