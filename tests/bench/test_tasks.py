@@ -36,6 +36,9 @@ TASKS: dict[str, Callable[..., Task]] = {
     "8gaussians": eight_gaussians,
     "checkerboard": checkerboard,
 }
+DATA_DIMENSIONS = {"abalone": 7, "telemonitoring": 16, "parkinsons": 15, "mushroom": 5, "red-wine": 10}
+DATA_DIMENSIONS |= {"wine": 13, "breast-cancer": 30, "diabetes": 10, "iris": 4, "digits": 64}
+"""Tasks of real data, which have tests of their own."""
 DENSITY = {"samples", "log_prob", "sample", "log_z"}
 CAPABILITIES = {
     "normal": DENSITY | {"score"},
@@ -229,13 +232,17 @@ def test_tasks_work_on_cuda(name: str, tasks: dict[str, Task]) -> None:
 
 def test_registration() -> None:
     found = {component.name: component for component in components_module.phys_components()}
-    assert list(found) == list(TASKS)
+    assert list(found) == [*TASKS, *DATA_DIMENSIONS]
     for name, component in found.items():
         assert component.kind == "task"
         assert component.needs == frozenset()
-        assert component.load() is TASKS[name]
-        assert component.traits["dim"] == TASKS[name]().dim
+        if name in TASKS:
+            assert component.load() is TASKS[name]
+        assert component.traits["dim"] == (TASKS[name]().dim if name in TASKS else DATA_DIMENSIONS[name])
         assert "\n" not in component.summary
+        if name in DATA_DIMENSIONS:
+            assert component.reference
+            assert component.citation.startswith("@")
 
 
 def test_the_plugin_module_does_not_import_torch() -> None:

@@ -13,6 +13,7 @@ from phys_samplers.metric import Metric
 from phys_samplers.metrics.energy_distance import EnergyDistance
 from phys_samplers.metrics.floor import floor
 from phys_samplers.metrics.likelihood import NLL
+from phys_samplers.metrics.memorisation import Memorisation
 from phys_samplers.metrics.mode_weights import ModeTV
 from phys_samplers.metrics.sliced import SlicedW2
 from phys_samplers.metrics.wasserstein import W2
@@ -73,6 +74,54 @@ def test_heldout_rows_stand_in_for_an_exact_sampler(target: Target) -> None:
         assert (len(x), len(y)) == (25, 15)
     assert floor(metric, data, n=26, reference=rows[:15]) is None
     assert floor(metric, Target(event_shape=(1,)), n=2, reference=rows[:2]) is None
+
+
+def test_training_rows_stand_in_for_an_exact_sampler() -> None:
+    rows = torch.arange(40.0)[:, None]
+    data = Target(event_shape=(1,), train=rows + 100.0, heldout=rows)
+    metric, reference = Recorder(), rows[:15]
+    result = floor(metric, data, n=30, reference=reference, repeats=3)
+    assert result is not None
+    assert result.source == "train"
+    drawn = []
+    for x, y in metric.calls:
+        assert y is reference
+        assert x.shape == (30, 1)
+        assert len(x.unique()) == 30
+        assert x.min() >= 100.0
+        drawn.append(frozenset(x.flatten().tolist()))
+    assert len(set(drawn)) == 3
+    assert floor(Recorder(), data, n=30, reference=reference, repeats=3) == result
+    # more than there are: the held-out rows, which are too few here, and then enough
+    assert floor(Recorder(), data, n=41, reference=reference) is None
+    more = dataclasses.replace(data, heldout=torch.arange(60.0)[:, None])
+    fallback = floor(Recorder(), more, n=41, reference=reference)
+    assert fallback is not None
+    assert fallback.source == "heldout"
+
+
+def test_a_metric_that_reads_the_training_rows_is_not_given_them(target: Target) -> None:
+    """Training rows would score a memorisation of 0, which no honest sampler gets."""
+    data = dataclasses.replace(target, law=None, modes=None)
+    assert data.heldout is not None
+    result = floor(Memorisation(), data, n=400, reference=data.heldout[:400])
+    assert result is not None
+    assert result.source == "heldout"
+    assert result.mean == pytest.approx(1.0, abs=0.2)
+    assert floor(Memorisation(), data, n=600, reference=data.heldout[:600]) is None
+
+
+def test_training_rows_score_as_exact_draws_do(target: Target) -> None:
+    """Both are independent draws of one law; false alarm below 1e-4 for means over 20 repeats."""
+    assert target.heldout is not None
+    reference = target.heldout[:300]
+    data = dataclasses.replace(target, law=None, modes=None)
+    exact, train = (floor(SlicedW2(), t, n=300, reference=reference, repeats=20) for t in (target, data))
+    assert exact is not None
+    assert train is not None
+    assert (exact.source, train.source) == ("exact", "train")
+    # repeats share the 1,000 training rows, whose own mean is off by their sampling error
+    assert abs(exact.mean - train.mean) < 4 * (exact.std**2 / 20 + train.std**2 / 20 + exact.std**2 * 0.3) ** 0.5
 
 
 def test_no_floor_for_scores_of_the_model(target: Target) -> None:

@@ -77,6 +77,8 @@ def digit_features(images: Tensor) -> Tensor:
 
 
 @cache
+@torch.inference_mode(False)  # a metric may be called where gradients are switched off
+@torch.enable_grad()
 def classifier() -> StackedMLP:
     """A perceptron (1, B, 64) → (1, B, 10) fitted to the labelled training rows, once per process.
 
@@ -96,11 +98,8 @@ def classifier() -> StackedMLP:
         images = torch.add(rows[batch], noise.normal(64, 64, dtype=rows.dtype), alpha=BLUR)
         return functional.cross_entropy(network(images)[0], labels[batch]).unsqueeze(0)
 
-    # A metric may be called where gradients are switched off.
-    with torch.inference_mode(False), torch.enable_grad():
-        (report,) = train(
-            network, loss, TrainingPlan(steps=600, learning_rate=3e-3, ema_decay=0.99), description="digit features"
-        )
+    plan = TrainingPlan(steps=400, learning_rate=5e-3, ema_decay=0.99)
+    (report,) = train(network, loss, plan, description="digit features")
     if isinstance(report, TrainingDiverged):
         raise report
     return network.requires_grad_(False)
