@@ -50,13 +50,13 @@ class EDMSchedule(VarianceExploding):
     """σ(t) = t.
 
     Args:
-        sigma_min: smallest noise; EDM's .002 for data of standard deviation ½ is .004 for unit variance.
-        sigma_max: largest noise; EDM's 80 is 160.
+        sigma_min: smallest noise; the paper's .002, for data of standard deviation ½, is .004 for unit variance.
+        sigma_max: largest noise; the paper's 80 is 160.
         rho: ρ, how much the grid favours small noise.
     """
 
-    sigma_min: float = 0.004
-    sigma_max: float = 80.0
+    sigma_min: float = 0.01
+    sigma_max: float = 20.0
     rho: float = 7.0
 
     def __post_init__(self) -> None:

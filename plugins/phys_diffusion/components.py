@@ -7,6 +7,20 @@ from collections.abc import Iterable
 from phys_registry import Component, hookimpl
 from phys_samplers.components import DDPM, EDM
 
+EDM_PAPER = {
+    # no bounds to speak of on the levels, and the clean row itself as the target
+    "loss": "denoising[stable_target=false,sigma_min=0.0001,sigma_max=1000.0]",
+    "schedule": "edm[sigma_min=0.004,sigma_max=160.0]",
+    "sampling_steps": 18,
+}
+"""Karras et al. 2022, Table 1 (deterministic sampling, CIFAR-10), for data of unit variance: its σ doubled."""
+
+DDPM_PAPER = {
+    "loss": "denoising[levels=schedule,stable_target=false]",
+    "sampling_steps": 1000,
+}
+"""Ho et al. 2020, Sec. 4: T = 1,000, β from 10⁻⁴ to 0.02, L_simple, every step of the chain."""
+
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
@@ -19,6 +33,7 @@ def phys_components() -> Iterable[Component]:
         reference="arXiv:2206.00364, Table 1, Algorithms 1 and 2",
         needs={"samples"},
         citation=EDM,
+        presets={"default": {}, "paper": EDM_PAPER},
     )
     yield Component(
         "sampler",
@@ -28,4 +43,5 @@ def phys_components() -> Iterable[Component]:
         reference="arXiv:2006.11239, Algorithms 1 and 2",
         needs={"samples"},
         citation=DDPM,
+        presets={"default": {}, "paper": DDPM_PAPER},
     )

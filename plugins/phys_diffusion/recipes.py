@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from phys_samplers.denoisers.recipe import DenoiserSampler
@@ -15,7 +15,8 @@ class EDM(DenoiserSampler):
     """Karras et al. 2022 (arXiv:2206.00364): preconditioned denoiser, log-normal levels, Heun steps on the ρ grid.
 
     The network sees standardised data, so σ_data = 1 where the paper has ½: its σ and P_mean are those of the paper
-    doubled. See ``DenoiserSampler`` for the options.
+    doubled. The default's span of noise levels, 20 to 0.01, was chosen by W2 to validation rows of two small tasks: with
+    40 steps it scores as the paper's span does, with 10 or 20 steps better. See ``DenoiserSampler`` for the options.
     """
 
 
@@ -24,15 +25,15 @@ class DDPM(DenoiserSampler):
     """Ho, Jain & Abbeel 2020 (arXiv:2006.11239): noise prediction on a chain of T steps, ancestral sampling.
 
     With fewer ``sampling_steps`` than T the chain passes every few of its levels, by the same posterior (Nichol &
-    Dhariwal 2021). ``integrator`` ``{"name": "ddim", "eta": 0.0}`` is DDIM. See ``DenoiserSampler`` for the options;
+    Dhariwal 2021). ``integrator="ddim"`` is DDIM. See ``DenoiserSampler`` for the options;
     the schedule decides the training levels too, so it cannot change after fitting.
     """
 
     fixed: ClassVar[frozenset[str]] = DenoiserSampler.fixed | {"schedule"}
 
-    loss: Part = field(default_factory=lambda: {"name": "denoising", "levels": "schedule"})
+    loss: Part = "denoising[levels=schedule]"
     parametrisation: Parametrisation = "epsilon"
     schedule: Part = "linear"
-    integrator: Part = field(default_factory=lambda: {"name": "ddim", "eta": 1.0})
+    integrator: Part = "ddim[eta=1]"
     sampling_steps: int = 300
     clip: bool = True
