@@ -15,8 +15,9 @@ class EDM(DenoiserSampler):
     """Karras et al. 2022 (arXiv:2206.00364): preconditioned denoiser, log-normal levels, Heun steps on the ρ grid.
 
     The network sees standardised data, so σ_data = 1 where the paper has ½: its σ and P_mean are those of the paper
-    doubled. The default's span of noise levels, 20 to 0.01, was chosen by W2 to validation rows of two small tasks: with
-    40 steps it scores as the paper's span does, with 10 or 20 steps better. See ``DenoiserSampler`` for the options.
+    doubled. The default's span of noise levels, 20 to 0.01, was chosen by W2 to validation rows of two small tasks:
+    with 40 steps it scores as the paper's span does, with 10 or 20 steps better. See ``DenoiserSampler`` for the
+    options.
     """
 
 
