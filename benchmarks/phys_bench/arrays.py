@@ -1,4 +1,4 @@
-"""What a cell leaves for pictures: samples, reference rows and what the model learned, on a grid."""
+"""What a cell leaves for pictures: samples, reference rows, nearest training images, what was learned on a grid."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from phys_samplers.atomic import write_atomically
+from phys_samplers.metrics.pairwise import distances
 from phys_samplers.sampler import Model
 from phys_samplers.target import Task
 
 from .canonical import digest
 
 MOST_ROWS = 2_000
+MOST_NEAREST = 40
 GRID_1D, GRID_2D = 400, 40
 
 
@@ -55,20 +57,35 @@ def learned_fields(model: Model, task: Task) -> dict[str, Tensor]:
     return {"grid": grid, **kept} if kept else {}
 
 
-def write_arrays(path: Path, samples: Tensor, reference: Tensor, fields: dict[str, Tensor]) -> dict[str, Any]:
+def nearest_images(samples: Tensor, task: Task) -> dict[str, Tensor]:
+    """``nearest``: the training rows nearest to the first ``MOST_NEAREST`` samples (n, D), where these are images.
+
+    Beside its sample such a row shows what a number cannot: an image learned by heart.
+    """
+    if len(task.event_shape) != 3 or task.train is None:
+        return {}
+    train = task.train.detach().cpu().flatten(1)
+    return {"nearest": train[distances(samples[:MOST_NEAREST].to(train.dtype), train).argmin(1)]}
+
+
+def write_arrays(
+    path: Path, samples: Tensor, reference: Tensor, others: dict[str, Tensor], *, event_shape: tuple[int, ...]
+) -> dict[str, Any]:
     """Write the arrays of a cell.
 
     Args:
         path: the file.
         samples: generated rows; at most ``MOST_ROWS`` are kept.
         reference: exact rows, likewise.
-        fields: see ``learned_fields``.
+        others: see ``learned_fields`` and ``nearest_images``.
+        event_shape: of one sample, whose rows are flat.
 
     Returns:
-        What the record says of the file: its checksum, and the shapes in it.
+        What the record says of the file: its checksum, the shapes in it, and that of a sample.
     """
-    rows = {"samples": samples[:MOST_ROWS].cpu(), "reference": reference[:MOST_ROWS].cpu(), **fields}
+    rows = {"samples": samples[:MOST_ROWS].cpu(), "reference": reference[:MOST_ROWS].cpu(), **others}
     tensors = {name: value.to(torch.float32).contiguous() for name, value in rows.items()}
     payload = save(tensors)
     write_atomically(path, payload)
-    return {"checksum": digest(payload), "shapes": {name: list(value.shape) for name, value in tensors.items()}}
+    shapes = {name: list(value.shape) for name, value in tensors.items()}
+    return {"checksum": digest(payload), "shapes": shapes, "event_shape": list(event_shape)}

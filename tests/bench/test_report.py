@@ -37,12 +37,15 @@ class Folder:
         sampler: str,
         seed: int = 0,
         arrays: Mapping[str, np.ndarray] | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+        event_shape: tuple[int, ...] = (),
         **fields: Any,
     ) -> str:
         """Write a record, and the arrays that belong to it; returns its id."""
         identity = {
             "task": task, "sampler": sampler, "seed": seed, "component": sampler.partition("[")[0], "parts": {},
-            "options": {"steps": 100, "kernel": "gaussian"}, "library": "1", "device": "cpu",
+            "options": {"steps": 100, "kernel": "gaussian", **(options or {})}, "library": "1", "device": "cpu",
         }  # fmt: skip
         record: dict[str, Any] = {
             "format": FORMAT, "id": digest(identity), "identity": identity, "status": "ok", "reason": "",
@@ -52,7 +55,7 @@ class Folder:
         if arrays is not None:
             payload = save({name: np.ascontiguousarray(value, dtype=np.float32) for name, value in arrays.items()})
             (self.path / "arrays" / f"{record['id']}.safetensors").write_bytes(payload)
-            record["arrays"] = {"checksum": digest(payload)}
+            record["arrays"] = {"checksum": digest(payload), "event_shape": list(event_shape)}
         record |= fields
         (self.path / "records" / f"{record['id']}.json").write_bytes(seal(record))
         self.cells.append({"id": record["id"], "task": task, "sampler": sampler, "seed": seed})
@@ -238,6 +241,16 @@ def test_odd_arrays_are_said_not_raised(tmp_path: Path) -> None:
     assert "t, nan. Panels" in text
 
 
+def test_images_of_another_shape_cost_their_picture_only(tmp_path: Path) -> None:
+    run = Folder(tmp_path / "run")
+    arrays = {name: np.random.default_rng(0).uniform(size=(9, 6)) for name in ("samples", "reference")}
+    run.add("t", "fine", 0, arrays, event_shape=(1, 2, 3), **scored(0.3))
+    run.add("t", "odd", 0, arrays, event_shape=(1, 4, 4), **scored(0.4))
+    page = Page(write_report(run.close()).read_text(encoding="utf-8"))
+    assert "t, fine. Image grids from left to right: true images; generated images." in page.alts
+    assert "odd: the picture could not be drawn" in page.text
+
+
 def test_nothing_finished(tmp_path: Path) -> None:
     run = Folder(tmp_path / "run")
     run.add("plane", "broken", 0, status="failed", reason="no luck")
@@ -276,3 +289,30 @@ def test_metric_without_a_number_is_named(tmp_path: Path) -> None:
 def test_not_a_run_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="not a run folder"):
         write_report(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One task, three sweeps of five."""
+    run = Folder(tmp_path_factory.mktemp("wide") / "run")
+    for kernel in "abc":
+        for n in (5, 10, 20, 40, 80):
+            facts = scored(0.3 + 1 / n, nfe=n, shared_fit=n > 5)
+            options = {"kernel": kernel, "sampling_steps": n}
+            run.add("plane", f"bell[kernel={kernel},sampling_steps={n}]", 0, planar(), options=options, **facts)
+    return write_report(run.close())
+
+
+def test_a_page_of_many_samplers_shows_the_ends_of_each_sweep(wide: Path) -> None:
+    page = Page(wide.read_text(encoding="utf-8"))
+    pictures = [alt for alt in page.alts if "Panels" in alt]
+    assert len(pictures) == 6
+    assert all("sampling_steps=5]" in alt or "sampling_steps=80]" in alt for alt in pictures)
+    assert "those with the fewest and most are shown" in page.text
+    assert "bell[kernel=c,sampling_steps=20]" in page.text
+
+
+def test_a_shared_fit_is_said_beside_its_costs(wide: Path) -> None:
+    note = "Samplers that differ in sampling options alone share one fit; each lists its time."
+    assert note in Page(wide.read_text(encoding="utf-8")).text
+    assert note in wide.with_suffix(".md").read_text(encoding="utf-8")

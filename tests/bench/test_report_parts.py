@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from phys_bench.report.canvas import looks
-from phys_bench.report.charts import cost_chart
 from phys_bench.report.citations import citations, used_components
+from phys_bench.report.cost_chart import cost_chart
 from phys_bench.report.field_panels import as_mesh
 from phys_bench.report.markup import anchor, label, number
 from phys_bench.report.sample_panels import frame, sample_picture

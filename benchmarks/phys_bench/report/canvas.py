@@ -1,17 +1,22 @@
-"""Figures without global state: one look, one colour and marker per sampler over all figures of a run."""
+"""Figures without global state: one look, one colour and marker per sweep of samplers over all figures of a run."""
 
 from __future__ import annotations
 
 import base64
 import io
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from .sweeps import sweeps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
     from .view import Run
 
@@ -30,7 +35,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 
 @dataclass(frozen=True)
 class Look:
-    """Colour and marker of one sampler."""
+    """Colour and marker of one sweep of samplers."""
 
     colour: str
     marker: str
@@ -42,12 +47,12 @@ class Look:
 
 
 def looks(run: Run) -> dict[str, Look]:
-    """A look for every sampler of a run, in the order of the suite; the exact oracle is drawn in ink with a star."""
-    learned = [sampler for sampler in run.samplers if not run.is_oracle(sampler)]
+    """A look for every sweep of a run, in the order of the suite; the exact oracle is drawn in ink with a star."""
     found = {sampler: Look(INK, "*") for sampler in run.samplers}
-    for i, sampler in enumerate(learned):
-        # beyond ten samplers colours repeat with other markers
-        found[sampler] = Look(COLOURS[i % len(COLOURS)], MARKERS[(i + i // len(COLOURS)) % len(MARKERS)])
+    for i, sweep in enumerate(sweeps([cell for cell in run.cells if not run.is_oracle(cell.sampler)])):
+        # beyond ten sweeps colours repeat with other markers
+        own = Look(COLOURS[i % len(COLOURS)], MARKERS[(i + i // len(COLOURS)) % len(MARKERS)])
+        found |= dict.fromkeys(sweep.samplers, own)
     return found
 
 
@@ -71,6 +76,24 @@ def plain(axes: Axes, *, title: str = "", grid: bool = False, size: float = 10.0
         axes.grid(True, color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
     return axes
+
+
+def compact(value: float, _position: object = None) -> str:
+    """A tick label without powers of ten where plain digits are short."""
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:g}"
+    exponent = math.floor(math.log10(abs(value)))
+    factor = value / 10**exponent
+    return f"$10^{{{exponent}}}$" if math.isclose(factor, 1) else f"${factor:.2g}\\cdot10^{{{exponent}}}$"
+
+
+def log_axis(axis: Axis, low: float, high: float) -> None:
+    """Ticks that leave at least two labels on a narrow logarithmic axis and few on a wide one."""
+    decades = math.log10(high / low) if 0 < low < high else 0.0
+    subs = (1.0,) if decades > 2.5 else (1.0, 3.0) if decades > 1.3 else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=12))
+    axis.set_major_formatter(FuncFormatter(compact))
+    axis.set_minor_locator(NullLocator())
 
 
 def png(figure: Figure, dpi: int = 130) -> bytes:

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from .citations import citations
 from .markup import floor_text, interval
 from .standing import floor_of, standings
-from .tables import COST_COLUMNS, cost_row, counts, flat, mean_rank, metric_errors, reason, score, troubled
+from .tables import COST_COLUMNS, cost_notes, cost_row, counts, flat, mean_rank, metric_errors, reason, score, troubled
 from .view import Run
 
 
@@ -56,7 +56,10 @@ def _task(run: Run, task: str) -> list[str]:
 
 
 def _costs(run: Run, task: str, samplers: Sequence[str]) -> str:
-    return _table(["sampler", *COST_COLUMNS.values()], [[s, *cost_row(run, task, s)] for s in samplers], right=True)
+    rows = [[s, *cost_row(run, task, s)] for s in samplers]
+    return "\n\n".join(
+        [_table(["sampler", *COST_COLUMNS.values()], rows, right=True), " ".join(cost_notes(run, task))]
+    ).strip()
 
 
 def _score(run: Run, task: str, sampler: str, metric: str) -> str:

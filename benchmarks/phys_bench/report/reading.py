@@ -17,7 +17,7 @@ from phys_bench.store import RunFolder
 
 from .view import Cell, FloatArray, Floor, Run
 
-_ROWS = ("samples", "reference", "grid", "g", "score")  # arrays of points or vectors; the others are of numbers
+_ROWS = ("samples", "reference", "nearest", "grid", "g", "score")  # points or vectors; the others are numbers
 _SOURCES = {
     "exact": "exact draws against the reference rows",
     "train": "training rows against the held-out reference rows",
@@ -78,6 +78,8 @@ def _cell(record: Mapping[str, Any], store: RunFolder, arrays_problem: str) -> C
         best=record["best"],
         primary=record["primary"],
         environment=record["environment"],
+        shared_fit=record["costs"].get("shared_fit") is True,
+        event_shape=tuple((record["arrays"] or {}).get("event_shape") or ()),
         arrays_path=store.arrays_file(record["id"]) if record["arrays"] else None,
         arrays_problem=arrays_problem,
     )
@@ -118,8 +120,8 @@ def read_arrays(cell: Cell) -> dict[str, FloatArray] | str:
         cell: a finished cell.
 
     Returns:
-        ``samples`` (n, D) and ``reference`` (m, D) and, where the sampler has fields, ``grid`` (G, D) with ``s`` (G,)
-        and ``g`` or ``score`` (G, D).
+        ``samples`` (n, D) and ``reference`` (m, D); for images ``nearest`` (k, D), the training rows nearest to the
+        first samples; where the sampler has fields, ``grid`` (G, D) with ``s`` (G,) and ``g`` or ``score`` (G, D).
     """
     if cell.arrays_path is None:
         return "the run kept no samples of this cell"

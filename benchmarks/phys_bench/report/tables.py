@@ -77,6 +77,16 @@ def cost_row(run: Run, task: str, sampler: str) -> list[str]:
     return [_seconds(value) if name.endswith("_seconds") else number(value) for name, value in values.items()]
 
 
+def cost_notes(run: Run, task: str) -> list[str]:
+    """What a reader of the costs of ``task`` must know, one sentence each."""
+    cells, notes = run.select(task), []
+    if any(cell.costs.get("stacked_seeds", 1) > 1 for cell in cells):
+        notes.append("Seeds that trained together as one stacked network share its time equally.")
+    if any(cell.shared_fit for cell in cells):
+        notes.append("Samplers that differ in sampling options alone share one fit; each lists its time.")
+    return notes
+
+
 def _seconds(value: float | None) -> str:
     """Seconds, no finer than a clock is worth."""
     return "<0.01" if value is not None and 0 < value < 0.01 else number(value)

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .canvas import Look
-from .charts import cost_chart, training_chart
+from .charts import training_chart
+from .cost_chart import cost_chart
+from .image_panels import image_picture, is_image
 from .markup import anchor, details, escape, floor_text, label, number, picture, table
 from .overview import score_cell, swatch
 from .reading import read_arrays
-from .sample_panels import frame, sample_picture
+from .sample_panels import Picture, frame, sample_picture
 from .standing import floor_of, standings
-from .tables import COST_COLUMNS, cost_row, diagnostics, score
-from .view import FloatArray, Run
+from .sweeps import STEPS, sweeps
+from .tables import COST_COLUMNS, cost_notes, cost_row, diagnostics, score
+from .view import Cell, FloatArray, Run
 
 _ARROWS = {"high": "↑ higher is better", "zero": "→ 0 is exact", "half": "→ ½ is exact", "one": "→ 1 is exact"}
+
+
+_COST_CAPTION = (
+    "Large marks: mean over seeds; small marks: single seeds; dashed: floor. "
+    "A line joins samplers that differ in their number of sampling steps alone."
+)
 
 
 def task_section(run: Run, task: str, look: Mapping[str, Look]) -> str:
@@ -62,9 +71,8 @@ def _scores(run: Run, task: str, metrics: list[str], look: Mapping[str, Look]) -
 
 def _costs(run: Run, task: str, look: Mapping[str, Look]) -> str:
     rows = [[f"{swatch(look[s])}{label(s)}", *map(escape, cost_row(run, task, s))] for s in _order(run, task)]
-    shared = any(cell.costs.get("stacked_seeds", 1) > 1 for cell in run.select(task))
-    note = "<p><small>Seeds that trained together as one stacked network share its time equally.</small></p>"
-    return table(["sampler", *map(escape, COST_COLUMNS.values())], rows, classes="costs") + (note if shared else "")
+    notes = "".join(f"<p><small>{escape(note)}</small></p>" for note in cost_notes(run, task))
+    return table(["sampler", *map(escape, COST_COLUMNS.values())], rows, classes="costs") + notes
 
 
 def _diagnostics(run: Run, task: str, look: Mapping[str, Look]) -> str:
@@ -83,13 +91,16 @@ def _cost_chart(run: Run, task: str, look: Mapping[str, Look]) -> str:
         return ""
     metric = run.primary(task)
     alt = f"{metric} on {task} against function evaluations per sample and against wall time; dashed line: the floor."
-    return picture(chart, alt, "Large marks: mean over seeds; small marks: single seeds; dashed: floor.")
+    return picture(chart, alt, _COST_CAPTION)
 
 
 def _pictures(run: Run, task: str, look: Mapping[str, Look]) -> str:
     body = ""
-    shown = [next((c for c in run.select(task, sampler) if c.ok), None) for sampler in _order(run, task)]
-    loaded = [(cell, read_arrays(cell)) for cell in shown if cell is not None]
+    finished = [cell for cell in run.select(task) if cell.ok]
+    between = {sampler for sweep in sweeps(finished) for sampler in sweep.samplers[1:-1]}
+    first = {cell.sampler: cell for cell in reversed(finished)}
+    shown = [first[sampler] for sampler in _order(run, task) if sampler in first and sampler not in between]
+    loaded = [(cell, read_arrays(cell)) for cell in shown]
     box = _shared_frame([arrays for _, arrays in loaded if not isinstance(arrays, str)])
     for cell, arrays in loaded:
         sampler = cell.sampler
@@ -97,7 +108,7 @@ def _pictures(run: Run, task: str, look: Mapping[str, Look]) -> str:
             body += f'<p class="notice"><b>{escape(sampler)}</b>: no picture, {escape(arrays)}.</p>'
             continue
         try:
-            drawn = sample_picture(arrays, task=task, sampler=sampler, colour=look[sampler].colour, box=box)
+            drawn = _draw(cell, arrays, look[sampler], box)
         except (ValueError, IndexError, ArithmeticError) as error:  # odd arrays cost their own picture only
             body += f'<p class="notice"><b>{escape(sampler)}</b>: the picture could not be drawn: {escape(error)}</p>'
             continue
@@ -105,7 +116,16 @@ def _pictures(run: Run, task: str, look: Mapping[str, Look]) -> str:
             f"{swatch(look[sampler])}<b>{escape(sampler)}</b>, seed {cell.seed}{_caption_score(run, task, sampler)}"
         )
         body += picture(drawn.figure, drawn.alt, caption)
-    return f'<div class="gallery">{body}</div>' if body else "<p>No cell finished, so there is nothing to show.</p>"
+    if not body:
+        return "<p>No cell finished, so there is nothing to show.</p>"
+    note = f"<p><small>Of samplers that differ in {STEPS} alone, those with the fewest and most are shown.</small></p>"
+    return (note if between else "") + f'<div class="gallery">{body}</div>'
+
+
+def _draw(cell: Cell, arrays: dict[str, FloatArray], look: Look, box: FloatArray | None) -> Picture:
+    if is_image(cell.event_shape):
+        return image_picture(arrays, shape=cell.event_shape, task=cell.task, sampler=cell.sampler)
+    return sample_picture(arrays, task=cell.task, sampler=cell.sampler, colour=look.colour, box=box)
 
 
 def _shared_frame(loaded: list[dict[str, FloatArray]]) -> FloatArray | None:

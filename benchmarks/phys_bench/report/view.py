@@ -52,6 +52,8 @@ class Cell:
         best: metric -> ``low``, ``high``, ``zero``, ``half`` or ``one``.
         primary: metric the task is ranked by.
         environment: versions and hardware.
+        shared_fit: whether it drew from the fit of another sampler, whose time its costs repeat.
+        event_shape: of one sample, if it is known.
         arrays_path: where samples and fields lie, or None.
         arrays_problem: why that file cannot be used, or an empty string.
     """
@@ -75,6 +77,8 @@ class Cell:
     best: Mapping[str, str] = field(default_factory=dict)
     primary: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
+    shared_fit: bool = False
+    event_shape: tuple[int, ...] = ()
     arrays_path: Path | None = None
     arrays_problem: str = ""
 
