@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -177,11 +178,14 @@ def _guarded(what: str, build: Callable[[], T]) -> tuple[T | None, Refusal | Non
 def _fit_id(recipe: Sampler | None, identity: Mapping[str, Any]) -> str | None:
     """See ``Pair.fit``.
 
-    Samplers without training may use any option in ``fit``. A class that has not said itself which options only
-    fitting uses is taken at no one else's word.
+    Samplers without training may use any option in ``fit``. A class that adds options without saying which of them
+    only fitting uses has not been thought about: nothing is shared.
     """
     cls = type(recipe)
-    if not isinstance(recipe, TrainedSampler) or "fixed" not in vars(cls):
+    if not isinstance(recipe, TrainedSampler):
+        return None
+    author = next(base for base in cls.__mro__ if "fixed" in vars(base))
+    if len(dataclasses.fields(recipe)) > len(dataclasses.fields(author)):
         return None
     of_sampling = {"sampler", "parts", "options"}
     return digest(

@@ -87,6 +87,13 @@ class Undeclared(Slow):
     extra: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Renamed(Slow):
+    """Adds no option, so that what Slow says holds."""
+
+    shift: float = 1.0
+
+
 def sampler(name: str, target: type[Sampler]) -> Component:
     return Component("sampler", name, target, summary="for tests")
 
@@ -96,3 +103,4 @@ def phys_components() -> Any:
     yield Component("task", "toy-bars", image_task, summary="for tests")
     yield sampler("toy-slow", Slow)
     yield sampler("toy-undeclared", Undeclared)
+    yield sampler("toy-renamed", Renamed)
