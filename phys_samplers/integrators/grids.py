@@ -18,7 +18,7 @@ def uniform(t0: float, t1: float, steps: int) -> tuple[float, ...]:
     Raises:
         ConfigurationError: if ``steps`` < 1, or the ends are equal or not finite.
     """
-    _check_steps(steps)
+    check_steps(steps)
     t0, t1 = float(t0), float(t1)
     # a weighted mean of the ends for every point, so that rounding does not pile up along the grid
     return checked((*(((steps - i) * t0 + i * t1) / steps for i in range(steps)), t1))
@@ -30,7 +30,7 @@ def geometric(t0: float, t1: float, steps: int) -> tuple[float, ...]:
     Raises:
         ConfigurationError: if ``steps`` < 1, or the ends are not positive, finite and different.
     """
-    _check_steps(steps)
+    check_steps(steps)
     t0, t1 = float(t0), float(t1)
     if not (0.0 < t0 < math.inf and 0.0 < t1 < math.inf):
         raise ConfigurationError(
@@ -56,7 +56,7 @@ def power(t0: float, t1: float, steps: int, exponent: float) -> tuple[float, ...
         ConfigurationError: if ``steps`` < 1, the exponent is not positive and finite, or the ends are negative, not
             finite or equal.
     """
-    _check_steps(steps)
+    check_steps(steps)
     t0, t1 = float(t0), float(t1)
     if not (0.0 <= t0 < math.inf and 0.0 <= t1 < math.inf and 0.0 < exponent < math.inf):
         raise ConfigurationError(
@@ -89,6 +89,11 @@ def checked(times: Iterable[float]) -> tuple[float, ...]:
     return grid
 
 
-def _check_steps(steps: int) -> None:
+def check_steps(steps: int) -> None:
+    """Raise unless ``steps`` is a number of intervals.
+
+    Raises:
+        ConfigurationError: if it is not an integer of at least 1.
+    """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ConfigurationError(f"steps is {steps!r}; expected the number of intervals, an integer of at least 1")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phys_samplers.integrators.grids import checked
+from phys_samplers.integrators.grids import check_steps, checked
 from phys_samplers.randomness import Streams
 from phys_samplers.schedules.functions import Scalar, exp
 
@@ -75,7 +75,11 @@ class NoiseSchedule(ABC):
         Args:
             steps: number of intervals, at least 1.
             to_zero: whether the last interval leads to time 0, where no noise is left, instead of to ``end``.
+
+        Raises:
+            ConfigurationError: if ``steps`` is not an integer of at least 1, or a chain has too few of them.
         """
+        check_steps(steps)
         if to_zero:
             return checked((*(self.points(steps - 1) if steps > 1 else (self.start,)), 0.0))
         return checked(self.points(steps))

@@ -173,8 +173,8 @@ class DiscreteChain(VariancePreserving):
         """
         if steps > self.chain_steps - 1:
             raise ConfigurationError(
-                f"{steps + 1} sampling steps of a chain of {self.chain_steps}; expected at most {self.chain_steps}: "
-                "lower sampling_steps, or train with a longer chain (chain_steps of the schedule)"
+                f"a grid of {steps + 1} noisy levels from a chain of {self.chain_steps}; expected at most "
+                f"{self.chain_steps}: lower sampling_steps, or train with a longer chain (chain_steps of the schedule)"
             )
         return tuple(float(round(t)) for t in super().points(steps))
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from phys_samplers.dynamics import Dynamics, Relaxation
+from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Relaxation
+from phys_samplers.laws import GaussianMixture
 
 
 class GeometricBrownianMotion(Dynamics):
@@ -88,3 +89,63 @@ def ou() -> type[OrnsteinUhlenbeck]:
 @pytest.fixture
 def logistic() -> type[Logistic]:
     return Logistic
+
+
+class GaussianFlow(DenoisingDynamics):
+    """Data N(m, v) in one coordinate: D = m + (x − m) v/(v + σ²), and dx/dσ = (x − D)/σ scales x − m by √(v + σ²)."""
+
+    event_shape = (1,)
+
+    def __init__(self, mean: float = 0.7, variance: float = 0.49) -> None:
+        self.mean, self.variance = mean, variance
+        self.asked: list[float] = []
+
+    def denoise(self, x: Tensor, t: float) -> Tensor:
+        self.asked.append(t)
+        return self.mean + (x - self.mean) * (self.variance / (self.variance + t * t))
+
+    def drift(self, x: Tensor, t: float) -> Tensor:
+        return (x - self.denoise(x, t)) / t
+
+    def prior(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(n, 1, generator=generator, dtype=torch.float64)
+
+    def exact(self, x: Tensor, start: float, end: float) -> Tensor:
+        v = self.variance
+        return self.mean + (x - self.mean) * math.sqrt((v + end**2) / (v + start**2))
+
+
+class MixtureFlow(DenoisingDynamics):
+    """Data from a Gaussian mixture: D = Σ_k r_k (m_k σ² + x v_k)/(v_k + σ²) with the responsibilities r at x and σ."""
+
+    event_shape = (2,)
+
+    def __init__(self) -> None:
+        means = torch.tensor([[-1.5, 0.0], [1.0, 1.0], [0.8, -1.2]], dtype=torch.float64)
+        self.variances = torch.tensor([0.04, 0.09, 0.06], dtype=torch.float64)
+        self.weights = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
+        self.means, self.half_squares = means, 0.5 * means.square().sum(1)
+        self.law = GaussianMixture(means, self.variances, self.weights)
+
+    def denoise(self, x: Tensor, t: float) -> Tensor:
+        precision = 1 / (self.variances + t * t)
+        constant = (self.weights * precision).log_() - precision * self.half_squares
+        r = (x @ (precision * self.means.T) + constant).sub_(0.5 * precision * x.square().sum(1, keepdim=True))
+        r = r.softmax(1).mul_(precision)
+        return (r @ self.means).mul_(t * t).addcmul_(x, r @ self.variances[:, None])
+
+    def drift(self, x: Tensor, t: float) -> Tensor:
+        return (x - self.denoise(x, t)) / t
+
+    def prior(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(n, 2, generator=generator, dtype=torch.float64)
+
+
+@pytest.fixture
+def gaussian_flow() -> type[GaussianFlow]:
+    return GaussianFlow
+
+
+@pytest.fixture
+def mixture_flow() -> type[MixtureFlow]:
+    return MixtureFlow
