@@ -1,18 +1,20 @@
-"""The fitted model of every sampler that learns a denoiser: draws by any integrator, score, likelihood, fields."""
+"""The fitted model of every sampler that learns a denoiser: draws by any integrator, score, likelihood."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from phys_samplers.denoisers.dynamics import DenoisingFlow, ProbabilityFlow, ReverseSDE
+from phys_samplers.denoisers.likelihood import Divergence, Likelihood, log_likelihood
 from phys_samplers.dynamics import Dynamics
-from phys_samplers.fields import Denoiser
+from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators import Integrator, integrate
-from phys_samplers.parts import make_part
+from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.standardise import Standardiser
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
 class DenoiserModel(Model):
     """A trained denoiser with its schedule.
 
+    A family with another law at the largest level overrides both ``prior`` and ``prior_log_prob``.
+
     Args:
         recipe: with the sampling options.
-        module: a stack of one replica.
+        module: D(x, σ), a stack of one replica.
         standardiser: between data units and the network's.
         bounds: least and greatest value of the standardised training rows, (2, D).
         event_shape: of a sample.
@@ -41,7 +45,7 @@ class DenoiserModel(Model):
     def __init__(
         self,
         recipe: DenoiserSampler,
-        module: Denoiser,
+        module: nn.Module,
         standardiser: Standardiser,
         bounds: Tensor,
         event_shape: tuple[int, ...],
@@ -67,7 +71,8 @@ class DenoiserModel(Model):
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
         """D(x, σ) at standardised x (B, D)."""
         level = torch.full((1, 1), sigma, dtype=x.dtype, device=x.device)
-        return self.module(x.unsqueeze(0), level).squeeze(0)
+        clean: Tensor = self.module(x.unsqueeze(0), level).squeeze(0)
+        return clean
 
     def clipped(self, x: Tensor, sigma: float) -> Tensor:
         """D(x, σ) brought into the box of the training rows."""
@@ -77,6 +82,11 @@ class DenoiserModel(Model):
         """N(0, (1 + λ²) I): the moments of standardised data with noise of level λ."""
         z = torch.randn(n, self.dim, generator=generator, device=generator.device)
         return z.mul_(math.sqrt(1 + ratio**2))
+
+    def prior_log_prob(self, u: Tensor, ratio: float) -> Tensor:
+        """log-density (B,) of ``prior`` at u (B, D), normalised."""
+        variance = 1 + ratio**2
+        return -0.5 * (u.square().sum(1) / variance + self.dim * math.log(2 * math.pi * variance))
 
     def dynamics(self, recipe: DenoiserSampler, integrator: Integrator) -> Dynamics:
         """The process that ``integrator`` runs backwards: the ODE, the SDE or, by denoising, either."""
@@ -136,6 +146,57 @@ class DenoiserModel(Model):
         flat = self.standardiser.forward(x)
         score = (self.denoise(flat, blur) - flat) / (blur**2 * self.standardiser.scale)
         return score.unflatten(1, self.event_shape)
+
+    @torch.no_grad()
+    def likelihood(
+        self,
+        x: Tensor,
+        *,
+        seed: int = 0,
+        integrator: Part = "rk4",
+        steps: int = 32,
+        divergence: Divergence = "auto",
+        probes: int = 1,
+    ) -> Likelihood:
+        """log p at x (B, *event_shape) in nats and data units, by the probability-flow ODE (see ``log_likelihood``).
+
+        The points are taken to have noise of the schedule's smallest level: it is the density of the law blurred by
+        that much. It is normalised whatever was learned. ``clip`` does not enter: a clipped denoiser is flat at the
+        box, where its ODE is another one.
+
+        Args:
+            x: points.
+            seed: of the random vectors of the trace, if it is not exact.
+            integrator: any scheme for ODEs, by name or object.
+            steps: of it. 32 steps of ``rk4`` leave less than 10⁻³ nats in the mean over points of the mixtures here.
+            divergence: ``exact``, ``hutchinson``, or ``auto``: exact up to 32 coordinates.
+            probes: random vectors a point, if the trace is not exact; two or more give a standard error.
+
+        Raises:
+            ConfigurationError: on points of another shape, or not finite, or a bad option.
+            IncompatibleError: if the integrator is not one for ODEs.
+        """
+        if x.ndim == 0 or tuple(x.shape[1:]) != self.event_shape or not torch.isfinite(x).all():
+            raise ConfigurationError(
+                f"x has shape {tuple(x.shape)}; expected finite points (B, {', '.join(map(str, self.event_shape))})"
+            )
+        schedule = self.recipe.schedule_part()
+        result = log_likelihood(
+            self.denoise,
+            self.prior_log_prob,
+            self.standardiser.forward(x.detach().to(self.device)),
+            levels=(schedule.ratio(schedule.end), schedule.ratio(schedule.start)),
+            integrator=make_part("integrator", integrator),
+            steps=steps,
+            divergence=divergence,
+            probes=probes,
+            generator=make_generator(seed, "likelihood", device=self.device),
+        )
+        return replace(result, log_prob=result.log_prob - self.standardiser.scale.log().sum())
+
+    def log_prob(self, x: Tensor, **options: Any) -> Tensor:
+        """log p (B,) at x (B, *event_shape); see ``likelihood`` for what it is and for the options."""
+        return self.likelihood(x, **options).log_prob
 
     def tensors(self) -> dict[str, Tensor]:
         """Network, standardisation and the box of the data."""
