@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from phys_samplers.denoisers.model import DenoiserModel
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields import Denoiser
+from phys_samplers.fields import Denoiser, Field, make_field
 from phys_samplers.fields.denoiser import Parametrisation
 from phys_samplers.losses import DenoisingLoss, Loss
 from phys_samplers.parts import Part, make_part
@@ -29,8 +29,8 @@ class DenoiserSampler(TrainedSampler):
     Args:
         loss: that trains the denoiser, by name or object.
         field: its network, by name or object.
-        width: units of each hidden layer, if ``field`` is a name.
-        depth: hidden layers, if ``field`` is a name.
+        width: units of each hidden layer, unless ``field`` is an object; None for the field's own (64 for perceptrons).
+        depth: hidden layers, likewise.
         parametrisation: what the network predicts: ``edm``, ``v``, ``epsilon`` or ``x0``.
         schedule: α and σ over time, by name or object. Its levels in units of the standardised data.
         integrator: by name or object. ``ddim``, ``edm-heun`` and other denoising schemes step from level to level and
@@ -44,8 +44,8 @@ class DenoiserSampler(TrainedSampler):
 
     loss: Part = "denoising"
     field: Part = "mlp"
-    width: int = 64
-    depth: int = 3
+    width: int | None = None
+    depth: int | None = None
     parametrisation: Parametrisation = "edm"
     schedule: Part = "edm"
     integrator: Part = "edm-heun"
@@ -69,14 +69,16 @@ class DenoiserSampler(TrainedSampler):
             return replace(loss, schedule=self.schedule_part())
         return loss
 
-    def denoiser(self, dim: int, streams: Streams) -> Denoiser:
-        """The stacked network."""
-        named = isinstance(self.field, str)
-        field = make_part("field", self.field, **({"width": self.width, "depth": self.depth} if named else {}))
-        return Denoiser(field, dim, streams=streams, parametrisation=self.parametrisation)
+    def field_part(self) -> Field:
+        """The network's specification as an object."""
+        return make_field(self.field, width=self.width, depth=self.depth)
+
+    def denoiser(self, dim: int, streams: Streams) -> nn.Module:
+        """The stacked network D(x, σ)."""
+        return Denoiser(self.field_part(), dim, streams=streams, parametrisation=self.parametrisation)
 
     def model(
-        self, module: Denoiser, standardiser: Standardiser, bounds: Tensor, event_shape: tuple[int, ...]
+        self, module: nn.Module, standardiser: Standardiser, bounds: Tensor, event_shape: tuple[int, ...]
     ) -> DenoiserModel:
         """The fitted model; families with another prior or likelihood return their own."""
         return DenoiserModel(self, module, standardiser, bounds, event_shape)
@@ -86,7 +88,6 @@ class DenoiserSampler(TrainedSampler):
         bounds = torch.stack(rows.aminmax(dim=0))
 
         def finish(module: nn.Module, seed: int) -> DenoiserModel:
-            assert isinstance(module, Denoiser)
             return self.model(module, standardiser, bounds, target.event_shape)
 
         return Problem(self.denoiser(rows.shape[1], streams), self.training_loss(), finish)

@@ -1,5 +1,6 @@
 """Field models: stacked networks for scalar, gradient and denoising fields."""
 
+from phys_samplers.fields.choice import make_field
 from phys_samplers.fields.conv import StackedConv2d
 from phys_samplers.fields.denoiser import Denoiser
 from phys_samplers.fields.mlp import MLP, Field, FourierMLP, ResidualMLP
@@ -16,6 +17,7 @@ __all__ = [
     "StackedLinear",
     "UNet",
     "activation",
+    "make_field",
     "parameters_per_replica",
     "replica",
 ]

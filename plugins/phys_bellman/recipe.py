@@ -14,7 +14,7 @@ from phys_bellman.losses import FieldLoss
 from phys_bellman.model import BellmanModel, NetworkBellmanModel
 from phys_bellman.networks import FieldNetworks
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields import Denoiser, Field
+from phys_samplers.fields import Denoiser, Field, make_field
 from phys_samplers.kernels import Kernel, KernelMean
 from phys_samplers.losses import Loss
 from phys_samplers.parts import Part, make_part
@@ -44,8 +44,8 @@ class BellmanDiffusion(TrainedSampler):
         normalise: match k/E[k] instead of k (networks), so that one step size serves every data set.
         tied: g = ∇s instead of a network of its own (networks).
         field: network of the fields, by name or object.
-        width: units of each hidden layer, if ``field`` is a name.
-        depth: hidden layers, if ``field`` is a name.
+        width: units of each hidden layer, unless ``field`` is an object; None for the field's own (64 for perceptrons).
+        depth: hidden layers, likewise.
         integrator: of the SDE, by name or object; None is ``exponential-ou`` for the denoiser and ``euler-maruyama``
             for networks, whose drift has no linear part.
         sampling_steps: T.
@@ -77,8 +77,8 @@ class BellmanDiffusion(TrainedSampler):
     normalise: bool = True
     tied: bool = False
     field: Part = "mlp"
-    width: int = 64
-    depth: int = 3
+    width: int | None = None
+    depth: int | None = None
     integrator: Part | None = None
     sampling_steps: int = 300
     step_size: float = 0.1
@@ -138,9 +138,7 @@ class BellmanDiffusion(TrainedSampler):
         return make_part("kernel", self.kernel)
 
     def _field(self) -> Field:
-        if isinstance(self.field, str):
-            return make_part("field", self.field, width=self.width, depth=self.depth)
-        return make_part("field", self.field)
+        return make_field(self.field, width=self.width, depth=self.depth)
 
     def _field_loss(self, kernel: Kernel, rows: Tensor) -> Loss:
         loss = make_part("loss", "sliced-field-matching" if self.loss is None else self.loss)

@@ -13,7 +13,7 @@ from phys_langevin.annealed_model import AnnealedLangevinModel, DenoiserSource, 
 from phys_langevin.checks import at_least, positive
 from phys_langevin.nested import fit_score, restore_score, score_options, score_recipe
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields import Denoiser
+from phys_samplers.fields import Denoiser, make_field
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import Streams
 from phys_samplers.sampler import Model
@@ -41,8 +41,8 @@ class AnnealedLangevin(TrainedSampler):
             sampler, by name, mapping or recipe, that is fitted to the target first.
         loss: that trains the denoiser, by name or object.
         field: its network, by name or object.
-        width: units of each hidden layer, if ``field`` is a name.
-        depth: hidden layers, if ``field`` is a name.
+        width: units of each hidden layer, unless ``field`` is an object; None for the field's own (64 for perceptrons).
+        depth: hidden layers, likewise.
         integrator: of the dynamics, by name or object; ``euler-maruyama`` makes the published steps,
             ``exponential-ou`` solves the relaxation towards D exactly.
         levels: number of noise levels.
@@ -59,8 +59,8 @@ class AnnealedLangevin(TrainedSampler):
     score: Part | None = None
     loss: Part = "denoising"
     field: Part = "mlp"
-    width: int = 64
-    depth: int = 3
+    width: int | None = None
+    depth: int | None = None
     integrator: Part = "euler-maruyama"
     levels: int = 30
     steps_per_level: int = 10
@@ -140,8 +140,7 @@ class AnnealedLangevin(TrainedSampler):
         return {**super().options(), "score": score_options(self.score)}
 
     def _network(self, dim: int, streams: Streams) -> Denoiser:
-        named = isinstance(self.field, str)
-        field = make_part("field", self.field, **({"width": self.width, "depth": self.depth} if named else {}))
+        field = make_field(self.field, width=self.width, depth=self.depth)
         return Denoiser(field, dim, streams=streams)
 
     def _model(self, source: DenoiserSource, event_shape: tuple[int, ...]) -> AnnealedLangevinModel:
