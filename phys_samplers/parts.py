@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, TypeAlias
 
-from phys_registry import parse_spec
+from phys_registry import Component, parse_spec
 from phys_samplers import catalogue
 from phys_samplers.errors import ConfigurationError
 
 Part: TypeAlias = Any
 """A registered name, also with options (``"ddim[eta=1]"``), a mapping ``{"name": …, **options}``, or the object."""
+
+BASES = {
+    "field": "phys_samplers.fields.mlp:Field",
+    "integrator": "phys_samplers.integrators.base:Integrator",
+    "kernel": "phys_samplers.kernels.base:Kernel",
+    "loss": "phys_samplers.losses.base:Loss",
+    "sampler": "phys_samplers.sampler:Sampler",
+    "schedule": "phys_samplers.schedules.base:NoiseSchedule",
+}
+"""The class that the objects of a kind derive from; named, since its module may import this one."""
 
 
 def make_part(kind: str, value: Part, **defaults: Any) -> Any:
@@ -27,7 +38,7 @@ def make_part(kind: str, value: Part, **defaults: Any) -> Any:
         defaults: options given to the component when ``value`` is a name; those it does not have are an error.
 
     Raises:
-        ConfigurationError: if ``value`` is none of the three.
+        ConfigurationError: if ``value`` is none of the three, or an object of another kind.
         UnknownComponent: if no component has that name.
     """
     if isinstance(value, str):
@@ -43,24 +54,39 @@ def make_part(kind: str, value: Part, **defaults: Any) -> Any:
         except KeyError:
             raise ConfigurationError(f"{kind} is {dict(value)!r}; expected a mapping with the key 'name'") from None
         return catalogue.make(kind, name, **{**defaults, **options})
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    base = _base(kind)
+    fits = isinstance(value, base) or any(_makes(c, type(value)) for c in catalogue.components(kind))
+    if fits and dataclasses.is_dataclass(value) and not isinstance(value, type):
         return value
     raise ConfigurationError(
         f"{kind} is {value!r}; expected a name ({', '.join(catalogue.names(kind))}), a mapping with a name, an object"
+        + ("" if base is object else f" that is a {base.__name__}")
     )
+
+
+def _base(kind: str) -> type:
+    """What every object of a kind is an instance of; a kind that a plugin brought asks for nothing."""
+    if kind not in BASES:
+        return object
+    module, _, name = BASES[kind].partition(":")
+    base: type = getattr(import_module(module), name)
+    return base
 
 
 def part_options(value: Any) -> Any:
     """A part in its JSON form; anything that is not a part object comes back as it is."""
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
-    cls = type(value)
-    path = f"{cls.__module__}:{cls.__qualname__}"
     for component in catalogue.components():
-        if component.target is cls or same_target(component.target, path):
+        if _makes(component, type(value)):
             options = {f.name: part_options(getattr(value, f.name)) for f in dataclasses.fields(value)}
             return {"name": component.name, **options}
     return value
+
+
+def _makes(component: Component, cls: type) -> bool:
+    """Whether a component's target is this class."""
+    return component.target is cls or same_target(component.target, f"{cls.__module__}:{cls.__qualname__}")
 
 
 def same_target(target: Any, path: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib import import_module
 
 import pytest
 
@@ -11,8 +12,11 @@ from phys_registry import BadOption, UnknownComponent
 from phys_samplers import catalogue
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import MLP, FourierMLP
+from phys_samplers.integrators import Heun
 from phys_samplers.kernels import GaussianKernel, SlicedGaussianKernel
-from phys_samplers.parts import make_part, part_options
+from phys_samplers.losses import DenoisingLoss
+from phys_samplers.parts import BASES, make_part, part_options
+from phys_samplers.schedules import LinearSchedule
 
 
 def test_by_name_mapping_and_object() -> None:
@@ -52,6 +56,59 @@ def test_errors_name_the_choices() -> None:
             ConfigurationError, match=r"expected a name \(.*gaussian.*\), a mapping with a name, an object"
         ):
             make_part("kernel", wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "base"),
+    [
+        ("schedule", MLP(), "NoiseSchedule"),
+        ("integrator", LinearSchedule(), "Integrator"),
+        ("kernel", Heun(), "Kernel"),
+        ("field", GaussianKernel(), "Field"),
+        ("loss", catalogue.make("sampler", "exact"), "Loss"),
+        ("sampler", DenoisingLoss(), "Sampler"),
+    ],
+)
+def test_an_object_of_another_kind_is_refused(kind: str, wrong: object, base: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{kind} is {type(wrong).__name__}\(.*an object that is a {base}"):
+        make_part(kind, wrong)
+
+
+def test_an_object_need_not_be_registered_if_it_derives_from_the_class_of_its_kind() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Own(GaussianKernel):
+        pass
+
+    own = Own(epsilon=2.0)
+    assert make_part("kernel", own) is own
+
+
+def test_a_registered_class_counts_whatever_it_derives_from() -> None:
+    @dataclass(frozen=True)
+    class Stranger:
+        pass
+
+    with pytest.raises(ConfigurationError, match="an object that is a Kernel"):
+        make_part("kernel", Stranger())
+    catalogue.register("kernel", "stranger-in-test", summary="no Kernel")(Stranger)
+    try:
+        assert make_part("kernel", Stranger()) == Stranger()
+    finally:
+        catalogue.registry.unregister("kernel", "stranger-in-test")
+
+
+def test_kinds_of_which_nothing_is_known_take_any_object() -> None:
+    part = GaussianKernel()
+    assert make_part("no-such-kind", part) is part
+
+
+def test_every_registered_part_is_of_its_kind() -> None:
+    for kind in BASES:
+        for name in catalogue.names(kind):
+            part = catalogue.make(kind, name)
+            assert make_part(kind, part) is part
+            module, _, base = BASES[kind].partition(":")
+            assert isinstance(part, getattr(import_module(module), base)), name
 
 
 def test_the_json_form_makes_an_equal_part() -> None:
