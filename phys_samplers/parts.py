@@ -60,7 +60,7 @@ def make_part(kind: str, value: Part, **defaults: Any) -> Any:
         return value
     raise ConfigurationError(
         f"{kind} is {value!r}; expected a name ({', '.join(catalogue.names(kind))}), a mapping with a name, an object"
-        + ("" if base is object else f" that is a {base.__name__}")
+        + ("" if base is object else f" of class {base.__name__}")
     )
 
 

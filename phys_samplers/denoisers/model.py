@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from phys_samplers.denoisers.dynamics import DenoisingFlow, ProbabilityFlow, ReverseSDE
 from phys_samplers.denoisers.likelihood import Divergence, Likelihood, log_likelihood
 from phys_samplers.dynamics import Dynamics
-from phys_samplers.errors import ConfigurationError
+from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.integrators import Integrator, integrate
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import make_generator
@@ -84,7 +84,16 @@ class DenoiserModel(Model):
         return z.mul_(math.sqrt(1 + ratio**2))
 
     def prior_log_prob(self, u: Tensor, ratio: float) -> Tensor:
-        """log-density (B,) of ``prior`` at u (B, D), normalised."""
+        """log-density (B,) of ``prior`` at u (B, D), normalised.
+
+        Raises:
+            MissingCapability: if the family has another prior and does not say its density.
+        """
+        if type(self).prior is not DenoiserModel.prior:
+            raise MissingCapability(
+                f"{type(self).__name__} has a prior of its own but no density of it, and so no likelihood; "
+                "override prior_log_prob too"
+            )
         variance = 1 + ratio**2
         return -0.5 * (u.square().sum(1) / variance + self.dim * math.log(2 * math.pi * variance))
 
@@ -115,7 +124,7 @@ class DenoiserModel(Model):
         dynamics = self.dynamics(recipe, integrator)
         generator = make_generator(seed, "sample", device=self.device)
         by_denoising = integrator.equation == "denoising"
-        times = schedule.grid(recipe.sampling_steps, to_zero=by_denoising)
+        times = recipe.grid(integrator)
         grid = tuple(map(schedule.ratio, times)) if by_denoising else times
         if start is None:
             x = dynamics.prior(n, generator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from phys_samplers.denoisers.model import DenoiserModel
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import Denoiser, Field, make_field
 from phys_samplers.fields.denoiser import Parametrisation
+from phys_samplers.integrators import Integrator
 from phys_samplers.losses import DenoisingLoss, Loss
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import Streams
@@ -38,8 +40,12 @@ class DenoiserSampler(TrainedSampler):
             to the schedule's last level, from which one more call of the denoiser takes the noise out.
         sampling_steps: steps of the integrator (some cost two evaluations, see ``nfe`` of a draw).
         clip: bring every D into the box of the training rows.
+
+    Attributes:
+        trained_by: the losses that train what the family follows.
     """
 
+    trained_by: ClassVar[type[Loss]] = Loss  # type: ignore[type-abstract]
     fixed: ClassVar[frozenset[str]] = TrainedSampler.fixed | {"loss", "field", "width", "depth", "parametrisation"}
 
     loss: Part = "denoising"
@@ -56,15 +62,35 @@ class DenoiserSampler(TrainedSampler):
         super().__post_init__()
         if isinstance(self.sampling_steps, bool) or not isinstance(self.sampling_steps, int) or self.sampling_steps < 1:
             raise ConfigurationError(f"sampling_steps is {self.sampling_steps!r}; expected an integer of at least 1")
+        # What only sampling uses is made here too, so that it is refused before anything is trained.
+        self.grid(make_part("integrator", self.integrator))
 
     def schedule_part(self) -> NoiseSchedule:
         """The schedule as an object."""
+        return self._schedule
+
+    @cached_property
+    def _schedule(self) -> NoiseSchedule:
+        # Made once: a chain computes its constants when it is made, and ``score`` is called in loops.
         schedule: NoiseSchedule = make_part("schedule", self.schedule)
         return schedule
 
+    def grid(self, integrator: Integrator) -> tuple[float, ...]:
+        """The times that ``integrator`` passes: down to 0 if it works by denoising, else to the last one with noise."""
+        return self.schedule_part().grid(self.sampling_steps, to_zero=integrator.equation == "denoising")
+
     def training_loss(self) -> Loss:
-        """The loss as an object; one over the levels of a schedule that names none gets the recipe's."""
+        """The loss as an object; one over the levels of a schedule that names none gets the recipe's.
+
+        Raises:
+            ConfigurationError: if it does not train what this sampler follows.
+        """
         loss: Loss = make_part("loss", self.loss)
+        if not isinstance(loss, self.trained_by):
+            raise ConfigurationError(
+                f"loss is {self.loss!r}, which does not train the denoiser of {type(self).__name__}; expected one that "
+                f"derives from {self.trained_by.__name__}, such as {type(self).loss!r}"
+            )
         if isinstance(loss, DenoisingLoss) and loss.levels == "schedule" and loss.schedule is None:
             return replace(loss, schedule=self.schedule_part())
         return loss

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from phys_samplers.denoisers.recipe import DenoiserSampler
 from phys_samplers.fields.denoiser import Parametrisation
+from phys_samplers.losses import DenoisingLoss, Loss
 from phys_samplers.parts import Part
 
 
@@ -20,16 +21,19 @@ class EDM(DenoiserSampler):
     options.
     """
 
+    trained_by: ClassVar[type[Loss]] = DenoisingLoss
+
 
 @dataclass(frozen=True, kw_only=True)
 class DDPM(DenoiserSampler):
     """Ho, Jain & Abbeel 2020 (arXiv:2006.11239): noise prediction on a chain of T steps, ancestral sampling.
 
     With fewer ``sampling_steps`` than T the chain passes every few of its levels, by the same posterior (Nichol &
-    Dhariwal 2021). ``integrator="ddim"`` is DDIM. See ``DenoiserSampler`` for the options;
-    the schedule decides the training levels too, so it cannot change after fitting.
+    Dhariwal 2021). ``integrator="ddim"`` is DDIM. See ``DenoiserSampler`` for the options; the schedule decides the
+    training levels too, so it cannot change after fitting.
     """
 
+    trained_by: ClassVar[type[Loss]] = DenoisingLoss
     fixed: ClassVar[frozenset[str]] = DenoiserSampler.fixed | {"schedule"}
 
     loss: Part = "denoising[levels=schedule]"

@@ -70,7 +70,7 @@ def test_errors_name_the_choices() -> None:
     ],
 )
 def test_an_object_of_another_kind_is_refused(kind: str, wrong: object, base: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"{kind} is {type(wrong).__name__}\(.*an object that is a {base}"):
+    with pytest.raises(ConfigurationError, match=rf"{kind} is {type(wrong).__name__}\(.*an object of class {base}"):
         make_part(kind, wrong)
 
 
@@ -88,7 +88,7 @@ def test_a_registered_class_counts_whatever_it_derives_from() -> None:
     class Stranger:
         pass
 
-    with pytest.raises(ConfigurationError, match="an object that is a Kernel"):
+    with pytest.raises(ConfigurationError, match="an object of class Kernel"):
         make_part("kernel", Stranger())
     catalogue.register("kernel", "stranger-in-test", summary="no Kernel")(Stranger)
     try:
