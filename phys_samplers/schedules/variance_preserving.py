@@ -3,13 +3,15 @@ r"""Variance-preserving schedules: α² + σ² = 1 with α² = ᾱ = e^{−B(t)}
     log α = −B/2,   λ = √(e^B − 1),   f = −β/2,   d log λ/dt = β/(2σ²),   g² = β.
 
 ``linear``  the chain of Ho et al. 2020 (DDPM, arXiv:2006.11239, Sec. 4): ᾱ_i = Π_{j≤i} (1 − β_j) with β_j equally
-            spaced from 10⁻⁴ to 0.02 for T = 1,000 steps; other T scale both ends by 1,000/T, which about keeps ᾱ_T.
+            spaced from 10⁻⁴ to 0.02 for T = 1,000 steps; other T scale both ends by 1,000/T, which keeps Σβ.
 ``cosine``  the chain of Nichol & Dhariwal 2021 (arXiv:2102.09672, Eq. 17): ᾱ_i = h(i)/h(0) with
             h(i) = cos²((i/T + s)/(1 + s) · π/2), s = 0.008, and β_i = 1 − ᾱ_i/ᾱ_{i−1} at most 0.999.
 ``vp``      the SDE of Song et al. 2021 (arXiv:2011.13456, Eq. 32): β(t) = β_min + t (β_max − β_min) on t ∈ [0, 1].
 
-The chains count time in steps. Between whole steps log ᾱ is interpolated linearly, that is with a constant rate β, so
-that SDE and ODE integrators can use them too; at whole steps they are exact.
+The chains count time in steps, and at whole steps they are exact. For SDE and ODE integrators B follows the monotone
+cubic between them (Fritsch & Carlson 1980, SIAM J. Numer. Anal. 17(2), 238–246), so that β(t) is positive and
+continuous. With straight lines β would jump at the very times where integrators stop: on whole steps Heun's method
+then misses a variance by 2 % for T = 1,000 and by 30 % for T = 60, however many steps it takes.
 """
 
 from __future__ import annotations
@@ -133,6 +135,14 @@ class DiscreteChain(VariancePreserving):
             values.append(total)
         return tuple(values)
 
+    @cached_property
+    def _slopes(self) -> tuple[float, ...]:
+        """β(t) at 0, 1, …, T: means of the neighbouring steps, at most twice the smaller so that B keeps growing."""
+        rise = [b - a for a, b in pairwise(self._integrals)]
+        inner = [min(0.5 * (a + b), 2 * a, 2 * b) for a, b in pairwise(rise)]
+        ends = (min(max(1.5 * a - 0.5 * b, 0.0), 2 * a) for a, b in ((rise[0], rise[1]), (rise[-1], rise[-2])))
+        return (next(ends), *inner, next(ends))
+
     @property
     def start(self) -> float:
         """T."""
@@ -144,20 +154,27 @@ class DiscreteChain(VariancePreserving):
         return 1.0
 
     def integral(self, t: Scalar) -> Scalar:
-        """−log ᾱ, linear between whole steps."""
+        """−log ᾱ, a cubic between whole steps."""
         if isinstance(t, Tensor):
-            table = torch.tensor(self._integrals, dtype=torch.float64, device=t.device)
+            table = torch.tensor((self._integrals, self._slopes), dtype=torch.float64, device=t.device)
             index = t.long().clamp_(0, self.chain_steps - 1)
-            low, high = table[index], table[index + 1]
-            return torch.lerp(low, high, (t - index).to(torch.float64))
-        index = min(max(int(t), 0), self.chain_steps - 1)
-        low, high = self._integrals[index], self._integrals[index + 1]
-        return low + (t - index) * (high - low)
+            (low, left), (high, right) = table[:, index], table[:, index + 1]
+            u = t - index
+        else:
+            index = min(max(int(t), 0), self.chain_steps - 1)
+            low, high = self._integrals[index : index + 2]
+            left, right = self._slopes[index : index + 2]
+            u = t - index
+        bend = left + right - 2 * (high - low)
+        return low + u * (left + u * (high - low - left - bend + u * bend))
 
     def rate(self, t: float) -> float:
-        """−log(1 − β) of the step that ends at t or holds it."""
-        index = min(max(math.ceil(t), 1), self.chain_steps)
-        return self._integrals[index] - self._integrals[index - 1]
+        """β(t), the derivative of the cubic."""
+        index = min(max(int(t), 0), self.chain_steps - 1)
+        rise = self._integrals[index + 1] - self._integrals[index]
+        left, right = self._slopes[index : index + 2]
+        u, bend = t - index, left + right - 2 * rise
+        return left + u * (2 * (rise - left - bend) + 3 * u * bend)
 
     def training_ratios(self, streams: Streams, batch: int) -> Tensor:
         """λ (R, B) at steps drawn uniformly from 1, …, T."""
