@@ -77,3 +77,7 @@ class DenoisingDynamics(Dynamics):
     @abstractmethod
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """The estimate D(x, σ = t) of x₀, of the shape of ``x``; one evaluation."""
+
+    def mobility(self, x: Tensor, t: float) -> tuple[Tensor, Tensor] | None:
+        """A positive mobility q (B,) of the law at t and its gradient (B, *event_shape); None stands for q = 1."""
+        return None

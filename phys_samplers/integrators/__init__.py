@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from phys_samplers.integrators.base import BrownianIncrement, Integrator, StepFailure
     from phys_samplers.integrators.brownian import BrownianPath, WienerProcess
+    from phys_samplers.integrators.corrected_heun import CorrectedHeun
     from phys_samplers.integrators.ddim import DDIM
     from phys_samplers.integrators.dopri5 import Dopri5
     from phys_samplers.integrators.dpmpp_2m import DPMpp2M
@@ -35,6 +36,7 @@ _HOME = {
     "StepFailure": "base",
     "BrownianPath": "brownian",
     "WienerProcess": "brownian",
+    "CorrectedHeun": "corrected_heun",
     "DDIM": "ddim",
     "Dopri5": "dopri5",
     "DPMpp2M": "dpmpp_2m",
@@ -63,6 +65,7 @@ __all__ = [
     "SRA1",
     "BrownianIncrement",
     "BrownianPath",
+    "CorrectedHeun",
     "DPMpp2M",
     "Dopri5",
     "EDMHeun",

@@ -174,6 +174,17 @@ INTEGRATORS: tuple[Component, ...] = (
         accepts=("none",),
     ),
     _integrator(
+        "corrected-heun",
+        "corrected_heun:CorrectedHeun",
+        "EDM's Heun steps with Bellman or Langevin steps at constant noise between them.",
+        reference="arXiv:2206.00364, Algorithm 2; arXiv:2410.01796, Eq. 13",
+        citation=EDM,
+        equation="denoising",
+        order=None,
+        evaluations=None,
+        accepts=("none",),
+    ),
+    _integrator(
         "edm-heun",
         "edm_heun:EDMHeun",
         "EDM's sampler: Heun's method in the noise level, with or without noise added back.",

@@ -19,6 +19,9 @@ a = δr and z ~ N(0, I),
     x ← x + (1 − e^{−a})(D − x) + ½δσ²∇q (1 − e^{−a})/a + σ√(q (1 − e^{−2a})/2r) z.
 
 σ falls geometrically in τ and rests at σ_min for the last steps; the samples have the law p_{σ_min}.
+
+A denoising integrator splits the two motions instead: the probability-flow ODE dx/dσ = −σ(2g − ∇s)/s = (x − D)/σ from
+level to level of a noise schedule, and Bellman diffusion at constant σ between (``corrected-heun``).
 """
 
 from __future__ import annotations
@@ -30,9 +33,12 @@ import torch
 from torch import Tensor
 
 from phys_bellman.model import BellmanModel
-from phys_samplers.dynamics import Dynamics, Noise, Relaxation
+from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Noise, Relaxation
 from phys_samplers.fields import Denoiser
+from phys_samplers.integrators import Integrator
 from phys_samplers.kernels import KernelMean
+from phys_samplers.parts import make_part
+from phys_samplers.schedules import NoiseSchedule
 from phys_samplers.standardise import Standardiser
 
 if TYPE_CHECKING:
@@ -145,6 +151,39 @@ class AnnealedBellmanDynamics(Dynamics):
         return z.mul_(math.sqrt(1 + self.sigma_max**2))
 
 
+class BlurredFlow(DenoisingDynamics):
+    """The probability-flow ODE of the blurred laws, with the blur as the time, and their mobility.
+
+    Args:
+        fields: s and g.
+        dim: coordinates D.
+        levels: blurs to pass, falling; the last one may be 0.
+    """
+
+    def __init__(self, fields: BlurredFields, dim: int, *, levels: tuple[float, ...]) -> None:
+        self.fields = fields
+        self.event_shape = (dim,)
+        self.levels = levels
+        self.times = (levels[0], levels[-1])
+
+    def denoise(self, x: Tensor, t: float) -> Tensor:
+        """D = x + σ² (2g − ∇s)/s, without the division."""
+        return self.fields.denoise(x, t)
+
+    def mobility(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
+        """The scalar field s and ∇s at blur t."""
+        return self.fields.scalar(x, t)
+
+    def drift(self, x: Tensor, t: float) -> Tensor:
+        """−σ (2g − ∇s)/s = (x − D)/σ."""
+        return (x - self.denoise(x, t)).div_(t)
+
+    def prior(self, n: int, generator: torch.Generator) -> Tensor:
+        """N(0, (1 + σ²) I) for the first level σ."""
+        z = torch.randn(n, *self.event_shape, generator=generator, device=generator.device)
+        return z.mul_(math.sqrt(1 + self.levels[0] ** 2))
+
+
 class AnnealedBellmanModel(BellmanModel):
     """A trained denoiser with its mobility."""
 
@@ -157,8 +196,12 @@ class AnnealedBellmanModel(BellmanModel):
         self.module = denoiser
         self.blurred = BlurredFields(denoiser, mobility)
 
-    def dynamics(self, recipe: BellmanDiffusion) -> AnnealedBellmanDynamics:
-        """See ``BellmanModel.dynamics``."""
+    def dynamics(self, recipe: BellmanDiffusion, integrator: Integrator) -> Dynamics:
+        """The annealed SDE, or for a denoising integrator the flow from level to level."""
+        if integrator.equation == "denoising":
+            schedule: NoiseSchedule = make_part("schedule", recipe.schedule)
+            levels = tuple(map(schedule.ratio, schedule.grid(recipe.sampling_steps, to_zero=True)))
+            return BlurredFlow(self.blurred, self.dim, levels=levels)
         return AnnealedBellmanDynamics(
             self.blurred,
             self.dim,
@@ -167,6 +210,10 @@ class AnnealedBellmanModel(BellmanModel):
             duration=recipe.sampling_steps * recipe.step_size,
             hold=recipe.hold,
         )
+
+    def grid(self, recipe: BellmanDiffusion, dynamics: Dynamics) -> tuple[float, ...]:
+        """The levels of the flow, or equal steps of the SDE."""
+        return dynamics.levels if isinstance(dynamics, BlurredFlow) else super().grid(recipe, dynamics)
 
     def standard_fields(self, x: Tensor, sigma: float | None) -> tuple[Tensor, Tensor, Tensor]:
         """s, g and ∇s of the law blurred by ``sigma`` (σ_min by default)."""

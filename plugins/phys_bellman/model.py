@@ -36,8 +36,6 @@ class BellmanModel(Model):
     def __init__(self, recipe: BellmanDiffusion, standardiser: Standardiser) -> None:
         self.recipe = recipe
         self.standardiser = standardiser
-        # Read once: reading it at every call of ``score`` would make loops wait for the device.
-        self._width = float(standardiser.scale.log().mean().exp())
 
     @property
     def dim(self) -> int:
@@ -50,8 +48,12 @@ class BellmanModel(Model):
         return self.standardiser.mean.device
 
     @abstractmethod
-    def dynamics(self, recipe: BellmanDiffusion) -> Dynamics:
-        """The SDE to integrate, in standardised coordinates, with the sampling options of ``recipe``."""
+    def dynamics(self, recipe: BellmanDiffusion, integrator: Integrator) -> Dynamics:
+        """What ``integrator`` integrates, in standardised coordinates, with the sampling options of ``recipe``."""
+
+    def grid(self, recipe: BellmanDiffusion, dynamics: Dynamics) -> tuple[float, ...]:
+        """The times of ``dynamics`` that are stepped through: equal steps."""
+        return uniform(*dynamics.times, recipe.sampling_steps)
 
     @abstractmethod
     def standard_fields(self, x: Tensor, sigma: float | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,7 +69,7 @@ class BellmanModel(Model):
         self.check_draw(n, start)
         recipe = self.recipe.for_draw(options)
         integrator: Integrator = make_part("integrator", recipe.integrator or self.default_integrator)
-        dynamics = self.dynamics(recipe)
+        dynamics = self.dynamics(recipe, integrator)
         generator = make_generator(seed, "sample", device=self.device)
         if start is None:
             x = dynamics.prior(n, generator)
@@ -77,7 +79,7 @@ class BellmanModel(Model):
             dynamics,
             x,
             integrator=integrator,
-            grid=uniform(*dynamics.times, recipe.sampling_steps),
+            grid=self.grid(recipe, dynamics),
             generator=generator,
         )
         return Draw(
@@ -92,11 +94,11 @@ class BellmanModel(Model):
 
         Args:
             x: points.
-            sigma: blur in data units, for the annealed parametrisation; its smallest one by default. Coordinate i is
-                blurred by sigma · scale_i / (geometric mean of the scales), which is what the networks know.
+            sigma: blur in data units, for the annealed parametrisation; its smallest one by default. Networks know
+                isotropic blur of standardised data, of the size sigma over the ``width`` of the standardiser.
         """
         s, g, _ = self.standard_fields(self.standardiser.forward(x), self._standard_blur(sigma))
-        return {"s": s, "g": g / self.standardiser.scale}
+        return {"s": s, "g": self.standardiser.pull_back(g)}
 
     @torch.no_grad()
     def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
@@ -104,23 +106,20 @@ class BellmanModel(Model):
 
         Args:
             x: points.
-            sigma: blur in data units, for the annealed parametrisation; its smallest one by default. Coordinate i is
-                blurred by sigma · scale_i / (geometric mean of the scales), which is what the networks know.
+            sigma: blur in data units, for the annealed parametrisation; its smallest one by default. Networks know
+                isotropic blur of standardised data, of the size sigma over the ``width`` of the standardiser.
         """
         score = self.standard_score(self.standardiser.forward(x), self._standard_blur(sigma))
-        return (score / self.standardiser.scale).unflatten(1, self.event_shape)
+        return self.standardiser.pull_back(score).unflatten(1, self.event_shape)
 
     def _standard_blur(self, sigma: float | None) -> float | None:
-        if sigma is None:
-            return None
-        return sigma / self._width
+        return None if sigma is None else sigma / self.standardiser.width
 
     def tensors(self) -> dict[str, Tensor]:
         """Network and standardisation."""
         return {
             **{f"module.{name}": value for name, value in self.module.state_dict().items()},
-            "standardiser.mean": self.standardiser.mean,
-            "standardiser.scale": self.standardiser.scale,
+            **self.standardiser.tensors(),
         }
 
 
@@ -139,7 +138,7 @@ class NetworkBellmanModel(BellmanModel):
             return s.squeeze(0), slope.squeeze(0)
         return self.module.scalar(y).squeeze(0), self.module.gradient(y).squeeze(0)
 
-    def dynamics(self, recipe: BellmanDiffusion) -> BellmanDynamics:
+    def dynamics(self, recipe: BellmanDiffusion, integrator: Integrator) -> BellmanDynamics:
         """Eq. 13 for a time T·η."""
         return BellmanDynamics(
             self.pair, self.dim, duration=recipe.sampling_steps * recipe.step_size, prior_std=recipe.prior_std

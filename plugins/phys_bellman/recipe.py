@@ -48,6 +48,7 @@ class BellmanDiffusion(TrainedSampler):
         depth: hidden layers, likewise.
         integrator: of the SDE, by name or object; None is ``exponential-ou`` for the denoiser and ``euler-maruyama``
             for networks, whose drift has no linear part.
+        schedule: noise levels that a denoising integrator steps through (denoiser), by name or object.
         sampling_steps: T.
         step_size: η; with the denoiser it is δ, in units of σ².
         prior_std: standard deviation of the starting points (networks).
@@ -80,6 +81,7 @@ class BellmanDiffusion(TrainedSampler):
     width: int | None = None
     depth: int | None = None
     integrator: Part | None = None
+    schedule: Part = "edm"
     sampling_steps: int = 300
     step_size: float = 0.1
     prior_std: float = 1.0
@@ -172,7 +174,7 @@ class BellmanDiffusion(TrainedSampler):
         device: torch.device | str = "cpu",
     ) -> BellmanModel:
         """See ``Sampler.restore``."""
-        standardiser = Standardiser(tensors["standardiser.mean"], tensors["standardiser.scale"])
+        standardiser = Standardiser.from_tensors(tensors)
         dim = len(standardiser.mean)
         state = {name.removeprefix("module."): value for name, value in tensors.items() if name.startswith("module.")}
         annealed = self.parametrisation == "denoiser"

@@ -12,6 +12,7 @@ from phys_samplers.integrators import Integrator
 from phys_samplers.integrators.components import INTEGRATORS
 
 NAMES = {
+    "corrected-heun",
     "ddim",
     "dpmpp-2m",
     "predictor-corrector",
