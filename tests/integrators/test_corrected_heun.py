@@ -96,7 +96,7 @@ def test_cost_and_the_plain_predictor() -> None:
 
 @pytest.mark.parametrize(("size", "low", "high"), [(0.1, 0.0, 0.035), (1.0, -0.09, -0.045)])
 def test_the_whole_way_ends_in_the_law_up_to_what_large_steps_sharpen(size: float, low: float, high: float) -> None:
-    """40,000 particles, 24 levels, q = 1: the error of the variance, whose standard error is .5 %; Heun's own is 2 %."""
+    """40,000 particles, 24 levels, q = 1: error of the variance, whose standard error is .5 %; Heun has 2 %."""
     dynamics = GaussianFlow(False)
     grid = (*(10.0 * 0.75**i for i in range(24)), 0.0)
     generator = make_generator(5, "way")
