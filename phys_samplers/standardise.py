@@ -1,47 +1,111 @@
-"""The affine map to zero mean and unit variance per coordinate, done once for all data-driven samplers."""
+"""The affine map to the coordinates that networks see, done once for all data-driven samplers.
+
+Whitening divides by the root of the covariance too. Here it is u = P^{−1/2} (x − mean)/scale with the correlation
+matrix P = V Λ Vᵀ and its *symmetric* root V Λ^{1/2} Vᵀ (Kessy, Lewin & Strimmer 2018, arXiv:1512.00809, "ZCA-cor"): of
+all whitening maps the one whose coordinates stay closest to the columns of the data, unique, and free of their units.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
+Standardisation = Literal["coordinates", "common", "none", "whiten"]
+
+FLOOR = 1e-3
+"""Least eigenvalue of the correlation matrix that whitening divides by, as a share of the largest: along a direction
+that the columns hardly leave, such as the difference of near duplicates, only noise would be enlarged."""
+
 
 @dataclass(frozen=True)
 class Standardiser:
-    """x ↦ (x − mean)/scale on flattened rows.
+    """x ↦ u = R⁻¹ (x − mean)/scale on flattened rows.
 
     Args:
         mean: (D,).
         scale: (D,), positive.
+        root: R, symmetric and positive definite (D, D); None for the identity.
     """
 
     mean: Tensor
     scale: Tensor
+    root: Tensor | None = None
 
     @classmethod
-    def fit(cls, rows: Tensor, *, common: bool = False) -> Self:
+    def fit(cls, rows: Tensor, how: Standardisation = "coordinates", *, floor: float = FLOOR) -> Self:
         """From training rows (N, …); a constant coordinate keeps scale 1.
 
         Args:
             rows: training rows.
-            common: one scale for all coordinates, the root of their mean variance.
+            how: ``coordinates``: zero mean and unit variance each; ``common``: one scale for all coordinates, the root
+                of their mean variance; ``none``: the identity; ``whiten``: zero mean and the identity as covariance,
+                but for directions whose variance is below the floor.
+            floor: of whitening, see ``FLOOR``.
         """
         rows = rows.flatten(1)
-        scale = rows.var(0).mean().sqrt().expand(rows.shape[1]) if common else rows.std(0)
-        return cls(rows.mean(0), torch.where(scale > 0, scale, torch.ones_like(scale)))
+        if how == "none":
+            return cls(torch.zeros_like(rows[0]), torch.ones_like(rows[0]))
+        scale = rows.var(0).mean().sqrt().expand(rows.shape[1]) if how == "common" else rows.std(0)
+        plain = cls(rows.mean(0), torch.where(scale > 0, scale, torch.ones_like(scale)))
+        if how != "whiten":
+            return plain
+        z = plain.forward(rows).to("cpu", torch.float64)  # in double precision, which not every device has
+        correlation = (z.T @ z / (len(z) - 1)).fill_diagonal_(1.0)  # a constant column stays by itself
+        variances, axes = torch.linalg.eigh(correlation)
+        root = (axes * variances.clamp(min=floor * variances[-1]).sqrt()) @ axes.T
+        return cls(plain.mean, plain.scale, root.to(rows))
 
     @classmethod
     def identity(cls, dim: int, *, device: torch.device | str = "cpu") -> Self:
         """The map that changes nothing."""
         return cls(torch.zeros(dim, device=device), torch.ones(dim, device=device))
 
+    @cached_property
+    def _inverse_root(self) -> Tensor:
+        assert self.root is not None
+        return torch.linalg.inv(self.root.to("cpu", torch.float64)).to(self.root)
+
+    @cached_property
+    def log_volume(self) -> float:
+        """log |det ∂x/∂u|: log p(x) = log p(u) − log_volume. Read from the device once."""
+        root = 0.0 if self.root is None else float(torch.linalg.slogdet(self.root.to("cpu", torch.float64))[1])
+        return float(self.scale.log().sum()) + root
+
+    @property
+    def width(self) -> float:
+        """|det ∂x/∂u|^{1/D}, the geometric mean of the scales: isotropic noise σ of u has the size σ · width in x.
+
+        That is its size in every coordinate of x if the scales are equal and nothing is whitened. Otherwise coordinate
+        i has noise σ · scale_i, correlated like the data if they are whitened.
+        """
+        return math.exp(self.log_volume / len(self.mean))
+
     def forward(self, rows: Tensor) -> Tensor:
         """Data units (N, …) → standardised flat rows (N, D), in the dtype of the map: what a network takes."""
-        return (rows.flatten(1).to(self.mean.dtype) - self.mean) / self.scale
+        z = (rows.flatten(1).to(self.mean.dtype) - self.mean) / self.scale
+        return z if self.root is None else z @ self._inverse_root
 
     def inverse(self, flat: Tensor, event_shape: tuple[int, ...]) -> Tensor:
         """Standardised flat rows (N, D) → data units (N, *event_shape)."""
-        return torch.addcmul(self.mean, flat, self.scale).unflatten(1, event_shape)
+        z = flat if self.root is None else flat @ self.root
+        return torch.addcmul(self.mean, z, self.scale).unflatten(1, event_shape)
+
+    def pull_back(self, gradient: Tensor) -> Tensor:
+        """The gradient by x of a function of u, such as a score, from its gradient by u: (N, D) → (N, D)."""
+        return (gradient if self.root is None else gradient @ self._inverse_root) / self.scale
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What ``from_tensors`` needs, by the names it has in a checkpoint."""
+        parts = {"mean": self.mean, "scale": self.scale, "root": self.root}
+        return {f"standardiser.{name}": part for name, part in parts.items() if part is not None}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """The map that gave ``tensors``, which may hold others too."""
+        return cls(tensors["standardiser.mean"], tensors["standardiser.scale"], tensors.get("standardiser.root"))

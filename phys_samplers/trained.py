@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,12 @@ from phys_samplers.fields.stacked import replica
 from phys_samplers.losses import Loss
 from phys_samplers.randomness import Streams
 from phys_samplers.sampler import Model, Sampler
-from phys_samplers.standardise import Standardiser
+from phys_samplers.standardise import Standardisation, Standardiser
 from phys_samplers.target import Target
 from phys_samplers.training import Callback, TrainingPlan, TrainingReport, train
 
 PRECISION = torch.float32
 """Of networks and their initial weights."""
-Standardisation = Literal["coordinates", "common", "none"]
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ class TrainedSampler(Sampler):
         validate_every: steps between validations (if the target has validation rows).
         patience: validations without improvement before training stops; None trains to the end.
         standardise: whether networks see every coordinate with zero mean and unit variance (``coordinates``), with zero
-            mean and one scale for all (``common``: for images, whose border pixels hardly vary), or as it is
-            (``none``).
+            mean and one scale for all (``common``: for images, whose border pixels hardly vary), with unit variance and
+            uncorrelated (``whiten``: for narrow, oblique laws), or as it is (``none``).
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"samples"})
@@ -108,9 +107,7 @@ class TrainedSampler(Sampler):
 
     def standardiser(self, rows: Tensor) -> Standardiser:
         """The map to the coordinates that the network sees."""
-        if self.standardise == "none":
-            return Standardiser.identity(rows.flatten(1).shape[1], device=rows.device)
-        return Standardiser.fit(rows, common=self.standardise == "common")
+        return Standardiser.fit(rows, self.standardise)
 
     def fit(
         self, target: Target, *, seed: int = 0, device: torch.device | str = "cpu", callbacks: Sequence[Callback] = ()

@@ -55,8 +55,6 @@ class DenoiserModel(Model):
         self.standardiser = standardiser
         self.bounds = bounds
         self.event_shape = tuple(event_shape)
-        # Read once: reading it at every call of ``score`` would make loops wait for the device.
-        self._width = float(standardiser.scale.log().mean().exp())
 
     @property
     def dim(self) -> int:
@@ -147,14 +145,14 @@ class DenoiserModel(Model):
 
         Args:
             x: points.
-            sigma: blur in data units; the schedule's smallest by default. Coordinate i is blurred by
-                sigma · scale_i / (geometric mean of the scales), which is what the network knows.
+            sigma: blur in data units; the schedule's smallest by default. The network knows isotropic blur of
+                standardised data, of the size sigma over the ``width`` of the standardiser.
         """
         schedule = self.recipe.schedule_part()
-        blur = schedule.ratio(schedule.end) if sigma is None else sigma / self._width
+        blur = schedule.ratio(schedule.end) if sigma is None else sigma / self.standardiser.width
         flat = self.standardiser.forward(x)
-        score = (self.denoise(flat, blur) - flat) / (blur**2 * self.standardiser.scale)
-        return score.unflatten(1, self.event_shape)
+        score = (self.denoise(flat, blur) - flat) / blur**2
+        return self.standardiser.pull_back(score).unflatten(1, self.event_shape)
 
     @torch.no_grad()
     def likelihood(
@@ -201,7 +199,7 @@ class DenoiserModel(Model):
             probes=probes,
             generator=make_generator(seed, "likelihood", device=self.device),
         )
-        return replace(result, log_prob=result.log_prob - self.standardiser.scale.log().sum())
+        return replace(result, log_prob=result.log_prob - self.standardiser.log_volume)
 
     def log_prob(self, x: Tensor, **options: Any) -> Tensor:
         """log p (B,) at x (B, *event_shape); see ``likelihood`` for what it is and for the options."""
@@ -211,7 +209,6 @@ class DenoiserModel(Model):
         """Network, standardisation and the box of the data."""
         return {
             **{f"module.{name}": value for name, value in self.module.state_dict().items()},
-            "standardiser.mean": self.standardiser.mean,
-            "standardiser.scale": self.standardiser.scale,
+            **self.standardiser.tensors(),
             "bounds": self.bounds,
         }

@@ -128,7 +128,7 @@ class DenoiserSampler(TrainedSampler):
         device: torch.device | str = "cpu",
     ) -> DenoiserModel:
         """See ``Sampler.restore``."""
-        standardiser = Standardiser(tensors["standardiser.mean"], tensors["standardiser.scale"])
+        standardiser = Standardiser.from_tensors(tensors)
         module = self.denoiser(len(standardiser.mean), Streams([0], "restore"))
         module.load_state_dict({k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")})
         module = module.to(device).requires_grad_(False)

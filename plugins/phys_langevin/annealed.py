@@ -124,7 +124,7 @@ class AnnealedLangevin(TrainedSampler):
         device: torch.device | str = "cpu",
     ) -> AnnealedLangevinModel:
         """See ``Sampler.restore``."""
-        standardiser = Standardiser(tensors["standardiser.mean"], tensors["standardiser.scale"])
+        standardiser = Standardiser.from_tensors(tensors)
         if self.score is not None:
             followed = restore_score(
                 self.score, tensors, facts["score"], event_shape=event_shape, target=target, device=device
@@ -151,4 +151,4 @@ def _common_scale(target: Target, device: torch.device | str) -> Standardiser:
     """Zero mean and one scale for all coordinates; the identity for a target without rows."""
     if target.train is None:
         return Standardiser.identity(target.dim, device=device)
-    return Standardiser.fit(target.train, common=True)
+    return Standardiser.fit(target.train, "common")

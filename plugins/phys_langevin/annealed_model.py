@@ -85,7 +85,7 @@ class ScoreDenoiser:
         self.model = model
         self.standardiser = standardiser
         self.event_shape = event_shape
-        self.scale = float(standardiser.scale[0])
+        self.scale = standardiser.width
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """See ``DenoiserSource``."""
@@ -180,21 +180,19 @@ class AnnealedLangevinModel(Model):
 
         Args:
             x: points.
-            sigma: blur in data units; ``sigma_min`` of the recipe by default. Coordinate i is blurred by σ s_i/s, with
-                its own scale s_i and s their geometric mean: by σ itself where all scales are equal.
+            sigma: blur in data units; ``sigma_min`` of the recipe by default. The denoiser knows isotropic blur of
+                standardised data, of the size sigma over the ``width`` of the standardiser.
         """
-        scale = self.standardiser.scale
-        blur = self.recipe.sigma_min if sigma is None else sigma / float(scale.log().mean().exp())
+        blur = self.recipe.sigma_min if sigma is None else sigma / self.standardiser.width
         flat = self.standardiser.forward(x)
-        score = (self.source(flat, blur) - flat) / (blur**2 * scale)
-        return score.unflatten(1, self.event_shape)
+        score = (self.source(flat, blur) - flat) / blur**2
+        return self.standardiser.pull_back(score).unflatten(1, self.event_shape)
 
     def tensors(self) -> dict[str, Tensor]:
         """Those of the denoiser, and the standardisation."""
         return {
             **self.source.tensors(),
-            "standardiser.mean": self.standardiser.mean,
-            "standardiser.scale": self.standardiser.scale,
+            **self.standardiser.tensors(),
         }
 
     def facts(self) -> dict[str, Any]:
