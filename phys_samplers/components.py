@@ -1,4 +1,4 @@
-"""What the library itself registers: field models, kernels, losses, integrators, metrics and the exact sampler."""
+"""What the library itself registers: fields, kernels, losses, integrators, metrics, exact sampler, memoriser."""
 
 from __future__ import annotations
 
@@ -105,6 +105,13 @@ def phys_components() -> Iterable[Component]:
         "phys_samplers.exact:ExactSampler",
         summary="draws from the target's own exact sampler: the floor of every table",
         needs={"sample"},
+    )
+    yield Component(
+        "sampler",
+        "training-rows",
+        "phys_samplers.memory:TrainingRows",
+        summary="hands out random training rows: the memorising end of every table",
+        needs={"samples"},
     )
     for name, attribute, summary, citation in (
         ("mlp", "MLP", "multilayer perceptron with a choice of activation", ""),

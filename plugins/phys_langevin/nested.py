@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phys_samplers.checkpoint import recipe_name
 from phys_samplers.errors import CheckpointError, ConfigurationError
-from phys_samplers.parts import Part, make_part, part_options
+from phys_samplers.nested import nested_facts, nested_options, nested_tensors, restore_nested
+from phys_samplers.parts import Part, make_part
 from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Target
 from phys_samplers.training import Callback
@@ -86,21 +86,17 @@ def check_model(model: Any, event_shape: tuple[int, ...], device: torch.device |
 
 def score_options(score: Part | None) -> Any:
     """``score`` in its JSON form: a fitted model as the recipe that made it, if that is registered."""
-    if isinstance(score, Model):
-        known = part_options(score.recipe)
-        return known if isinstance(known, Mapping) else score
-    return part_options(score)
+    return nested_options(score)
 
 
 def score_tensors(model: Any) -> dict[str, Tensor]:
     """Tensors of the fitted model, prefixed."""
-    return {PREFIX + name: tensor for name, tensor in _savable(model).tensors().items()}
+    return nested_tensors(model, PREFIX)
 
 
 def score_facts(model: Any) -> dict[str, Any]:
     """Facts of the fitted model, with the sampler that must restore it."""
-    savable = _savable(model)
-    return {"sampler": recipe_name(savable.recipe), "target": savable.target_name, "facts": dict(savable.facts())}
+    return nested_facts(model)
 
 
 def restore_score(
@@ -116,16 +112,4 @@ def restore_score(
     recipe = score_recipe(score)
     if recipe is None:
         raise CheckpointError("the recipe holds a fitted model as its score; expected the recipe that made it")
-    own = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
-    model = recipe.restore(own, facts["facts"], event_shape=event_shape, target=target, device=device)
-    model.recipe, model.event_shape, model.target_name = recipe, event_shape, facts["target"]
-    return model
-
-
-def _savable(model: Any) -> Model:
-    if not isinstance(model, Model):
-        raise CheckpointError(
-            f"the score comes from a {type(model).__name__}, which cannot be saved; expected a phys_samplers Model, "
-            "or give the score by the name of a registered sampler"
-        )
-    return model
+    return restore_nested(recipe, tensors, facts, prefix=PREFIX, event_shape=event_shape, target=target, device=device)
