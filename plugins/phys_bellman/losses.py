@@ -8,12 +8,17 @@ For a kernel k and independent x₁, x₂ ~ p (Li et al. 2024, arXiv:2410.01796)
 Minimising pointwise after integration by parts gives s* = q = E_y k(x, y) and g* = ∇(pq)/(2p). The paper reads them as
 p and ∇p, which holds for the full normalised kernel as ε → 0; for any other kernel p is still stationary under
 dx = g* dt + √q dW. On a finite sample the gradient term is unbounded below (tr ∇g → −∞ at the data points), so it
-needs held-out rows and an early stop. All pairs are made within the batch: row i with row i + 1.
+needs held-out rows and the best weights of training by them (which is what training keeps), or ``jitter``.
+
+Every loss is linear in k given x₁, up to a constant, so that averaging k over many partners x₂ of a row makes it the
+mean over all those pairs at the price of one pass through the networks. Both fields see the same k, always: with
+k of their own they would have mobilities that differ, and another stationary law.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -24,6 +29,11 @@ from phys_samplers.kernels import Kernel, SliceAverageKernel
 from phys_samplers.losses import Loss
 from phys_samplers.randomness import Streams
 
+Pairs = Literal["adjacent", "all"]
+
+PAIRS_AT_ONCE = 2**16
+"""Pairs of each replica whose differences are in memory together."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FieldLoss(Loss):
@@ -33,14 +43,42 @@ class FieldLoss(Loss):
         kernel: with its bandwidth resolved.
         constant: c; k/c is matched instead of k, for both fields alike, which rescales time only. With c = E[k] the
             fields are of order one on every data set.
+        pairs: partners x₂ of a row x₁: its neighbour in the batch (``adjacent``: B independent pairs) or every other
+            row (``all``: a U-statistic of B(B − 1) pairs, as unbiased and of no greater variance).
+        jitter: standard deviation of fresh noise added to the rows at every step, in their coordinates. The fields are
+            then those of the law blurred by it, and the loss is bounded below.
     """
 
     kernel: Kernel = field(default_factory=SliceAverageKernel)
     constant: float = 1.0
+    pairs: Pairs = "adjacent"
+    jitter: float = 0.0
 
-    def pairs(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """x₁ and x₂, each (R, B, D): every row with its neighbour in the batch."""
-        return rows, rows.roll(1, dims=1)
+    def __post_init__(self) -> None:
+        if self.pairs not in get_args(Pairs):
+            raise ConfigurationError(f"pairs is {self.pairs!r}; expected one of {', '.join(get_args(Pairs))}")
+        if not self.jitter >= 0:
+            raise ConfigurationError(f"jitter is {self.jitter}; expected a standard deviation, or 0 for none")
+
+    def jittered(self, rows: Tensor, streams: Streams) -> Tensor:
+        """The rows (R, B, D) of this step."""
+        if self.jitter == 0:
+            return rows
+        return torch.add(rows, streams.normal(*rows.shape[1:], dtype=rows.dtype), alpha=self.jitter)
+
+    def kernel_mean(self, x: Tensor, y: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
+        """k/c (R, B) and its gradient by x (R, B, D), averaged over the partners y of every row x (R, B, D)."""
+        rows = torch.arange(x.shape[1], device=x.device)
+        shifts = rows[1:] if self.pairs == "all" else rows[1:2]
+        partners = (rows.unsqueeze(1) - shifts) % len(rows)  # (B, 1) or (B, B − 1), never x's own row
+        block = max(1, PAIRS_AT_ONCE // len(shifts))
+        means = []
+        for some, theirs in zip(x.split(block, 1), partners.split(block), strict=True):
+            pairs = (some.unsqueeze(2) - y[:, theirs]).flatten(1, 2)
+            k, slope = self.kernel.estimate(pairs, streams)
+            means.append((k.unflatten(1, theirs.shape).mean(2), slope.unflatten(1, theirs.shape).mean(2)))
+        k, slope = (torch.cat(parts, 1) / self.constant for parts in zip(*means, strict=True))
+        return k, slope
 
     def scalar_term(self, module: FieldNetworks, x: Tensor, k: Tensor) -> Tensor:
         """s² − 2ks averaged over the batch: (R,)."""
@@ -54,8 +92,8 @@ class FieldMatching(FieldLoss):
 
     def __call__(self, module: FieldNetworks, rows: Tensor, streams: Streams) -> Tensor:  # type: ignore[override]
         """See ``Loss``."""
-        x, y = self.pairs(rows)
-        k = self.kernel.estimate(x - y, streams)[0] / self.constant
+        x = self.jittered(rows, streams)
+        k, _ = self.kernel_mean(x, x, streams)
         loss = self.scalar_term(module, x, k)
         if module.tied:
             return loss
@@ -74,30 +112,31 @@ class SlicedFieldMatching(FieldLoss):
     """Eq. 9–11 and Algorithm 1: random directions v ~ N(0, I) in place of the trace.
 
     Args:
-        directions: number of directions v per row.
+        slices: directions v per row, n in Table 2 of the paper (with as many w in the kernel ``sliced``).
     """
 
-    directions: int = 1
+    slices: int = 1
 
     def __post_init__(self) -> None:
-        if self.directions < 1:
-            raise ConfigurationError(f"directions is {self.directions}; expected at least 1")
+        super().__post_init__()
+        if self.slices < 1:
+            raise ConfigurationError(f"slices is {self.slices}; expected at least one direction per row")
 
     def __call__(self, module: FieldNetworks, rows: Tensor, streams: Streams) -> Tensor:  # type: ignore[override]
         """See ``Loss``."""
-        x, y = self.pairs(rows)
-        k = self.kernel.estimate(x - y, streams)[0] / self.constant
+        x = self.jittered(rows, streams)
+        k, _ = self.kernel_mean(x, x, streams)
         loss = self.scalar_term(module, x, k)
         if module.tied:
             return loss
-        for _ in range(self.directions):
+        for _ in range(self.slices):
             v = streams.normal(*x.shape[1:], dtype=x.dtype)
             with torch.enable_grad():
                 x = x.detach().requires_grad_()
                 projected = (v * module.gradient(x)).sum(-1)
                 (slope,) = torch.autograd.grad(projected.sum(), x, create_graph=True)
             curvature = (slope * v).sum(-1)
-            loss = loss + (projected.square() + k * curvature).mean(-1) / self.directions
+            loss = loss + (projected.square() + k * curvature).mean(-1) / self.slices
         return loss
 
 
@@ -115,18 +154,19 @@ class DenoisingFieldMatching(FieldLoss):
     sigma: float = 0.1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.sigma > 0:
             raise ConfigurationError(f"sigma is {self.sigma}; expected a positive blur")
 
     def __call__(self, module: FieldNetworks, rows: Tensor, streams: Streams) -> Tensor:  # type: ignore[override]
         """See ``Loss``."""
-        x, y = self.pairs(rows)
+        x = self.jittered(rows, streams)
         noise, other = streams.normal(*x.shape[1:], dtype=x.dtype), streams.normal(*x.shape[1:], dtype=x.dtype)
-        y = torch.add(y, other, alpha=self.sigma)
+        y = torch.add(x, other, alpha=self.sigma)
         signed = torch.cat((noise, -noise), 1)
         blurred = torch.add(torch.cat((x, x), 1), signed, alpha=self.sigma)
-        k, slope = self.kernel.estimate(blurred - torch.cat((y, y), 1), streams)
-        k, slope = k / self.constant, slope / self.constant
+        means = [self.kernel_mean(half, y, streams) for half in blurred.chunk(2, 1)]
+        k, slope = (torch.cat(parts, 1) for parts in zip(*means, strict=True))
         loss = self.scalar_term(module, blurred, k)
         if module.tied:
             return loss

@@ -75,7 +75,7 @@ def test_parts_given_as_objects_are_saved_by_their_names(tmp_path) -> None:
         parametrisation="networks",
         kernel=GaussianKernel(epsilon=0.7),
         integrator=StochasticHeun(),
-        loss=SlicedFieldMatching(directions=2),
+        loss=SlicedFieldMatching(slices=2, pairs="all", jitter=0.1),
     )
     again = load(model.save(tmp_path / "model"))
     assert torch.equal(again.sample(16, seed=3), model.sample(16, seed=3))
