@@ -81,6 +81,13 @@ DIGITS = _uci(
     "10.24432/C50P49",
 )
 
+MNIST = """@article{lecun1998gradient,
+  title = {Gradient-Based Learning Applied to Document Recognition},
+  author = {LeCun, Yann and Bottou, L{\\'e}on and Bengio, Yoshua and Haffner, Patrick},
+  journal = {Proceedings of the IEEE}, volume = {86}, number = {11}, pages = {2278--2324}, year = {1998},
+  doi = {10.1109/5.726791}
+}"""
+
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
@@ -154,6 +161,14 @@ def phys_components() -> Iterable[Component]:
         "1,797 handwritten digits of 8 x 8 pixels, from scikit-learn",
         reference="doi:10.24432/C50P49",
         citation=DIGITS,
+    )
+    yield _task(
+        "mnist",
+        "mnist:mnist",
+        784,
+        "the 10,000 test images of MNIST, 28 x 28 pixels, split anew",
+        reference="arXiv:2410.01796, App. F.1, Fig. 7",
+        citation=f"{BELLMAN}\n\n{MNIST}",
     )
 
 

@@ -28,41 +28,33 @@ def cache_folder() -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PinnedFile:
-    """One published table in its two accepted forms.
+class PinnedBytes:
+    """One published file.
 
     Args:
         original: name of the file as published.
         original_sha256: of its bytes.
-        plain: name of the same table as comma-separated values under one header line, LF line ends.
-        plain_sha256: of that file.
         urls: where the original, or an archive that holds it, is published; tried in this order.
-        header: column names, where the original has no header line of its own.
-        delimiter: between the cells of the original.
     """
 
     original: str
     original_sha256: str
-    plain: str
-    plain_sha256: str
     urls: tuple[str, ...]
-    header: tuple[str, ...] | None = None
-    delimiter: str = ","
 
-    def read(self) -> Table:
-        """The table, from wherever it is.
+    def content(self) -> bytes:
+        """Its bytes, from wherever they are.
 
         Raises:
-            DataUnavailable: if it is nowhere, or what is there has other bytes.
+            DataUnavailable: if the file is nowhere, or what is there has other bytes.
         """
         if (content := self._local()) is None:
             content = fetch(self.urls, self.original_sha256, advice=self._advice())
             self._keep(content)
-        published = _sha256(content) == self.original_sha256
-        lines = content.decode("ascii").splitlines()
-        rows = [tuple(row) for row in csv.reader(lines, delimiter=self.delimiter if published else ",")]
-        names = self.header if published and self.header else rows.pop(0)
-        return Table(names, tuple(rows))
+        return content
+
+    def _forms(self) -> tuple[tuple[str, str], ...]:
+        """Accepted names of the file, each with the SHA-256 of what must lie there."""
+        return ((self.original, self.original_sha256),)
 
     def _local(self) -> bytes | None:
         """The bytes in the user's folder or in the cache, verified; None if neither has the file."""
@@ -73,7 +65,7 @@ class PinnedFile:
                 f"{self.original}, or unset it to have the file downloaded"
             )
         for folder in ([Path(named)] if named else []) + [cache_folder()]:
-            for name, expected in ((self.original, self.original_sha256), (self.plain, self.plain_sha256)):
+            for name, expected in self._forms():
                 path = folder / name
                 if not path.is_file():
                     continue
@@ -90,7 +82,7 @@ class PinnedFile:
         folder = cache_folder()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / self.original, content)
+            write_atomically(folder / self._forms()[0][0], content)
         except OSError as error:
             raise DataUnavailable(
                 f"{self.original} was downloaded but cannot be kept in {folder}: {error}; make that folder writable, "
@@ -98,7 +90,40 @@ class PinnedFile:
             ) from error
 
     def _advice(self) -> str:
-        return f"put {self.original} or {self.plain} into a folder and name it in {FOLDER_VARIABLE}"
+        return f"put {' or '.join(name for name, _ in self._forms())} into a folder and name it in {FOLDER_VARIABLE}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinnedFile(PinnedBytes):
+    """One published table in its two accepted forms.
+
+    Args:
+        plain: name of the same table as comma-separated values under one header line, LF line ends.
+        plain_sha256: of that file.
+        header: column names, where the original has no header line of its own.
+        delimiter: between the cells of the original.
+    """
+
+    plain: str
+    plain_sha256: str
+    header: tuple[str, ...] | None = None
+    delimiter: str = ","
+
+    def read(self) -> Table:
+        """The table, from wherever it is.
+
+        Raises:
+            DataUnavailable: if it is nowhere, or what is there has other bytes.
+        """
+        content = self.content()
+        published = _sha256(content) == self.original_sha256
+        lines = content.decode("ascii").splitlines()
+        rows = [tuple(row) for row in csv.reader(lines, delimiter=self.delimiter if published else ",")]
+        names = self.header if published and self.header else rows.pop(0)
+        return Table(names, tuple(rows))
+
+    def _forms(self) -> tuple[tuple[str, str], ...]:
+        return (*super()._forms(), (self.plain, self.plain_sha256))
 
 
 def _sha256(content: bytes) -> str:

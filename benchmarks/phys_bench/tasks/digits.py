@@ -9,21 +9,16 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from phys_bench.data import digit_images
 from phys_bench.tasks.assemble import EVAL_SIZE, SPLIT_SEED
+from phys_bench.tasks.features import Classifier, fit_classifier
 from phys_bench.tasks.rows import split
-from phys_samplers.errors import TrainingDiverged
-from phys_samplers.fields.mlp import MLP, StackedMLP
-from phys_samplers.randomness import Streams, make_generator
+from phys_samplers.randomness import make_generator
 from phys_samplers.target import Task
-from phys_samplers.training import TrainingPlan, train
 
 LEVELS = 17
 METRICS = ("frechet", "w2", "sliced-w2", "1nn", "variance-ratio", "memorisation", "mmd2")
-BLUR = 0.5
-"""Noise on the classifier's training images, so that its features treat rows it saw and rows it did not see alike."""
 
 
 def digits() -> Task:
@@ -64,42 +59,13 @@ def labelled_digits() -> tuple[Tensor, Tensor]:
 
 
 def digit_features(images: Tensor) -> Tensor:
-    """The last hidden layer (B, 32) of the classifier at ``images`` (B, 1, 8, 8): float64, on the CPU.
-
-    Where the images are does not matter: scores are computed on one yardstick.
-    """
-    state = images.detach().to("cpu", torch.float64).flatten(1).unsqueeze(0)
-    network = classifier()
-    with torch.no_grad():
-        for layer in network.hidden:
-            state = network.activation(layer(state))
-    return state[0]
+    """The last hidden layer (B, 32) of the classifier at ``images`` (B, 1, 8, 8); see ``Classifier.features``."""
+    return classifier().features(images)
 
 
 @cache
-@torch.inference_mode(False)  # a metric may be called where gradients are switched off
-@torch.enable_grad()
-def classifier() -> StackedMLP:
-    """A perceptron (1, B, 64) → (1, B, 10) fitted to the labelled training rows, once per process.
-
-    In float64, so that the order in which a machine sums does not show in the features.
-    """
+def classifier() -> Classifier:
+    """A classifier (1, B, 64) → (1, B, 10) fitted to the labelled training rows, once per process."""
     rows, labels = labelled_digits()
     index = split("digits", len(rows))[0]
-    rows, labels = rows[index].flatten(1), labels[index]
-    streams = Streams([SPLIT_SEED], "task", "digits", "classifier")
-    batches, noise = streams.child("batches"), streams.child("noise")
-    network = MLP(width=32, depth=2, input_gain=1.0).build(64, 10, streams=streams.child("weights"))
-    assert isinstance(network, StackedMLP)
-    network.double()
-
-    def loss() -> Tensor:
-        (batch,) = batches.integers(len(rows), 64)
-        images = torch.add(rows[batch], noise.normal(64, 64, dtype=rows.dtype), alpha=BLUR)
-        return functional.cross_entropy(network(images)[0], labels[batch]).unsqueeze(0)
-
-    plan = TrainingPlan(steps=400, learning_rate=5e-3, ema_decay=0.99)
-    (report,) = train(network, loss, plan, description="digit features")
-    if isinstance(report, TrainingDiverged):
-        raise report
-    return network.requires_grad_(False)
+    return fit_classifier("digits", rows[index], labels[index], hidden=(32, 32), blur=0.5, steps=400)

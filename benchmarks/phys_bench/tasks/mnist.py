@@ -1,0 +1,74 @@
+"""The test images of MNIST, 28 × 28 pixels, as a data set of their own.
+
+Grey levels v = 0 … 255 become 2 (v + u)/256 − 1 with u ~ U(0, 1): a density on [−1, 1]^{1×28×28}. The rows are the
+10,000 images of the published *test* part, split anew; the 60,000 training images are not used. Scores, and Fréchet
+distances above all, are therefore not those of the usual split: fewer rows to learn from, other rows to compare with,
+and other features than an Inception network's.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from phys_bench.data import mnist_images
+from phys_bench.tasks.assemble import EVAL_SIZE, SPLIT_SEED
+from phys_bench.tasks.features import Classifier, fit_classifier
+from phys_bench.tasks.rows import split
+from phys_samplers.randomness import make_generator
+from phys_samplers.target import Task
+
+LEVELS = 256
+METRICS = ("frechet", "w2", "sliced-w2", "1nn", "delta-std", "memorisation")
+"""No ``variance-ratio``: the ratio of a border pixel that one stroke in a thousand crosses is nothing but noise."""
+
+
+def mnist() -> Task:
+    """10,000 handwritten digits; ``frechet`` compares the features of a small classifier, ``mnist_features``.
+
+    Raises:
+        DataUnavailable: if the files are not at hand and cannot be downloaded.
+    """
+    rows, _ = labelled_mnist()
+    rows = rows.to(torch.get_default_dtype())
+    train_rows, validation, heldout = (rows[index] for index in split("mnist", len(rows)))
+    return Task(
+        event_shape=(1, 28, 28),
+        name="mnist",
+        train=train_rows,
+        validation=validation,
+        heldout=heldout,
+        features=mnist_features,
+        metrics=METRICS,
+        eval_size=min(len(heldout), EVAL_SIZE),
+        view=((-1.0, 1.0),) * 784,
+    )
+
+
+def labelled_mnist() -> tuple[Tensor, Tensor]:
+    """All dequantised images (10000, 1, 28, 28), float64, and the digits (10000,) they show.
+
+    Raises:
+        DataUnavailable: if the files are not at hand and cannot be downloaded.
+    """
+    grey, labels = mnist_images()
+    generator = make_generator(SPLIT_SEED, "task", "mnist", "noise")
+    noise = torch.rand(grey.shape, generator=generator, dtype=torch.float64)
+    return ((grey + noise) * (2.0 / LEVELS) - 1.0).unsqueeze(1), labels
+
+
+def mnist_features(images: Tensor) -> Tensor:
+    """The last hidden layer (B, 32) of the classifier at ``images`` (B, 1, 28, 28); see ``Classifier.features``."""
+    return classifier().features(images)
+
+
+@cache
+def classifier() -> Classifier:
+    """A classifier (1, B, 784) → (1, B, 10) fitted to the labelled training rows, once per process."""
+    rows, labels = labelled_mnist()
+    index = split("mnist", len(rows))[0]
+    return fit_classifier(
+        "mnist", rows[index], labels[index], hidden=(256, 32), blur=0.5, steps=1_200, learning_rate=3e-3
+    )
