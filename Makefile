@@ -38,6 +38,7 @@ format: $(STAMP)
 throughput: $(STAMP)
 	$(BIN)/python benchmarks/throughput/integrators.py
 	$(BIN)/python benchmarks/throughput/replicas.py
+	$(BIN)/python benchmarks/throughput/sampling.py
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache

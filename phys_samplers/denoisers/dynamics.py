@@ -22,7 +22,7 @@ from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Noise
 from phys_samplers.schedules import NoiseSchedule
 
 Denoise = Callable[[Tensor, float], Tensor]
-"""D(u, λ): (B, D), λ → (B, D)."""
+"""D(u, λ): (B, D), λ → (B, D), a new tensor, which the caller may overwrite."""
 Prior = Callable[[int, torch.Generator], Tensor]
 """Starting points u (n, D) at the largest λ."""
 
@@ -73,9 +73,9 @@ class _Scheduled(Dynamics):
 
     def _drift(self, x: Tensor, t: float, factor: float) -> Tensor:
         """f x + factor ℓ' (x − αD)."""
-        alpha, rate = self.schedule.level(t)[0], factor * self.schedule.log_ratio_rate(t)
+        alpha, rate = math.exp(self.schedule.log_alpha(t)), factor * self.schedule.log_ratio_rate(t)
         clean = self._denoise(x / alpha if alpha != 1 else x, self.schedule.ratio(t))
-        return clean.mul(-alpha * rate).add_(x, alpha=self.schedule.log_alpha_rate(t) + rate)
+        return clean.mul_(-alpha * rate).add_(x, alpha=self.schedule.log_alpha_rate(t) + rate)
 
     @abstractmethod
     def drift(self, x: Tensor, t: float) -> Tensor:

@@ -61,7 +61,8 @@ class _Run(DPMpp2M):
 def _step(x: Tensor, clean: Tensor, t: float, end: float, last: tuple[float, Tensor] | None) -> Tensor:
     if end <= 0:
         return clean
-    if last is not None:
-        before, old = last
-        clean = torch.lerp(old, clean, 1 + 0.5 * math.log(t / end) / math.log(before / t))
-    return torch.lerp(clean, x, end / t)
+    if last is None:
+        return torch.lerp(clean, x, end / t)
+    before, old = last
+    line = torch.lerp(old, clean, 1 + 0.5 * math.log(t / end) / math.log(before / t))
+    return line.lerp_(x, end / t)

@@ -108,7 +108,7 @@ def integrate(
         for done, (t, dt, h) in enumerate(steps[start:stop], start + 1):
             noise.advance(h)
             try:
-                x = step(counted, x, t, dt, noise)
+                x = dynamics.confine(step(counted, x, t, dt, noise))
             except StepFailure as failure:
                 lost = _lost(failure.state, dynamics, bound)
                 raise _divergence(integrator, failure.state, dynamics, lost, bound, done, total, failure) from failure
@@ -155,8 +155,9 @@ def _check_options(dynamics: Dynamics, x0: Tensor, check_every: int, tolerate: i
 
 def _lost(x: Tensor, dynamics: Dynamics, bound: float) -> int:
     """How many particles are not finite or out of bounds; one read from the device."""
-    inside = (x.abs() <= bound) & x.isfinite()
-    return int((~inside.flatten(-len(dynamics.event_shape)).all(-1)).sum())
+    # a NaN passes through amax and is not <= anything; reducing numbers is ten times as fast as reducing booleans
+    largest = x.abs().flatten(-len(dynamics.event_shape)).amax(-1)
+    return largest.numel() - int((largest <= min(bound, torch.finfo(x.dtype).max)).sum())
 
 
 def _divergence(

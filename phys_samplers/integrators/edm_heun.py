@@ -78,7 +78,7 @@ def heun_step(dynamics: Dynamics, x: Tensor, t: float, end: float) -> Tensor:
     if end <= 0:
         return clean
     ahead = torch.lerp(clean, x, end / t)  # x + (end − t)(x − D)/t
-    # x + (end − t) ½ [(x − D)/t + (x' − D')/end], with one fused pass per term
+    # x + (end − t) ½ [(x − D)/t + (x' − D')/end], with one fused pass per term and no tensor but the result
     half = 0.5 * (end - t)
-    slope = ahead - dynamics.denoise(ahead, end)  # type: ignore[attr-defined]
-    return torch.add(x, x - clean, alpha=half / t).add_(slope, alpha=half / end)
+    ahead.sub_(dynamics.denoise(ahead, end))  # type: ignore[attr-defined]
+    return torch.lerp(x, clean, -half / t).add_(ahead, alpha=half / end)
