@@ -145,7 +145,7 @@ def run(
         progress: None shows a bar on a terminal and lines elsewhere, False nothing; or an object of your own.
 
     Returns:
-        The results of the suite's cells.
+        The results of the suite's cells, among them what its ``published`` and ``claims`` come to.
 
     Raises:
         PhysError: naming the part of the suite that is wrong, before anything is run.
@@ -168,7 +168,9 @@ def run(
     how, note = _choose_executor(executor, made)
     count = _choose_workers(workers, made, how)
     folder.prepare()
-    folder.write_head(new_head(made, folder.read_head(), executor=how, workers=count))
+    head = new_head(made, folder.read_head(), executor=how, workers=count)
+    head["suite"] |= load_suite(suite).papers()  # of the cells of earlier calls too
+    folder.write_head(head)
     facts = {"suite": made.suite.to_dict(), "folder": str(folder.path), "device": made.device, "plan": made.summary()}
     folder.log("run started", plan=made.summary(), executor=how, workers=count)
     registry.emit("phys_run_started", run=facts)
@@ -209,7 +211,10 @@ def _results(folder: RunFolder, made: Plan) -> Results:
     notes = code_notes(records)
     if len(records) < len(ids):
         notes.append(f"{len(ids) - len(records)} of {len(ids)} cells have no record yet.")
-    return Results(records, folder.read_head() or {}, found.damaged, notes)
+    head = folder.read_head() or {}
+    if head:
+        head = {**head, "suite": {**(head.get("suite") or {}), "seeds": list(made.suite.seeds), **made.suite.papers()}}
+    return Results(records, head, found.damaged, notes)
 
 
 def _choose_executor(executor: str, made: Plan) -> tuple[str, str]:

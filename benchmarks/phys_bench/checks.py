@@ -63,6 +63,20 @@ class Checks:
             self.fail(_join(at, key), f"is {value!r}", "a string")
         return value
 
+    def some_text(self, data: Mapping[str, Any], key: str, *, at: str = "") -> str:
+        """A string that is not empty."""
+        value = self.text(data, key, "", at=at)
+        if not value.strip():
+            self.fail(_join(at, key), f"is {value!r}", "a text that is not empty")
+        return value
+
+    def flag(self, data: Mapping[str, Any], key: str, default: bool, *, at: str = "") -> bool:
+        """True or false."""
+        value = data.get(key, default)
+        if not isinstance(value, bool):
+            self.fail(_join(at, key), f"is {value!r}", "true or false")
+        return value
+
     def name(self, data: Mapping[str, Any], key: str) -> str:
         """A string that can name a folder."""
         value = self.text(data, key, "")
@@ -98,13 +112,26 @@ class Checks:
             self.fail(_join(at, key), f"is {value!r}", "an integer of at least 2")
         return value
 
+    def number(self, data: Mapping[str, Any], key: str, *, at: str = "", kind: str = "a finite number") -> float:
+        """A finite number."""
+        value = data[key]
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            self.fail(_join(at, key), f"is {value!r}", kind)
+        return float(value)
+
     def positive(self, data: Mapping[str, Any], key: str, *, at: str = "") -> float:
         """A positive, finite number."""
-        value = data[key]
-        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-        if not good:
-            self.fail(_join(at, key), f"is {value!r}", "a positive number")
-        return float(value)
+        value = self.number(data, key, at=at, kind="a positive number")
+        if not value > 0:
+            self.fail(_join(at, key), f"is {data[key]!r}", "a positive number")
+        return value
+
+    def not_negative(self, data: Mapping[str, Any], key: str, *, at: str = "") -> float:
+        """A finite number of at least 0."""
+        value = self.number(data, key, at=at, kind="a number of at least 0")
+        if value < 0:
+            self.fail(_join(at, key), f"is {data[key]!r}", "a number of at least 0")
+        return value
 
     def options(self, data: Mapping[str, Any], key: str, *, at: str = "") -> dict[str, Any]:
         """Component options: scalars, strings and lists of these."""

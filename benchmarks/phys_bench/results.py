@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from .published import Claim, Published, rows_of
 from .statistics import Estimate, badness, estimate, ranks
 from .store import Damage
+from .verdicts import Decided, Measured, decide, measure
 
 if TYPE_CHECKING:
     import pandas
@@ -118,6 +120,14 @@ class Results:
         means = {sampler: sum(rows) / len(rows) if rows else None for sampler, rows in found.items()}
         return dict(sorted(means.items(), key=lambda item: (item[1] is None, item[1] or 0.0)))
 
+    def published(self) -> list[Measured]:
+        """Each number that the suite's paper prints beside the measured one, with a verdict."""
+        return [measure(self, row) for row in rows_of(self.head, "published", Published)]
+
+    def claims(self) -> list[Decided]:
+        """Each claim of the suite's paper, tested."""
+        return [decide(self, row) for row in rows_of(self.head, "claims", Claim)]
+
     @cached_property
     def frame(self) -> pandas.DataFrame:
         """A row per (cell, metric).
@@ -167,7 +177,7 @@ class Results:
     def table(
         self, metric: str | None = None, fmt: Literal["terminal", "github"] = "terminal", *, width: int = 100
     ) -> str:
-        """Scores beside their floors, ranks, costs, and what failed, as text.
+        """Scores beside their floors, ranks, costs, what failed, and what a paper reports, as text.
 
         Args:
             metric: a metric label; None for each task's own first metric; ``"all"`` for all of them.

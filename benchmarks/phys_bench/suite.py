@@ -17,6 +17,8 @@ A suite is a TOML file::
     sampler = "bellman"
     options = { steps = 8000 }      # of the sampler
     seconds = 300
+
+Rows ``[[published]]`` and ``[[claims]]`` say what a paper reports; see ``phys_bench.published``.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from phys_registry.errors import suggest
 from phys_samplers.errors import ConfigurationError
 
 from .checks import Checks
+from .published import Claim, Labels, Published, read_papers
 
 SHIPPED = Path(__file__).with_name("suites")
 
@@ -93,6 +96,8 @@ class Suite:
         eval_size: number of scored samples instead of each task's own.
         budget: per cell.
         overrides: exceptions; later ones win.
+        published: a paper's numbers for cells of the suite; no part of any cell's identity, nor are the claims.
+        claims: what it says of samplers side by side.
     """
 
     name: str
@@ -104,6 +109,8 @@ class Suite:
     eval_size: int | None = None
     budget: Budget = field(default_factory=Budget)
     overrides: tuple[Override, ...] = ()
+    published: tuple[Published, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, source: str = "suite") -> Self:
@@ -121,7 +128,7 @@ class Suite:
         budget = check.table(data, "budget")
         check.keys(budget, [f.name for f in fields(Budget)], at="budget")
         overrides = tuple(_override(check, row, i) for i, row in enumerate(check.tables(data, "overrides")))
-        return cls(
+        suite = cls(
             name=check.name(data, "name"),
             summary=check.text(data, "summary", ""),
             tasks=check.texts(data, "tasks"),
@@ -132,6 +139,24 @@ class Suite:
             budget=Budget(**{key: check.positive(budget, key, at="budget") for key in budget}),
             overrides=overrides,
         )
+        published, claims = check.tables(data, "published"), check.tables(data, "claims")
+        return (
+            replace(suite, **read_papers(check, published, claims, suite._labels())) if published or claims else suite
+        )
+
+    def _labels(self) -> Labels:
+        """What ``published`` and ``claims`` may name: metrics are those that the suite itself names for a task."""
+        metrics = {}
+        for task in expand(self.tasks):
+            texts = self.metrics or ()
+            for override in self.overrides:
+                texts = override.metrics or texts if override.covers(task, None) else texts
+            metrics[str(task)] = [str(spec) for spec in expand(texts)]
+        return Labels(metrics, [str(spec) for spec in expand(self.samplers)])
+
+    def papers(self) -> dict[str, Any]:
+        """``published`` and ``claims`` in JSON-like form."""
+        return {"published": [asdict(row) for row in self.published], "claims": [asdict(row) for row in self.claims]}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-like form, which ``from_dict`` reads."""
@@ -144,11 +169,15 @@ class Suite:
         samplers: Sequence[str] | None = None,
         seeds: int | Sequence[int] | None = None,
     ) -> Suite:
-        """The same suite with other tasks, samplers or seeds."""
+        """The same suite with other tasks, samplers or seeds; without what it says of cells that are left out."""
         given = {"tasks": _listed(tasks), "samplers": _listed(samplers), "seeds": seeds}
         check, data = Checks("run()"), {key: value for key, value in given.items() if value is not None}
         changes: dict[str, Any] = {key: check.texts(data, key) for key in ("tasks", "samplers") if key in data}
-        return replace(self, **changes, seeds=check.seeds(data, "seeds", self.seeds))
+        suite = replace(self, **changes, seeds=check.seeds(data, "seeds", self.seeds))
+        tasks_left, left = ({str(spec) for spec in expand(texts)} for texts in (suite.tasks, suite.samplers))
+        published = tuple(row for row in self.published if row.task in tasks_left and row.sampler in left)
+        claims = tuple(row for row in self.claims if row.task in tasks_left and {row.better, row.worse} <= left)
+        return replace(suite, published=published, claims=claims)
 
 
 def load_suite(suite: str | Path | Suite | Mapping[str, Any]) -> Suite:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
@@ -12,11 +12,13 @@ from phys_registry.errors import suggest
 from phys_samplers.errors import ConfigurationError
 
 from .results import COSTS
-from .statistics import distance
+from .statistics import Estimate, distance
+from .verdicts import footnotes
 
 if TYPE_CHECKING:
     from .results import Results
 
+ARROWS = {"low": "↓", "high": "↑", "zero": "→0", "half": "→½", "one": "→1"}
 _NAME_WIDTH = 24
 _GAP = 2
 
@@ -36,6 +38,7 @@ def render(results: Results, metric: str | None, fmt: str, width: int) -> str:
     wanted: list[str | None] = [*known] if metric == "all" else [metric]
     parts = [_scores(results, name, fmt, width) for name in wanted]
     parts += [_costs(results, fmt, width), _failures(results, fmt, width)]
+    parts += [_published(results, fmt, width), _claims(results, fmt, width)]
     parts += [textwrap.fill(f"Note: {note}", width) for note in results.notes]
     return "\n\n".join(part for part in parts if part)
 
@@ -60,8 +63,10 @@ def _scores(results: Results, metric: str | None, fmt: str, width: int) -> str:
 def _task_column(results: Results, task: str, metric: str, fmt: str) -> list[str]:
     floor, best = results.floor(task, metric), results.best(task, metric)
     newline = "\n" if fmt == "terminal" else " "
-    arrow = {"low": "↓", "high": "↑", "zero": "→0", "half": "→½", "one": "→1"}.get(best, "")
-    column = [f"{task}{newline}{metric} {arrow}", f"{floor['mean']:.3g} ± {floor['std']:.1g}" if floor else "–"]
+    column = [
+        f"{task}{newline}{metric} {ARROWS.get(best, '')}",
+        f"{floor['mean']:.3g} ± {floor['std']:.1g}" if floor else "–",
+    ]
     for sampler in results.samplers:
         found = results.estimate(task, sampler, metric)
         if found is None:
@@ -124,15 +129,108 @@ def _failures(results: Results, fmt: str, width: int) -> str:
     return (f"### {title}\n\n" if fmt == "github" else f"{title}\n") + "\n".join(lines)
 
 
-def _grid(rows: Sequence[Sequence[Any]], heads: Sequence[str], fmt: str) -> str:
+def _published(results: Results, fmt: str, width: int) -> str:
+    """What a paper prints beside what was measured; empty for a suite without such rows."""
+    found = results.published()
+    if not found:
+        return ""
+    marks, notes = footnotes([(m.row.reason, m.row.note) for m in found])
+    newline = "\n" if fmt == "terminal" else " "
+    rows = []
+    for m, mark in zip(found, marks, strict=True):
+        row, floor, value = m.row, m.floor, m.estimate
+        rows.append(
+            [
+                f"{row.task}{newline}{row.metric} {ARROWS.get(m.best, '')}",
+                _code(row.sampler, fmt),
+                f"{m.paper:.3g}{newline}({row.source})",
+                _spread(value, newline),
+                f"{floor['mean']:.3g}{newline}± {floor['std']:.1g}" if floor else "–",
+                m.distance or "–",
+                f"{m.words} {mark}".rstrip(),
+            ]
+        )
+    heads = [f"task{newline}metric", "sampler", "paper", "measured", "floor", "from floor", "verdict"]
+    return _paper_part("Published and measured", rows, heads, {1, 6}, notes, fmt, width)
+
+
+def _claims(results: Results, fmt: str, width: int) -> str:
+    """What a paper says of two samplers, tested on paired seeds."""
+    found = results.claims()
+    if not found:
+        return ""
+    marks, notes = footnotes([(d.row.note,) for d in found])
+    newline = "\n" if fmt == "terminal" else " "
+    rows = []
+    for d, mark in zip(found, marks, strict=True):
+        row = d.row
+        sides = [
+            _code(name, fmt) + (f"{newline}({lost})" if lost else "")
+            for name, lost in zip((row.better, row.worse), d.trouble, strict=True)
+        ]
+        what = f"{row.task}{newline}{row.metric} {ARROWS.get(results.best(row.task, row.metric), '')}"
+        rows.append(
+            [what, *sides, row.source, f"{d.wins} of {d.pairs}", _spread(d.difference, newline), f"{d.verdict} {mark}"]
+        )
+    heads = [f"task{newline}metric", "said to be better", "than", "source", "wins", "difference", "verdict"]
+    return _paper_part("Claims, tested on paired seeds", rows, heads, {1, 2, 6}, notes, fmt, width)
+
+
+def _paper_part(
+    title: str, rows: list[list[str]], heads: list[str], elastic: set[int], notes: list[str], fmt: str, width: int
+) -> str:
+    """A table of what a paper reports, its footnotes below; the columns ``elastic`` share the room that is left."""
+    if fmt == "terminal":
+        heads, *rows = _fitted([heads, *rows], elastic, width)
+    lines = [f"[{number}] {text}" for number, text in enumerate(notes, 1)]
+    if fmt == "terminal":
+        lines = [textwrap.fill(line, width, subsequent_indent="    ") for line in lines]
+    head = f"### {title}\n\n" if fmt == "github" else f"{title}\n\n"
+    below = "\n\n" + ("\n" if fmt == "terminal" else "\n\n").join(lines) if lines else ""
+    return head + _grid(rows, heads, fmt, left=elastic) + below
+
+
+def _spread(value: Estimate | None, newline: str) -> str:
+    if value is None:
+        return "–"
+    return f"{value.mean:.3g}{newline}[{value.low:.3g}, {value.high:.3g}]"
+
+
+def _fitted(rows: Sequence[Sequence[str]], elastic: set[int], width: int) -> list[list[str]]:
+    """Rows, the heads among them, with the columns ``elastic`` wrapped so that lines fit ``width`` if they can."""
+    # tabulate keeps two columns more for a head than it takes
+    natural = [
+        max(len(line) + 2 * (cell is column[0]) for cell in column for line in cell.split("\n"))
+        for column in zip(*rows, strict=True)
+    ]
+    sizes = list(natural)
+    room = width - _GAP * (len(sizes) - 1) - sum(size for i, size in enumerate(sizes) if i not in elastic)
+    for left, i in zip(range(len(elastic), 0, -1), sorted(elastic, key=natural.__getitem__), strict=True):
+        sizes[i] = max(12, min(natural[i], room // left))  # what a narrow column leaves goes to the wider ones
+        room -= sizes[i]
+    return [
+        [_folded(cell, sizes[i] - 2 * (row is rows[0])) if i in elastic else cell for i, cell in enumerate(row)]
+        for row in rows
+    ]
+
+
+def _folded(text: str, width: int) -> str:
+    return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, width, break_on_hyphens=False))
+
+
+def _grid(rows: Sequence[Sequence[Any]], heads: Sequence[str], fmt: str, left: Container[int] = ()) -> str:
     style = "simple" if fmt == "terminal" else "github"
-    align = ["left", *["right"] * (len(heads) - 1)]
+    align = ["left" if i == 0 or i in left else "right" for i in range(len(heads))]
     return tabulate(rows, heads, tablefmt=style, disable_numparse=True, colalign=align, preserve_whitespace=False)
+
+
+def _code(name: str, fmt: str) -> str:
+    return f"`{name}`" if fmt == "github" else name
 
 
 def _wrapped(name: str, fmt: str) -> str:
     if fmt == "github":
-        return f"`{name}`"
+        return _code(name, fmt)
     return "\n".join(textwrap.wrap(name, _NAME_WIDTH, break_on_hyphens=False)) or name
 
 

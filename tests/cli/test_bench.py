@@ -63,6 +63,19 @@ def test_a_run_from_plan_to_merge(run: Run, suite: tuple[str, ...]) -> None:
     assert "holds a run already" in run("bench", "merge", "runs/tiny", "-o", "all", code=2).output
 
 
+def test_what_a_paper_reports_is_printed_by_run_and_report(run: Run, suite: tuple[str, ...]) -> None:
+    row = 'task = "normal"\nsampler = "exact"\nmetric = "sliced-w2"\nvalue = 0.0\nsource = "Table 7"\n'
+    Path("tiny.toml").write_text(f"{SUITE}[[published]]\n{row}")
+    for words in ((*suite, "-q"), ("bench", "report", "runs/tiny")):
+        output = run(*words).stdout
+        assert "Published and measured" in output
+        assert "(Table 7)" in output
+        assert "worse" in output  # than nought
+    assert "Paper and measurement" in Path("runs/tiny/report.md").read_text(encoding="utf-8")
+    Path("tiny.toml").write_text(f"{SUITE}[[published]]\n{row.replace('exact', 'exakt')}")
+    assert "published[0].sampler is 'exakt'" in run(*suite, "-q", code=2).output
+
+
 def test_interrupted_run(run: Run, suite: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise bench.RunInterrupted("interrupted: 0 of 2 cells are done", bench.load("runs/tiny"))

@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from .citations import citations
 from .markup import floor_text, interval
+from .published import published_tables
 from .standing import floor_of, standings
 from .tables import COST_COLUMNS, cost_notes, cost_row, counts, flat, mean_rank, metric_errors, reason, score, troubled
 from .view import Run
@@ -23,6 +24,7 @@ def markdown_page(run: Run) -> str:
         "standard deviations of the floor. The floor is what exact samples score against exact samples at equal sizes."
     )
     parts += ["## Leaderboard", leaderboard_table(run)]
+    parts += _published(run)
     for task in run.tasks:
         parts += [f"## {_plain(task)}", *_task(run, task)]
     parts += ["## Cells without a score", _trouble(run)]
@@ -43,6 +45,15 @@ def leaderboard_table(run: Run) -> str:
     ]
     floors = [floor_text(floor_of([c for c in run.select(task) if c.ok], run.primary(task))) for task in run.tasks]
     return _table(head, [["floor", "", *floors], *rows])
+
+
+def _published(run: Run) -> list[str]:
+    """What a paper reports beside the measurement; nothing for a suite without such rows."""
+    parts = []
+    for name, rule, head, rows, notes in published_tables(run):
+        listed = "\n".join(f"{number}. {_plain(note)}" for number, note in enumerate(notes, 1))
+        parts += [f"### {name}", rule, _table(head, [[cell.text for cell in row] for row in rows]), listed]
+    return ["## Paper and measurement", *parts] if parts else []
 
 
 def _task(run: Run, task: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from .canvas import looks
 from .markup import anchor, details, escape
 from .overview import citations_section, explanation, leaderboard, recipes_section, trouble_section
+from .published import published_section
 from .tables import counts, flat
 from .task_section import task_section
 from .view import Run
@@ -19,6 +20,7 @@ def html_page(run: Run) -> str:
     look = looks(run)
     title = f"Benchmark: {run.suite}"
     links = [("how", "how to read"), ("leaderboard", "leaderboard")]
+    links += [("published", "paper and measurement")] if run.published or run.claims else []
     links += [(f"task-{anchor(task)}", task) for task in run.tasks]
     links += [("trouble", "cells without a score"), ("recipes", "recipes"), ("citations", "citations")]
     nav = "".join(f'<a href="#{escape(target)}">{escape(words)}</a>' for target, words in links)
@@ -26,6 +28,7 @@ def html_page(run: Run) -> str:
     body = [
         explanation(),
         leaderboard(run, look),
+        published_section(run),
         *(task_section(run, task, look) for task in run.tasks),
         trouble_section(run),
         recipes_section(run),

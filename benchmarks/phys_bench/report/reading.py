@@ -53,6 +53,8 @@ def read_run(folder: str | Path) -> Run:
         mean_ranks=results.mean_ranks(),
         notes=tuple(notes),
         damaged=tuple((damage.file, damage.reason) for damage in results.damaged),
+        published=tuple(results.published()),
+        claims=tuple(results.claims()),
     )
 
 

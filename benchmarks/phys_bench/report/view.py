@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phys_bench.verdicts import Decided, Measured
+
 FloatArray = NDArray[np.float64]
 
 
@@ -101,6 +103,8 @@ class Run:
         mean_ranks: of every sampler, best first; None for those that take no rank.
         notes: what a reader should know, one sentence each.
         damaged: (file, why) of files that could not be used.
+        published: what the suite's paper prints, beside the measured numbers.
+        claims: what it says of samplers side by side, tested.
     """
 
     suite: str
@@ -111,6 +115,8 @@ class Run:
     mean_ranks: Mapping[str, float | None] = field(default_factory=dict)
     notes: Sequence[str] = ()
     damaged: Sequence[tuple[str, str]] = ()
+    published: Sequence[Measured] = ()
+    claims: Sequence[Decided] = ()
 
     @property
     def tasks(self) -> list[str]:
