@@ -61,6 +61,10 @@ class Dynamics(ABC):
         """The drift split for exponential integrators, with the diffusion; None if the drift has no such part."""
         return None
 
+    def confine(self, x: Tensor) -> Tensor:
+        """The state after a step, brought back to where the dynamics live, without waiting for the device."""
+        return x
+
     @abstractmethod
     def prior(self, n: int, generator: torch.Generator) -> Tensor:
         """``n`` starting points (n, *event_shape) on the generator's device."""

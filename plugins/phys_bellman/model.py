@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from phys_bellman.dynamics import BellmanDynamics
+from phys_bellman.dynamics import BellmanDynamics, Box, CappedFields
 from phys_bellman.networks import FieldNetworks
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.integrators import Integrator, integrate, uniform
@@ -82,11 +82,10 @@ class BellmanModel(Model):
             grid=self.grid(recipe, dynamics),
             generator=generator,
         )
-        return Draw(
-            self.standardiser.inverse(solution.x, self.event_shape),
-            solution.nfe,
-            {"integrator": integrator.name, "sampling_steps": solution.steps, "lost": solution.lost},
-        )
+        facts = {"integrator": integrator.name, "sampling_steps": solution.steps, "lost": solution.lost}
+        if isinstance(dynamics, BellmanDynamics) and dynamics.box is not None:
+            facts |= dynamics.box.shares()
+        return Draw(self.standardiser.inverse(solution.x, self.event_shape), solution.nfe, facts)
 
     @torch.no_grad()
     def fields(self, x: Tensor, sigma: float | None = None) -> dict[str, Tensor]:
@@ -124,11 +123,21 @@ class BellmanModel(Model):
 
 
 class NetworkBellmanModel(BellmanModel):
-    """The paper's parametrisation: two networks, one SDE, no annealing."""
+    """The paper's parametrisation: two networks, one SDE, no annealing.
 
-    def __init__(self, recipe: BellmanDiffusion, networks: FieldNetworks, standardiser: Standardiser) -> None:
+    Args:
+        recipe: that made it.
+        networks: a stack of one replica.
+        standardiser: between data units and the networks'.
+        bounds: least and greatest value of the standardised training rows, (2, D).
+    """
+
+    def __init__(
+        self, recipe: BellmanDiffusion, networks: FieldNetworks, standardiser: Standardiser, bounds: Tensor
+    ) -> None:
         super().__init__(recipe, standardiser)
         self.module: FieldNetworks = networks
+        self.bounds = bounds
 
     def pair(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """s (B,) and g (B, D) at standardised x."""
@@ -139,9 +148,15 @@ class NetworkBellmanModel(BellmanModel):
         return self.module.scalar(y).squeeze(0), self.module.gradient(y).squeeze(0)
 
     def dynamics(self, recipe: BellmanDiffusion, integrator: Integrator) -> BellmanDynamics:
-        """Eq. 13 for a time T·η."""
+        """Eq. 13 for a time T·η, with the guards of the recipe."""
+        cap, margin = recipe.mobility_cap, recipe.box
+        low, high = self.bounds
         return BellmanDynamics(
-            self.pair, self.dim, duration=recipe.sampling_steps * recipe.step_size, prior_std=recipe.prior_std
+            self.pair if cap is None else CappedFields(lambda x: self.standard_fields(x, None), cap),
+            self.dim,
+            duration=recipe.sampling_steps * recipe.step_size,
+            prior_std=recipe.prior_std,
+            box=None if margin is None else Box(low - margin * (high - low), high + margin * (high - low)),
         )
 
     def standard_fields(self, x: Tensor, sigma: float | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -150,3 +165,7 @@ class NetworkBellmanModel(BellmanModel):
         s, slope = self.module.scalar_and_slope(y)
         g = slope if self.module.tied else self.module.gradient(y)
         return s.squeeze(0), g.squeeze(0), slope.squeeze(0)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Networks, standardisation and the box of the data."""
+        return {**super().tensors(), "bounds": self.bounds}

@@ -52,6 +52,11 @@ class BellmanDiffusion(TrainedSampler):
         sampling_steps: T.
         step_size: η; with the denoiser it is δ, in units of σ².
         prior_std: standard deviation of the starting points (networks).
+        mobility_cap: follow s/(1 + s/cap) < cap with the drift that keeps the same law stationary (networks): smaller
+            moves where the mobility is large, at the cost of a gradient of s a step.
+        box: keep particles in the box of the training rows, widened on each side by this share of its own width, by
+            reflection (networks). A draw says what share of them met its walls (``clamped``); where that is large, the
+            samples are made by the walls.
         sigma_max: blur at the start (denoiser), in standardised units.
         sigma_min: blur at the end (denoiser).
         hold: share of the steps spent at sigma_min (denoiser).
@@ -85,6 +90,8 @@ class BellmanDiffusion(TrainedSampler):
     sampling_steps: int = 300
     step_size: float = 0.1
     prior_std: float = 1.0
+    mobility_cap: float | None = None
+    box: float | None = None
     sigma_max: float = 5.0
     sigma_min: float = 0.03
     hold: float = 0.05
@@ -97,6 +104,15 @@ class BellmanDiffusion(TrainedSampler):
         for name in ("step_size", "prior_std", "sigma_min"):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; expected a positive number")
+        if self.mobility_cap is not None and not self.mobility_cap > 0:
+            raise ConfigurationError(f"mobility_cap is {self.mobility_cap}; expected a positive number, or None")
+        if self.box is not None and not self.box >= 0:
+            raise ConfigurationError(f"box is {self.box}; expected a share of the data's width, at least 0, or None")
+        for name in ("mobility_cap", "box"):
+            if self.parametrisation == "denoiser" and getattr(self, name) is not None:
+                raise ConfigurationError(
+                    f"{name} is {getattr(self, name)}, which guards the networks parametrisation; leave it out"
+                )
         if not self.sigma_max > self.sigma_min:
             raise ConfigurationError(
                 f"sigma_max is {self.sigma_max} and sigma_min {self.sigma_min}; expected sigma_max > sigma_min"
@@ -125,7 +141,7 @@ class BellmanDiffusion(TrainedSampler):
 
         def finish_networks(module: nn.Module, seed: int) -> BellmanModel:
             assert isinstance(module, FieldNetworks)
-            return NetworkBellmanModel(self, module, standardiser)
+            return NetworkBellmanModel(self, module, standardiser, torch.stack(rows.aminmax(dim=0)))
 
         return Problem(self._networks(rows.shape[1], streams), self._field_loss(kernel, rows), finish_networks)
 
@@ -190,4 +206,4 @@ class BellmanDiffusion(TrainedSampler):
                 kernel = replace(kernel, epsilon=facts["epsilon"])
             return self._annealed(module, kernel, tensors["mobility.reference"], standardiser)
         assert isinstance(module, FieldNetworks)
-        return NetworkBellmanModel(self, module, standardiser)
+        return NetworkBellmanModel(self, module, standardiser, tensors["bounds"])

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from phys_bellman.annealed import AnnealedBellmanModel
+from phys_bellman.dynamics import Box
 from phys_bellman.losses import SlicedFieldMatching
 from phys_bellman.model import NetworkBellmanModel
 from phys_samplers import BellmanDiffusion, Samples, load, make
-from phys_samplers.errors import ConfigurationError, IncompatibleError
+from phys_samplers.errors import ConfigurationError, DivergenceError, IncompatibleError
 from phys_samplers.integrators import StochasticHeun
 from phys_samplers.kernels import GaussianKernel
 from phys_samplers.randomness import make_generator
@@ -51,6 +52,10 @@ def test_the_paper_preset_is_the_papers_setting() -> None:
         ({"hold": 1.0}, "hold is 1.0"),
         ({"reference": 1}, "reference is 1"),
         ({"step_size": 0.0}, "step_size is 0.0"),
+        ({"parametrisation": "networks", "mobility_cap": 0.0}, "mobility_cap is 0.0"),
+        ({"parametrisation": "networks", "box": -0.1}, "box is -0.1"),
+        ({"mobility_cap": 1.0}, "mobility_cap is 1.0, which guards the networks"),
+        ({"box": 0.1}, "box is 0.1, which guards the networks"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options, message: str) -> None:
@@ -94,6 +99,72 @@ def test_score_is_in_data_units() -> None:
     x = ROWS[:16]
     expected = -(x - mean) / (scale**2 * (1 + (sigma / width) ** 2))
     torch.testing.assert_close(model.score(x, sigma=sigma), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("parametrisation", ["denoiser", "networks"])
+def test_whitened_models_score_in_data_units_and_come_back_from_disk(parametrisation: str, tmp_path) -> None:
+    """The score of the model is the one of its coordinates, pulled back: p(x) = p(u(x)) |∂u/∂x|."""
+    oblique = Samples(ROWS @ torch.tensor([[1.0, 0.3], [0.0, 1.0]]))
+    model = make("sampler", "bellman", **FAST, parametrisation=parametrisation, standardise="whiten").fit(oblique)
+    assert oblique.train is not None
+    u = model.standardiser.forward(oblique.train)
+    torch.testing.assert_close(u.T.cov(), torch.eye(2), rtol=0, atol=1e-3)
+    x, step = oblique.train[:8].clone().requires_grad_(), torch.randn(2, generator=make_generator(1, "step"))
+    moved = (model.standard_score(model.standardiser.forward(x.detach()), None) * model.standardiser.forward(x)).sum()
+    (expected,) = torch.autograd.grad(moved, x)
+    torch.testing.assert_close(model.score(x.detach()), expected, rtol=1e-3, atol=1e-3)
+    again = load(model.save(tmp_path / "model"))
+    assert torch.equal(again.sample(16, seed=3), model.sample(16, seed=3))
+    assert torch.equal(again.score(ROWS + step), model.score(ROWS + step))
+
+
+def test_a_box_keeps_runaways_and_says_so(tmp_path) -> None:
+    """A drift away from the data diverges; in the box it does not, and the draw says that the walls did it."""
+    model = fit(parametrisation="networks")
+    model.pair = lambda x: (torch.ones(len(x)), 3 * x)
+    far = {"step_size": 5.0, "sampling_steps": 40}
+    with pytest.raises(DivergenceError, match="particles are not finite"):
+        model.draw(64, **far)
+    draw = model.draw(64, **far, box=0.5)
+    low, high = ROWS.aminmax(dim=0)
+    width = high - low
+    assert ((draw.samples >= low - 0.501 * width) & (draw.samples <= high + 0.501 * width)).all()
+    assert draw.diagnostics["clamped"] == 1.0
+    assert draw.diagnostics["lost"] == 0
+    calm = model.draw(64, step_size=1e-4, box=2.0)
+    assert calm.diagnostics["clamped"] == 0.0
+    assert torch.equal(calm.samples, model.draw(64, step_size=1e-4).samples)
+    assert "clamped" not in model.draw(64, step_size=1e-4).diagnostics
+
+
+def test_a_particle_that_is_no_number_is_lost_in_a_box_too() -> None:
+    model = fit(parametrisation="networks")
+    model.pair = lambda x: (torch.ones(len(x)), x * torch.nan)
+    with pytest.raises(DivergenceError, match="64 of 64"):
+        model.draw(64, box=0.5)
+
+
+def test_a_box_reflects() -> None:
+    box = Box(torch.tensor([0.0, -1.0]), torch.tensor([2.0, 1.0]))
+    x = torch.tensor([[0.5, 0.5], [-0.5, 0.0], [2.5, 1.25], [100.0, -100.0]])
+    expected = torch.tensor([[0.5, 0.5], [0.5, 0.0], [1.5, 0.75], [0.0, -1.0]])
+    inside = box(x)
+    torch.testing.assert_close(inside[:3], expected[:3])
+    assert ((inside[3] == box.low) | (inside[3] == box.high)).all()
+    assert box.shares() == {"clamped": 0.75, "clamped_at_end": 0.75}
+    box(inside)
+    assert box.shares() == {"clamped": 0.75, "clamped_at_end": 0.0}
+
+
+def test_capped_draws_have_smaller_moves() -> None:
+    """Moves of a step have the variance η m < η cap, whatever s is."""
+    model = fit(parametrisation="networks")
+    start = ROWS[:128]
+    wide = model.draw(128, start=start, sampling_steps=1).samples - start
+    capped = model.draw(128, start=start, sampling_steps=1, mobility_cap=1e-4).samples - start
+    moves = (capped / model.standardiser.scale).square().mean()
+    assert float(moves) < 1.5 * 0.1 * 1e-4
+    assert float((wide / model.standardiser.scale).square().mean()) > 100 * float(moves)
 
 
 def test_class_and_name_are_one() -> None:

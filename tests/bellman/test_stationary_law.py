@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sparse
 import torch
 
+from phys_bellman.dynamics import CappedFields
 from phys_bellman.exact import ExactFields
 from phys_samplers.kernels import ConstantKernel, GaussianKernel, Kernel, SliceAverageKernel
 from phys_samplers.laws import GaussianMixture
@@ -100,6 +101,34 @@ def test_state_dependent_step_samples_s_times_p() -> None:
     rho = stationary((g[:, 0] / q).numpy(), np.ones(len(GRID)))
     assert w2(rho, p * q.numpy()) < 1e-3
     assert w2(rho, p) > 5e-3
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_a_capped_mobility_keeps_the_law_and_a_smaller_step_does_not(kernel: Kernel, share: float) -> None:
+    """The pair (s h, h g + ½ s h'∇s), h = 1/(1 + s/c), keeps p; the step η h alone has drift h g: it samples p/h."""
+    fields, points = exact_fields(kernel)
+    s, g = fields(points)
+    cap = share * float(s.max())
+    m, drift = CappedFields(lambda x: (*fields(x), fields.mobility(x)[1]), cap)(points)
+    p = target().log_prob(points).exp().numpy()
+    assert float(m.max()) < cap
+    assert w2(stationary(drift[:, 0].numpy(), m.numpy()), p) < 1e-3
+    h = 1 / (1 + s / cap)
+    naive = stationary((h * g[:, 0]).numpy(), m.numpy())
+    assert w2(naive, p / h.numpy()) < 1e-3
+    if not isinstance(kernel, ConstantKernel):
+        assert w2(naive, p) > 5e-3
+
+
+def test_a_cap_keeps_the_law_of_fields_that_are_no_pair_of_anything() -> None:
+    """Learned fields are not exact: whatever law they have, the capped ones have it too."""
+    fields, points = exact_fields(GaussianKernel(epsilon=0.1))
+    q, slope = fields.mobility(points)
+    _, g = fields(points)
+    g = g + 0.1 * torch.sin(3 * points) * q[:, None]
+    m, drift = CappedFields(lambda x: (q, g, slope), 0.2 * float(q.max()))(points)
+    assert w2(stationary(drift[:, 0].numpy(), m.numpy()), stationary(g[:, 0].numpy(), q.numpy())) < 1e-3
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
