@@ -10,15 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from phys_electrostatic.denoising import PoissonDenoisingLoss
-    from phys_electrostatic.pfgmpp import PFGMpp, PFGMppModel
+    from phys_electrostatic.exact import EmpiricalDenoiser, empirical_flow, poisson_field
+    from phys_electrostatic.field_matching import PoissonFieldLoss
+    from phys_electrostatic.model import PoissonFlowModel
+    from phys_electrostatic.pfgm import PFGM
+    from phys_electrostatic.pfgmpp import PFGMpp
+    from phys_electrostatic.schedule import GeometricSchedule
 
 _HOME = {
+    "PFGM": "pfgm",
+    "EmpiricalDenoiser": "exact",
+    "GeometricSchedule": "schedule",
     "PFGMpp": "pfgmpp",
-    "PFGMppModel": "pfgmpp",
     "PoissonDenoisingLoss": "denoising",
+    "PoissonFieldLoss": "field_matching",
+    "PoissonFlowModel": "model",
+    "empirical_flow": "exact",
+    "poisson_field": "exact",
 }
 
-__all__ = ["PFGMpp", "PFGMppModel", "PoissonDenoisingLoss"]
+__all__ = [
+    "PFGM",
+    "EmpiricalDenoiser",
+    "GeometricSchedule",
+    "PFGMpp",
+    "PoissonDenoisingLoss",
+    "PoissonFieldLoss",
+    "PoissonFlowModel",
+    "empirical_flow",
+    "poisson_field",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from phys_electrostatic.kernel import check_aux_dim, log_kernel, widening
+from phys_electrostatic.preconditioning import PoissonDenoiser
 from phys_samplers.losses import DenoisingLoss
 from phys_samplers.randomness import Streams
 
@@ -32,6 +33,16 @@ class PoissonDenoisingLoss(DenoisingLoss):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_aux_dim(self.aux_dim)
+
+    def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
+        """See ``Loss``; ``module`` is a ``PoissonDenoiser``, or a ``Denoiser``, whose weight knows σ alone."""
+        if not isinstance(module, PoissonDenoiser):
+            return super().__call__(module, rows, streams)
+        sigma = self.sample_sigma(streams, rows.shape[1]).to(rows.dtype)
+        noised = self.perturb(rows, sigma, streams)
+        target = self._targets(noised, sigma, rows) if self.stable_target else rows
+        error = (module(noised, sigma) - target).square().mean(-1)
+        return (error * module.point_weight(noised, sigma)).mean(-1)
 
     def perturb(self, rows: Tensor, sigma: Tensor, streams: Streams) -> Tensor:
         """y + R u, (R, B, D)."""

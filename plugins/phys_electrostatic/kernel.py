@@ -69,3 +69,25 @@ def log_kernel(squared: Tensor, sigma: Tensor | float, dim: int, aux_dim: float 
     if aux_dim is None:
         return scaled.mul_(-0.5)
     return scaled.div_(aux_dim).log1p_().mul_(-0.5 * (dim + aux_dim))
+
+
+def student(
+    n: int,
+    dim: int,
+    sigma: float,
+    aux_dim: float | None,
+    generator: torch.Generator,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """``n`` draws (n, dim) of the kernel around 0 at r = σ√D."""
+    normal = torch.randn(n, dim, generator=generator, dtype=dtype, device=generator.device)
+    return normal.mul_(widening([generator], n, aux_dim).mul_(sigma).to(dtype).T)
+
+
+def student_log_prob(x: Tensor, sigma: float, aux_dim: float) -> Tensor:
+    """The normalised log-density (B,) of ``student`` at x (B, dim)."""
+    half, dim = 0.5 * aux_dim, x.shape[1]
+    shape = log_kernel(x.square().sum(1), sigma, dim, aux_dim)
+    constant = math.lgamma(half + 0.5 * dim) - math.lgamma(half) - 0.5 * dim * math.log(math.pi * aux_dim)
+    return shape + (constant - dim * math.log(sigma))

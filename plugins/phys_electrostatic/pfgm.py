@@ -1,0 +1,181 @@
+r"""PFGM: data as charges in the plane z = 0 of N + 1 dimensions, sampled along the lines of their electric field.
+
+    dx/ds = z v_x/v_z = Ê_x,        z = e^s,        Ê = (x − m, z)
+
+(Xu et al. 2022, arXiv:2209.11178, Eq. 8; 7.6 of the thesis), from the prior on the plane z = z_max,
+
+    x = R u,  R = z_max √(β/(1−β)),  β ~ Beta(N/2, 1/2),        or x = z_max n_N/|n_1| with normal n,
+
+down to z_min. The field is that of PFGM++ with D = 1 at r = z: m is the denoiser, z the level, the schedule geometric.
+
+The network learns the normalised field v = −√N Ê/(|Ê| + γ) in N + 1 coordinates. For z > γ its quotient z v_x/v_z gives
+Ê_x. Below, v_z is too small to be learned well, but Ê_z = z is known (App. B.5.2): with f = |v_x|/√N,
+
+    f = a/(√(a² + z²) + γ),  a = |Ê_x|   ⇒   a = f (γ + √(f² γ² + (1 − f²) z²))/(1 − f²).
+
+The source solves this with z = 0, a ≈ γ f/(1 − f), and puts the result into v_z; the exact solution costs no more.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from phys_electrostatic.field_matching import PoissonFieldLoss, normalised_field
+from phys_electrostatic.model import PoissonFlowModel
+from phys_electrostatic.preconditioning import point_level
+from phys_samplers.denoisers.likelihood import Likelihood
+from phys_samplers.denoisers.recipe import DenoiserSampler
+from phys_samplers.errors import ConfigurationError, MissingCapability
+from phys_samplers.fields import Field
+from phys_samplers.losses import Loss
+from phys_samplers.parts import Part
+from phys_samplers.randomness import Streams
+from phys_samplers.standardise import Standardiser
+
+FieldParametrisation = Literal["residual", "field"]
+
+
+class PoissonField(nn.Module):
+    """A stacked normalised field, and the denoiser x − Ê_x that it says.
+
+    Args:
+        field: the network F.
+        dim: coordinates N of a sample.
+        streams: one per replica.
+        gamma: γ, in units of the standardised data.
+        parametrisation: what F is. ``field``: v, as in the source. ``residual``: what v differs by from the field that
+            standardised Gaussian data have, about, in units of 1/√(1 + σ_x²) with the level σ_x of the point (see
+            ``preconditioning``); it vanishes far away, where all data are one point charge and small errors of v are
+            large ones of z v_x/v_z.
+    """
+
+    def __init__(
+        self, field: Field, dim: int, *, streams: Streams, gamma: float, parametrisation: FieldParametrisation
+    ) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.parametrisation = parametrisation
+        self.network = field.build(dim, dim + 1, streams=streams, conditioned=True, out_gain=0.1)
+
+    def field(self, x: Tensor, z: Tensor) -> Tensor:
+        """v(x, z): (R, B, N), (R, B) or (R, 1) → (R, B, N + 1)."""
+        variance = point_level(x, z, 1.0).square().unsqueeze(-1)
+        scale = (variance + 1).rsqrt()
+        raw: Tensor = self.network(x * scale, z.log() * 0.25)
+        if self.parametrisation == "field":
+            return raw
+        gaussian = normalised_field(x * (variance * scale.square()), z.expand(x.shape[:2]), self.gamma)
+        return torch.addcmul(gaussian, raw, scale)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """x − Ê_x(x, z): (R, B, N), (R, B) or (R, 1) → (R, B, N)."""
+        v = self.field(x, z) * x.shape[-1] ** -0.5
+        return x + _displacement(v[..., :-1], v[..., -1:], z.unsqueeze(-1), self.gamma)
+
+
+def _displacement(vx: Tensor, vz: Tensor, z: Tensor, gamma: float) -> Tensor:
+    """−Ê_x of the field v/√N, with Ê_z = z known; see the module."""
+    share = vx.square().sum(-1, keepdim=True).clamp(max=1 - 1e-6)
+    rest = 1 - share
+    near = vx * ((gamma + (share * gamma**2 + rest * z.square()).sqrt()) / rest)
+    far = vx * (z / vz.clamp(max=-1e-6).neg())  # v_z is negative: the field points away from the plane
+    return torch.where(z < gamma, near, far)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PFGM(DenoiserSampler):
+    """Xu et al. 2022 (arXiv:2209.11178): the normalised electric field of charges in one dimension more.
+
+    The level σ of the schedule is z, from z_max to z_min, in units of the standardised data; an ODE integrator runs in
+    s = log z, as Eq. 8 does, a denoising one in z, which is the variant of App. B.5.2 that integrates z exactly. See
+    ``DenoiserSampler`` for the other options; integrators that add noise do not follow the field.
+
+    Args:
+        gamma: γ, the length below which the field is not normalised, and the z below which Ê_x is found without v_z.
+            The mean of normalised fields of batches is not the normalised mean field; where |Ê| < γ it is, almost.
+        parametrisation: what the network predicts: ``residual`` or ``field``, see ``PoissonField``.
+        batch_size: rows whose field is learned, |B_L|; the loss says at how many points.
+        clip: bring every x − Ê_x into the box of the training rows, where it is, being a mean of rows.
+        norm_clip: largest norm of a starting point; None for no bound. App. B.5.2's √(π/2) √N z_max moves half of all
+            particles in two dimensions: they would come down in the wrong places.
+    """
+
+    trained_by: ClassVar[type[Loss]] = PoissonFieldLoss
+    fixed: ClassVar[frozenset[str]] = DenoiserSampler.fixed | {"gamma"}
+    aux_dim: ClassVar[float] = 1.0
+
+    loss: Part = "poisson-field"
+    gamma: float = 3.0
+    parametrisation: FieldParametrisation = "residual"  # type: ignore[assignment]
+    batch_size: int = 512
+    schedule: Part = "geometric"
+    clip: bool = True
+    norm_clip: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.parametrisation not in get_args(FieldParametrisation):
+            raise ConfigurationError(
+                f"parametrisation is {self.parametrisation!r}; expected one of "
+                f"{', '.join(get_args(FieldParametrisation))}"
+            )
+        for option in ("gamma", "norm_clip"):
+            value = getattr(self, option)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigurationError(f"{option} is {value!r}; expected a positive number")
+
+    def training_loss(self) -> Loss:
+        """The loss with this recipe's γ, and with the M that the schedule's z_max asks for unless it has its own.
+
+        Raises:
+            ConfigurationError: if it is of another kind, or has another γ.
+        """
+        loss = super().training_loss()
+        assert isinstance(loss, PoissonFieldLoss)
+        if loss.gamma not in (None, self.gamma):
+            raise ConfigurationError(
+                f"gamma is {self.gamma} and that of the loss {loss.gamma}; leave out the one of the loss"
+            )
+        schedule = self.schedule_part()
+        return replace(loss.reaching(schedule.ratio(schedule.start)), gamma=self.gamma)
+
+    def denoiser(self, dim: int, streams: Streams) -> nn.Module:
+        """The stacked network."""
+        return PoissonField(
+            self.field_part(), dim, streams=streams, gamma=self.gamma, parametrisation=self.parametrisation
+        )
+
+    def model(
+        self, module: nn.Module, standardiser: Standardiser, bounds: Tensor, event_shape: tuple[int, ...]
+    ) -> PFGMModel:
+        """The fitted model."""
+        return PFGMModel(self, module, standardiser, bounds, event_shape)
+
+
+class PFGMModel(PoissonFlowModel):
+    """A trained PFGM; see ``PoissonFlowModel``."""
+
+    recipe: PFGM
+
+    def prior(self, n: int, generator: torch.Generator, ratio: float) -> Tensor:
+        """See ``PoissonFlowModel.prior``; norms are clipped if the recipe says so."""
+        x = super().prior(n, generator, ratio)
+        if self.recipe.norm_clip is None:
+            return x
+        return x.mul_((self.recipe.norm_clip / x.norm(dim=1, keepdim=True)).clamp_(max=1))
+
+    def likelihood(self, x: Tensor, **options: Any) -> Likelihood:
+        """Not offered: away from the data the field is divided by what is left of it, 1 − |v_x|²/N or v_z.
+
+        Samples stay in the box of the rows (``clip``), but the divergence that the change of variables needs is that
+        of the quotient. Where there are data the numbers are right; a point outside has any density at all.
+
+        Raises:
+            MissingCapability: always.
+        """
+        raise MissingCapability("PFGM has no likelihood here: its field has no reliable divergence; use pfgmpp")
