@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from .docstrings import option_docs
 from .errors import BadOption, listing, suggest
@@ -90,7 +90,14 @@ def check_options(label: str, target: Callable[..., Any], options: Mapping[str, 
             parameter = parameters[name]
             default = "" if parameter.default is parameter.empty else f"; default: {_default_text(target, parameter)}"
             given = f"{name}={value!r} ({type(value).__name__})"
-            raise BadOption(f"{label} got {given}; expected {hint_text(parameter.annotation)}{default}")
+            raise BadOption(f"{label} got {given}; expected {_allowed(hints[name], parameter)}{default}")
+
+
+def _allowed(hint: object, parameter: inspect.Parameter) -> str:
+    """What may be given: the values of a ``Literal``, even behind another name, else the annotation as it is written."""
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    return hint_text(parameter.annotation)
 
 
 def _named_parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
