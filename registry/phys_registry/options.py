@@ -94,7 +94,7 @@ def check_options(label: str, target: Callable[..., Any], options: Mapping[str, 
 
 
 def _allowed(hint: object, parameter: inspect.Parameter) -> str:
-    """What may be given: the values of a ``Literal``, even behind another name, else the annotation as it is written."""
+    """What may be given: the values of a ``Literal``, also behind another name, else the annotation as written."""
     if get_origin(hint) is Literal:
         return " or ".join(map(repr, get_args(hint)))
     return hint_text(parameter.annotation)
