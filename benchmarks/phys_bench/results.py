@@ -94,7 +94,8 @@ class Results:
 
     def best(self, task: str, metric: str) -> str:
         """Which way is better: ``low``, ``high``, ``zero``, ``half`` or ``one``."""
-        return next((r["best"][metric] for r in self.select(task) if metric in r["best"]), "low")
+        known = (self.head.get("best") or {}).get(metric, "low")  # also of tasks without a record
+        return next((r["best"][metric] for r in self.select(task) if metric in r["best"]), known)
 
     def mean_ranks(self) -> dict[str, float | None]:
         """Mean rank of every sampler, best first; None for those that take no rank.

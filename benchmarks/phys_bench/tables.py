@@ -143,7 +143,7 @@ def _published(results: Results, fmt: str, width: int) -> str:
             [
                 f"{row.task}{newline}{row.metric} {ARROWS.get(m.best, '')}",
                 _code(row.sampler, fmt),
-                f"{m.paper:.3g}{newline}({row.source})",
+                f"{m.printed}{newline}({row.source})",
                 _spread(value, newline),
                 f"{floor['mean']:.3g}{newline}± {floor['std']:.1g}" if floor else "–",
                 m.distance or "–",
@@ -168,7 +168,7 @@ def _claims(results: Results, fmt: str, width: int) -> str:
             _code(name, fmt) + (f"{newline}({lost})" if lost else "")
             for name, lost in zip((row.better, row.worse), d.trouble, strict=True)
         ]
-        what = f"{row.task}{newline}{row.metric} {ARROWS.get(results.best(row.task, row.metric), '')}"
+        what = f"{row.task}{newline}{row.metric} {ARROWS.get(d.best, '')}"
         rows.append(
             [what, *sides, row.source, f"{d.wins} of {d.pairs}", _spread(d.difference, newline), f"{d.verdict} {mark}"]
         )

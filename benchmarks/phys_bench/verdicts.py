@@ -23,7 +23,7 @@ NUMBER_RULE = (
 )
 CLAIM_RULE = (
     "A claim “holds” if the 95 % interval of the paired difference over seeds is on its side of zero, “does not hold” "
-    "if none of the interval is, and is “undecided” otherwise or with fewer than two pairs. A seed that one sampler "
+    "if none of the interval is, and is “undecided” otherwise or with fewer than three pairs. A seed that one sampler "
     "did not finish is won by the other; where that happens there is no interval, and all seeds must agree. With five "
     "seeds, a difference of zero passes for a claim that holds in 8 % of runs."
 )
@@ -53,6 +53,11 @@ class Measured:
     trouble: str
 
     @property
+    def printed(self) -> str:
+        """The paper's value with the digits that it prints."""
+        return f"{self.paper:.8g}"
+
+    @property
     def distance(self) -> str:
         """How far the mean is from the floor, as ``1.3×`` or ``+4.0σ``; empty where that cannot be said."""
         if self.estimate is None or self.floor is None:
@@ -75,14 +80,17 @@ class Decided:
         row: what the paper says.
         wins: seeds at which the sampler that is said to be better is better.
         pairs: seeds at which at least one of the two finished.
+        best: which way the metric points.
         difference: paired, in the claim's direction: positive where it holds; None where a seed has no number.
         verdict: ``holds``, ``does not hold``, ``undecided`` or ``not run``.
-        trouble: of each of the two, seeds without a score, as ``2 of 5 diverged``; empty if there are none.
+        trouble: of each of the two, seeds without a score, as ``2 of 5 diverged``; empty if there are none, or if none
+            was run.
     """
 
     row: Claim
     wins: int
     pairs: int
+    best: str
     difference: Estimate | None
     verdict: str
     trouble: tuple[str, str]
@@ -114,7 +122,7 @@ def decide(results: Results, row: Claim) -> Decided:
     trouble, values = [], []
     for sampler in (row.better, row.worse):
         statuses = _statuses(results, row.task, sampler, row.metric)
-        trouble.append(_counts(statuses))
+        trouble.append("" if set(statuses.values()) <= {"not run"} else _counts(statuses))
         scores = results.scores(row.task, sampler, row.metric)
         values.append({
             seed: badness(scores[seed], best) if not status else math.inf
@@ -129,13 +137,13 @@ def decide(results: Results, row: Claim) -> Decided:
     difference = paired_difference({s: ours[s] for s in seeds}, {s: others[s] for s in seeds}) if finite else None
     if not seeds:
         verdict = "not run" if not ours or not others else "undecided"
-    elif len(seeds) < 2:
+    elif len(seeds) < 3:
         verdict = "undecided"
     elif difference is not None:
         verdict = "holds" if difference.low > 0 else "does not hold" if difference.high <= 0 else "undecided"
     else:
         verdict = "holds" if wins == len(seeds) else "does not hold" if losses == len(seeds) else "undecided"
-    return Decided(row, wins, len(seeds), difference, verdict, (trouble[0], trouble[1]))
+    return Decided(row, wins, len(seeds), best, difference, verdict, (trouble[0], trouble[1]))
 
 
 def footnotes(texts: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:

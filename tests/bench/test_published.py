@@ -199,6 +199,7 @@ def test_seeds_without_a_score_are_counted_and_the_row_is_not_judged() -> None:
     assert verdict([1.0, "diverged", 1.0], 1.0, **why) == "not comparable; 1 of 3 diverged"
     row = Published(task="t", sampler="a", metric="low", value=1.0, source="Table 1", comparable=False, reason="r")
     (found,) = results(3, [row], a=[1.0, "diverged", 3.0]).published()
+    assert found.printed == "1"
     assert found.estimate is not None
     assert (found.estimate.mean, found.paper, found.verdict, found.distance) == (2.0, 1.0, "not comparable", "20×")
 
@@ -217,8 +218,8 @@ def test_seeds_without_a_score_are_counted_and_the_row_is_not_judged() -> None:
         ([1.0, 4.0, 1.0], ["diverged", 2.0, 3.0], "low", ("undecided", 2, 3)),
         (["diverged"] * 3, [1.0, 2.0, 3.0], "low", ("does not hold", 0, 3)),
         (["diverged"] * 3, ["timeout"] * 3, "low", ("undecided", 0, 0)),
-        ([1.0], [2.0], "low", ("undecided", 1, 1)),  # two of three seeds have no record
-        ([1.0, None, 1.0], [2.0, 0.5, 2.0], "low", ("holds", 2, 2)),
+        ([1.0, 1.0], [2.0, 2.0], "low", ("undecided", 2, 2)),  # one of three seeds has no record
+        ([1.0, None, 1.0, 1.0], [2.0, 0.5, 2.0, 2.0], "low", ("holds", 3, 3)),
         ([1.0, 1.0, 1.0], [], "low", ("not run", 0, 0)),
         (["incompatible"] * 3, [1.0, 1.0, 1.0], "low", ("not run", 0, 0)),
     ],
@@ -231,6 +232,7 @@ def test_a_claim_is_tested_on_paired_seeds(
 
 def test_the_difference_points_where_the_claim_does_and_is_missing_where_a_seed_has_no_number() -> None:
     row = Claim(task="t", metric="high", better="a", worse="b", source="Table 1")
+    assert [found.trouble for found in results(2, claims=[row], a=[3.0, 4.0]).claims()] == [("", "")]
     (found,) = results(2, claims=[row], a=[3.0, 4.0], b=[1.0, 1.0]).claims()
     assert found.difference is not None
     assert found.difference.mean == pytest.approx(2.5)

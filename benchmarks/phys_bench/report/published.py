@@ -89,7 +89,7 @@ def _numbers(run: Run) -> PaperTable:
                 _task(run, found.row.task),
                 Entry(found.row.sampler, name=True),
                 Entry(f"{found.row.metric} {ARROWS.get(found.best, '')}"),
-                Entry(number(found.paper), found.row.source),
+                Entry(found.printed, found.row.source),
                 Entry(interval(found.estimate) if found.estimate else "–"),
                 Entry(f"{number(floor['mean'])} ± {number(floor['std'])}" if floor else "–"),
                 Entry(found.distance or "–"),
@@ -108,7 +108,7 @@ def _claims(run: Run) -> PaperTable:
         rows.append(
             [
                 _task(run, row.task),
-                Entry(f"{row.metric} {ARROWS.get(run.best(row.metric), '')}"),
+                Entry(f"{row.metric} {ARROWS.get(found.best, '')}"),
                 Entry(row.better, found.trouble[0], name=True),
                 Entry(row.worse, found.trouble[1], name=True),
                 Entry(row.source),
