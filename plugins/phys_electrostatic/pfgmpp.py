@@ -37,6 +37,8 @@ class PFGMpp(DenoiserSampler):
 
     Args:
         aux_dim: D, any positive number: heavier tails the smaller it is. None is the limit of infinitely many, EDM.
+            On validation rows of four tasks in one and two dimensions, W2 over its floor is 1.07 to 1.08 on average for
+            every D from 8 to 2048, no more apart than its noise, 1.10 for 2 and 1.06 for None.
     """
 
     trained_by: ClassVar[type[Loss]] = DenoisingLoss
