@@ -104,6 +104,11 @@ class Integrator(ABC):
             noise: the Wiener process over the step, ignored by ODE schemes.
         """
 
+    @property
+    def adds_noise(self) -> bool:
+        """Whether a step of it is random, with these options."""
+        return self.equation in ("sde", "both")
+
     def begin(self) -> Integrator:
         """The scheme for one run: itself, or, for schemes that remember earlier steps, a fresh copy with a memory."""
         return self

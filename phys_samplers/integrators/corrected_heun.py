@@ -71,6 +71,11 @@ class CorrectedHeun(EDMHeun):
                 "0 < corrector_min <= corrector_max"
             )
 
+    @property
+    def adds_noise(self) -> bool:
+        """See ``Integrator.adds_noise``."""
+        return super().adds_noise or self.corrector_steps > 0
+
     def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
         """Predictor and corrector; see ``Integrator.step``."""
         x = super().step(dynamics, x, t, dt, noise)

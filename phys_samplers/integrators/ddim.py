@@ -45,6 +45,11 @@ class DDIM(Integrator):
         if not 0 <= self.eta <= 1:
             raise ConfigurationError(f"eta is {self.eta}; expected 0 (deterministic) to 1 (ancestral)")
 
+    @property
+    def adds_noise(self) -> bool:
+        """See ``Integrator.adds_noise``."""
+        return self.eta > 0
+
     def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
         """One step; see ``Integrator.step``."""
         s = t + dt

@@ -62,6 +62,11 @@ class EDMHeun(Integrator):
     def _highest(self) -> float:
         return math.inf if self.churn_max is None else self.churn_max
 
+    @property
+    def adds_noise(self) -> bool:
+        """See ``Integrator.adds_noise``."""
+        return self.churn > 0
+
     def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
         """One step; see ``Integrator.step``."""
         end = t + dt

@@ -58,6 +58,11 @@ class PredictorCorrector(Integrator):
         if not 0 < self.snr < 1:
             raise ConfigurationError(f"snr is {self.snr}; expected more than 0 and less than 1, e.g. 0.16")
 
+    @property
+    def adds_noise(self) -> bool:
+        """See ``Integrator.adds_noise``."""
+        return True
+
     def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
         """Predictor and corrector; see ``Integrator.step``."""
         level = t + dt

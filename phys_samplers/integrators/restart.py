@@ -69,6 +69,11 @@ class Restart(Integrator):
         if not 0 < self.rho < math.inf:
             raise ConfigurationError(f"rho is {self.rho}; expected a positive exponent, e.g. 7")
 
+    @property
+    def adds_noise(self) -> bool:
+        """See ``Integrator.adds_noise``."""
+        return True
+
     def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
         """One step of the main grid, with the restarts if it passes t_min; see ``Integrator.step``."""
         end = t + dt

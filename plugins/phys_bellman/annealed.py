@@ -187,7 +187,7 @@ class BlurredFlow(DenoisingDynamics):
 class AnnealedBellmanModel(BellmanModel):
     """A trained denoiser with its mobility."""
 
-    default_integrator = "exponential-ou"
+    default_integrator = "corrected-heun[corrector_size=0.5,churn=0.3,churn_min=0.3,churn_max=5.0]"
 
     def __init__(
         self, recipe: BellmanDiffusion, denoiser: Denoiser, mobility: KernelMean, standardiser: Standardiser
@@ -200,20 +200,20 @@ class AnnealedBellmanModel(BellmanModel):
         """The annealed SDE, or for a denoising integrator the flow from level to level."""
         if integrator.equation == "denoising":
             schedule: NoiseSchedule = make_part("schedule", recipe.schedule)
-            levels = tuple(map(schedule.ratio, schedule.grid(recipe.sampling_steps, to_zero=True)))
+            levels = tuple(map(schedule.ratio, schedule.grid(recipe.steps_of(integrator), to_zero=True)))
             return BlurredFlow(self.blurred, self.dim, levels=levels)
         return AnnealedBellmanDynamics(
             self.blurred,
             self.dim,
             sigma_max=recipe.sigma_max,
             sigma_min=recipe.sigma_min,
-            duration=recipe.sampling_steps * recipe.step_size,
+            duration=recipe.steps_of(integrator) * recipe.step_size,
             hold=recipe.hold,
         )
 
-    def grid(self, recipe: BellmanDiffusion, dynamics: Dynamics) -> tuple[float, ...]:
+    def grid(self, dynamics: Dynamics, steps: int) -> tuple[float, ...]:
         """The levels of the flow, or equal steps of the SDE."""
-        return dynamics.levels if isinstance(dynamics, BlurredFlow) else super().grid(recipe, dynamics)
+        return dynamics.levels if isinstance(dynamics, BlurredFlow) else super().grid(dynamics, steps)
 
     def standard_fields(self, x: Tensor, sigma: float | None) -> tuple[Tensor, Tensor, Tensor]:
         """s, g and ∇s of the law blurred by ``sigma`` (σ_min by default)."""

@@ -51,9 +51,9 @@ class BellmanModel(Model):
     def dynamics(self, recipe: BellmanDiffusion, integrator: Integrator) -> Dynamics:
         """What ``integrator`` integrates, in standardised coordinates, with the sampling options of ``recipe``."""
 
-    def grid(self, recipe: BellmanDiffusion, dynamics: Dynamics) -> tuple[float, ...]:
+    def grid(self, dynamics: Dynamics, steps: int) -> tuple[float, ...]:
         """The times of ``dynamics`` that are stepped through: equal steps."""
-        return uniform(*dynamics.times, recipe.sampling_steps)
+        return uniform(*dynamics.times, steps)
 
     @abstractmethod
     def standard_fields(self, x: Tensor, sigma: float | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,7 +79,7 @@ class BellmanModel(Model):
             dynamics,
             x,
             integrator=integrator,
-            grid=self.grid(recipe, dynamics),
+            grid=self.grid(dynamics, recipe.steps_of(integrator)),
             generator=generator,
         )
         facts = {"integrator": integrator.name, "sampling_steps": solution.steps, "lost": solution.lost}
@@ -154,7 +154,7 @@ class NetworkBellmanModel(BellmanModel):
         return BellmanDynamics(
             self.pair if cap is None else CappedFields(lambda x: self.standard_fields(x, None), cap),
             self.dim,
-            duration=recipe.sampling_steps * recipe.step_size,
+            duration=recipe.steps_of(integrator) * recipe.step_size,
             prior_std=recipe.prior_std,
             box=None if margin is None else Box(low - margin * (high - low), high + margin * (high - low)),
         )

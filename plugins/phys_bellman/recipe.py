@@ -15,6 +15,7 @@ from phys_bellman.model import BellmanModel, NetworkBellmanModel
 from phys_bellman.networks import FieldNetworks
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import Denoiser, Field, make_field
+from phys_samplers.integrators import Integrator
 from phys_samplers.kernels import Kernel, KernelMean
 from phys_samplers.losses import Loss
 from phys_samplers.parts import Part, make_part
@@ -46,10 +47,11 @@ class BellmanDiffusion(TrainedSampler):
         field: network of the fields, by name or object.
         width: units of each hidden layer, unless ``field`` is an object; None for the field's own (64 for perceptrons).
         depth: hidden layers, likewise.
-        integrator: of the SDE, by name or object; None is ``exponential-ou`` for the denoiser and ``euler-maruyama``
-            for networks, whose drift has no linear part.
+        integrator: by name or object. None is for the denoiser ``corrected-heun``, Bellman diffusion at constant blur
+            between steps of the probability flow; ``exponential-ou`` runs the annealed SDE instead. For networks it is
+            ``euler-maruyama``.
         schedule: noise levels that a denoising integrator steps through (denoiser), by name or object.
-        sampling_steps: T.
+        sampling_steps: T; None is 30 levels for a denoising integrator and 300 steps of an SDE.
         step_size: η; with the denoiser it is δ, in units of σ².
         prior_std: standard deviation of the starting points (networks).
         mobility_cap: follow s/(1 + s/cap) < cap with the drift that keeps the same law stationary (networks): smaller
@@ -87,7 +89,7 @@ class BellmanDiffusion(TrainedSampler):
     depth: int | None = None
     integrator: Part | None = None
     schedule: Part = "edm"
-    sampling_steps: int = 300
+    sampling_steps: int | None = None
     step_size: float = 0.1
     prior_std: float = 1.0
     mobility_cap: float | None = None
@@ -99,7 +101,7 @@ class BellmanDiffusion(TrainedSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sampling_steps < 1:
+        if self.sampling_steps is not None and self.sampling_steps < 1:
             raise ConfigurationError(f"sampling_steps is {self.sampling_steps}; expected at least 1")
         for name in ("step_size", "prior_std", "sigma_min"):
             if not getattr(self, name) > 0:
@@ -121,6 +123,12 @@ class BellmanDiffusion(TrainedSampler):
             raise ConfigurationError(f"hold is {self.hold}; expected a share of the steps, 0 <= hold < 1")
         if self.reference < 2:
             raise ConfigurationError(f"reference is {self.reference}; expected at least 2 rows for the mobility")
+
+    def steps_of(self, integrator: Integrator) -> int:
+        """T for ``integrator``."""
+        if self.sampling_steps is not None:
+            return self.sampling_steps
+        return 30 if integrator.equation == "denoising" else 300
 
     def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
         """See ``TrainedSampler.problem``."""

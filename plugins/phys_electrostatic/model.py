@@ -50,7 +50,7 @@ class PoissonFlowModel(DenoiserModel):
         Raises:
             IncompatibleError: if ``integrator`` adds Gaussian noise.
         """
-        if _adds_noise(integrator):
+        if integrator.adds_noise:
             raise IncompatibleError(
                 f"integrator {integrator.name!r} as given adds Gaussian noise, and only diffusion undoes that; this is "
                 f"an electric field of {self.aux_dim:g} augmented dimensions, an ODE: use edm-heun without churn, ddim "
@@ -84,10 +84,3 @@ class PoissonFlowModel(DenoiserModel):
         flat = self.standardiser.forward(x)
         field = (flat - self.denoise(flat, level)) / level
         return {"f": field.unflatten(1, self.event_shape)}
-
-
-def _adds_noise(integrator: Integrator) -> bool:
-    if integrator.equation == "denoising":
-        always = integrator.name in ("restart", "predictor-corrector")
-        return always or getattr(integrator, "churn", 0.0) > 0 or getattr(integrator, "eta", 0.0) > 0
-    return integrator.equation != "ode"

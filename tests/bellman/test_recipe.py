@@ -27,7 +27,7 @@ def test_parametrisations_choose_their_loss_and_integrator() -> None:
     annealed, networks = fit(), fit(parametrisation="networks")
     assert isinstance(annealed, AnnealedBellmanModel)
     assert isinstance(networks, NetworkBellmanModel)
-    assert annealed.draw(8).diagnostics["integrator"] == "exponential-ou"
+    assert annealed.draw(8).diagnostics["integrator"] == "corrected-heun"
     assert networks.draw(8).diagnostics["integrator"] == "euler-maruyama"
 
 
