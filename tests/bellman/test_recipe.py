@@ -42,6 +42,14 @@ def test_the_paper_preset_is_the_papers_setting() -> None:
     assert 0.1 <= recipe.epsilon <= 1.0
 
 
+def test_table_2_is_run_by_name() -> None:
+    for n in (2, 3):
+        recipe = make("sampler", "bellman", preset=f"paper-{n}-slices")
+        assert recipe.loss == {"name": "sliced-field-matching", "slices": n}
+        assert recipe.kernel == {"name": "sliced", "epsilon": 0.5, "slices": n}
+        assert isinstance(recipe.with_options(**FAST).fit(Samples(ROWS)), NetworkBellmanModel)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
