@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Container, Sequence
-from typing import TYPE_CHECKING, Any
-
-from tabulate import tabulate
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from phys_registry.errors import suggest
 from phys_samplers.errors import ConfigurationError
 
+from .grid import ARROWS, GAP, code, fitted, folded, grid
 from .results import COSTS
 from .statistics import Estimate, distance
 from .verdicts import footnotes
@@ -18,9 +17,7 @@ from .verdicts import footnotes
 if TYPE_CHECKING:
     from .results import Results
 
-ARROWS = {"low": "↓", "high": "↑", "zero": "→0", "half": "→½", "one": "→1"}
 _NAME_WIDTH = 24
-_GAP = 2
 
 
 def render(results: Results, metric: str | None, fmt: str, width: int) -> str:
@@ -56,7 +53,7 @@ def _scores(results: Results, metric: str | None, fmt: str, width: int) -> str:
         last = block[-1] is columns[-1]
         rows = list(zip(names, *(column[1:] for column in block), *([rank_column[1:]] if last else []), strict=True))
         heads = ["sampler", *(column[0] for column in block), *(["rank"] if last else [])]
-        text.append(_grid(rows, heads, fmt))
+        text.append(grid(rows, heads, fmt))
     return "\n\n".join(text)
 
 
@@ -84,9 +81,9 @@ def _task_column(results: Results, task: str, metric: str, fmt: str) -> list[str
 def _blocks(columns: list[list[str]], width: int) -> list[list[list[str]]]:
     """Columns side by side as far as they fit."""
     blocks: list[list[list[str]]] = [[]]
-    used = start = _NAME_WIDTH + 6 + _GAP  # the names and the rank
+    used = start = _NAME_WIDTH + 6 + GAP  # the names and the rank
     for column in columns:
-        need = _GAP + max(len(line) for text in column for line in text.split("\n"))
+        need = GAP + max(len(line) for text in column for line in text.split("\n"))
         if blocks[-1] and used + need > width:
             blocks.append([])
             used = start
@@ -108,7 +105,7 @@ def _costs(results: Results, fmt: str, width: int) -> str:
     for row, sampler in zip(rows, results.samplers, strict=True):
         peaks = [r["costs"].get("peak_memory_mib") or 0.0 for r in results.select(sampler=sampler)]
         row[peak] = f"{max(peaks):,.0f}" if any(peaks) else "–"
-    return (f"### {title}\n\n" if fmt == "github" else f"{title}\n\n") + _grid(rows, ["sampler", *COSTS.values()], fmt)
+    return (f"### {title}\n\n" if fmt == "github" else f"{title}\n\n") + grid(rows, ["sampler", *COSTS.values()], fmt)
 
 
 def _failures(results: Results, fmt: str, width: int) -> str:
@@ -142,7 +139,7 @@ def _published(results: Results, fmt: str, width: int) -> str:
         rows.append(
             [
                 f"{row.task}{newline}{row.metric} {ARROWS.get(m.best, '')}",
-                _code(row.sampler, fmt),
+                code(row.sampler, fmt),
                 f"{m.printed}{newline}({row.source})",
                 _spread(value, newline),
                 f"{floor['mean']:.3g}{newline}± {floor['std']:.1g}" if floor else "–",
@@ -165,7 +162,7 @@ def _claims(results: Results, fmt: str, width: int) -> str:
     for d, mark in zip(found, marks, strict=True):
         row = d.row
         sides = [
-            _code(name, fmt) + (f"{newline}({lost})" if lost else "")
+            code(name, fmt) + (f"{newline}({lost})" if lost else "")
             for name, lost in zip((row.better, row.worse), d.trouble, strict=True)
         ]
         what = f"{row.task}{newline}{row.metric} {ARROWS.get(d.best, '')}"
@@ -181,13 +178,13 @@ def _paper_part(
 ) -> str:
     """A table of what a paper reports, its footnotes below; the columns ``elastic`` share the room that is left."""
     if fmt == "terminal":
-        heads, *rows = _fitted([heads, *rows], elastic, width)
+        heads, *rows = fitted([heads, *rows], elastic, width)
     lines = [f"[{number}] {text}" for number, text in enumerate(notes, 1)]
     if fmt == "terminal":
         lines = [textwrap.fill(line, width, subsequent_indent="    ") for line in lines]
     head = f"### {title}\n\n" if fmt == "github" else f"{title}\n\n"
     below = "\n\n" + ("\n" if fmt == "terminal" else "\n\n").join(lines) if lines else ""
-    return head + _grid(rows, heads, fmt, left=elastic) + below
+    return head + grid(rows, heads, fmt, left=elastic) + below
 
 
 def _spread(value: Estimate | None, newline: str) -> str:
@@ -196,42 +193,8 @@ def _spread(value: Estimate | None, newline: str) -> str:
     return f"{value.mean:.3g}{newline}[{value.low:.3g}, {value.high:.3g}]"
 
 
-def _fitted(rows: Sequence[Sequence[str]], elastic: set[int], width: int) -> list[list[str]]:
-    """Rows, the heads among them, with the columns ``elastic`` wrapped so that lines fit ``width`` if they can."""
-    # tabulate keeps two columns more for a head than it takes
-    natural = [
-        max(len(line) + 2 * (cell is column[0]) for cell in column for line in cell.split("\n"))
-        for column in zip(*rows, strict=True)
-    ]
-    sizes = list(natural)
-    room = width - _GAP * (len(sizes) - 1) - sum(size for i, size in enumerate(sizes) if i not in elastic)
-    for left, i in zip(range(len(elastic), 0, -1), sorted(elastic, key=natural.__getitem__), strict=True):
-        sizes[i] = max(12, min(natural[i], room // left))  # what a narrow column leaves goes to the wider ones
-        room -= sizes[i]
-    return [
-        [_folded(cell, sizes[i] - 2 * (row is rows[0])) if i in elastic else cell for i, cell in enumerate(row)]
-        for row in rows
-    ]
-
-
-def _folded(text: str, width: int) -> str:
-    return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, width, break_on_hyphens=False))
-
-
-def _grid(rows: Sequence[Sequence[Any]], heads: Sequence[str], fmt: str, left: Container[int] = ()) -> str:
-    style = "simple" if fmt == "terminal" else "github"
-    align = ["left" if i == 0 or i in left else "right" for i in range(len(heads))]
-    return tabulate(rows, heads, tablefmt=style, disable_numparse=True, colalign=align, preserve_whitespace=False)
-
-
-def _code(name: str, fmt: str) -> str:
-    return f"`{name}`" if fmt == "github" else name
-
-
 def _wrapped(name: str, fmt: str) -> str:
-    if fmt == "github":
-        return _code(name, fmt)
-    return "\n".join(textwrap.wrap(name, _NAME_WIDTH, break_on_hyphens=False)) or name
+    return code(name, fmt) if fmt == "github" else folded(name, _NAME_WIDTH)
 
 
 def _number(value: float | None) -> str:

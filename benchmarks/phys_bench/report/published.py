@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from phys_bench.tables import ARROWS
+from phys_bench.grid import ARROWS
 from phys_bench.verdicts import CLAIM_RULE, NUMBER_RULE, Measured, footnotes
 
 from .markup import anchor, escape, interval, label, number, table
