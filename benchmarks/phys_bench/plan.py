@@ -63,12 +63,17 @@ class Plan:
         )
 
     def table(self) -> str:
-        """A row per (task, sampler): seeds by what is to be done, and why."""
+        """A row per (task, sampler): seeds by what is to be done, and why; one row for a task that cannot be made."""
         groups: dict[tuple[str, str], list[PlannedCell]] = {}
         for planned in self.cells:
-            groups.setdefault((planned.cell.pair.task.label, planned.cell.pair.sampler), []).append(planned)
+            pair = planned.cell.pair
+            groups.setdefault((pair.task.label, "" if pair.task.problem else pair.sampler), []).append(planned)
         rows = []
         for (task, sampler), members in groups.items():
+            if not sampler:
+                samplers = dict.fromkeys(m.cell.pair.sampler for m in members)
+                rows.append([task, f"all {len(samplers)}", "", "", "all", members[0].why])
+                continue
             seeds = {
                 state: ",".join(str(m.cell.seed) for m in members if m.state == state)
                 for state in ("run", "kept", "refused")
