@@ -6,6 +6,7 @@ BUILTIN_PLUGINS = (
     "phys_langevin.components",
     "phys_diffusion.components",
     "phys_electrostatic.components",
+    "phys_latent.components",
     "phys_bench.components",
 )
 """Module names, each with a ``phys_components`` hook. A new in-tree family adds its line here."""

@@ -18,7 +18,12 @@ CASES = [
     for component in catalogue.components("sampler")
     for preset in (component.presets or (None,))
 ]
-SETTINGS: dict[str, dict[str, Any]] = {}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "latent": {
+        "quick_options": {"steps": 300, "sampler": "bellman[steps=300]"},
+        "small_options": {"steps": 20, "sampler": "bellman[steps=20,sampling_steps=20]"},
+    }
+}
 """Settings of the kit for samplers that need others, by ``name`` or ``name:preset``."""
 
 
