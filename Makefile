@@ -39,6 +39,7 @@ throughput: $(STAMP)
 	$(BIN)/python benchmarks/throughput/integrators.py
 	$(BIN)/python benchmarks/throughput/replicas.py
 	$(BIN)/python benchmarks/throughput/sampling.py
+	$(BIN)/python benchmarks/throughput/training.py
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache
