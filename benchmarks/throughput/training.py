@@ -74,9 +74,8 @@ def main() -> None:
     median["network, backwards"] -= median["network, forwards"]
     whole = median.pop("step")
     median["optimiser, average, clipping, rest"] = whole - sum(median.values())
-    print(
-        f"{options.sampler}, {options.dim} coordinates, width {options.width}, {options.batch} rows a step, one thread\n"
-    )
+    size = f"D = {options.dim}, width {options.width}, {options.batch} rows a step"
+    print(f"{options.sampler}, {size}, one thread\n")
     table = [(name, value, f"{value / whole:.0%}") for name, value in median.items()]
     print(tabulate([*table, ("a step", whole, "100%")], ["", "ms (CPU)", "share"], floatfmt=".2f"))
     print(f"\n{1e3 / whole:.0f} steps a second")
