@@ -48,7 +48,7 @@ class Memorisation(Metric):
         target.require(*self.needs, by="memorisation")
         assert target.train is not None  # what the capability "samples" says
         x, y = rows(samples, reference, by="memorisation")
-        train, _ = rows(target.train.to(x.device), reference, by="memorisation")
+        train, _ = rows(target.train.to(x.device).flatten(1), y, by="memorisation")
         scale = nearest_distance(y, train).median()
         if not scale > 0:
             raise ConfigurationError(
