@@ -87,7 +87,8 @@ class PoissonFieldLoss(Loss):
         assert self.power is not None
         noise = streams.normal(rows.shape[1], rows.shape[2] + 1, dtype=rows.dtype)
         share = streams.uniform(rows.shape[1], dtype=rows.dtype)
-        z = noise[..., -1].abs()
+        # A normal draw in single precision is exactly zero once in some million, and z = 0 has no logarithm.
+        z = noise[..., -1].abs().clamp_(min=1e-4)
         if self.restrict < 1:
             share = torch.where(z < 0.5, share * self.restrict, share)
         scale = torch.pow(1 + self.tau, share * self.power).mul_(self.sigma)

@@ -199,3 +199,16 @@ def test_the_paper_presets_are_those_settings() -> None:
     loss = p.training_loss()
     assert isinstance(loss, PoissonFieldLoss)
     assert (loss.power, loss.gamma, loss.sigma, loss.tau, loss.points, p.batch_size) == (291, 5, 0.01, 0.03, 128, 4096)
+
+
+def test_a_normal_draw_of_exactly_zero_does_not_stop_training() -> None:
+    """Single precision draws an exact zero once in some million, which is once in some runs; it has no logarithm."""
+
+    class Zero(Streams):
+        def normal(self, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+            return torch.zeros(self.replicas, *shape, dtype=dtype)
+
+    loss = make("loss", "poisson-field", power=100.0, gamma=1.0)
+    x, z = loss.perturb(torch.ones(1, 8, 2), Zero([0], "noise"))
+    assert torch.isfinite(z.log()).all()
+    assert torch.equal(x, torch.ones(1, 8, 2))
