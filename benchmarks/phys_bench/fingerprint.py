@@ -61,7 +61,7 @@ class Fingerprints:
         found = {}
         for component in self._registry.components():
             builtin = self._source_kind(component.kind, component.name) == "builtin"
-            if component.name in named and component.kind not in ("sampler", "task", "metric") and not builtin:
+            if component.name in named and component.kind not in ("task", "metric") and not builtin:
                 found[component.key] = self.component(component.kind, component.name)
         return found
 
