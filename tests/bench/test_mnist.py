@@ -28,7 +28,7 @@ FOLDERS = (os.environ.get("PHYS_SAMPLERS_DATA"), Path(__file__).parents[3] / "sh
 
 
 def idx(header: bytes = HEADER, values: bytes = bytes(range(12))) -> bytes:
-    return gzip.compress(header + values)
+    return gzip.compress(header + values, mtime=0)
 
 
 def test_an_idx_file_is_read() -> None:
@@ -49,6 +49,7 @@ def test_an_idx_file_is_read() -> None:
         (idx(values=bytes(11)), "holds 11 values; its header says 2 x 2 x 3"),
         (idx(values=bytes(13)), "holds 13 values"),
     ],
+    ids=["plain", "cut short", "dtype", "two bytes", "cut header", "too few", "too many"],
 )
 def test_what_is_no_idx_file_is_refused(content: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said):
