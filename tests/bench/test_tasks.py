@@ -37,7 +37,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "checkerboard": checkerboard,
 }
 DATA_DIMENSIONS = {"abalone": 7, "telemonitoring": 16, "parkinsons": 15, "mushroom": 5, "red-wine": 10}
-DATA_DIMENSIONS |= {"wine": 13, "breast-cancer": 30, "diabetes": 10, "iris": 4, "digits": 64}
+DATA_DIMENSIONS |= {"wine": 13, "breast-cancer": 30, "diabetes": 10, "iris": 4, "digits": 64, "mnist": 784}
 """Tasks of real data, which have tests of their own."""
 DENSITY = {"samples", "log_prob", "sample", "log_z"}
 CAPABILITIES = {

@@ -104,7 +104,9 @@ def test_kinds_of_which_nothing_is_known_take_any_object() -> None:
 
 def test_every_registered_part_is_of_its_kind() -> None:
     for kind in BASES:
-        for name in catalogue.names(kind):
+        # those of the distribution: another test of the same process may have registered its own
+        built_in = (c for c in catalogue.components() if isinstance(c.target, str) and c.target.startswith("phys_"))
+        for name in (component.name for component in built_in if component.kind == kind):
             part = catalogue.make(kind, name)
             assert make_part(kind, part) is part
             module, _, base = BASES[kind].partition(":")
