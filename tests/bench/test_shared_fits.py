@@ -196,7 +196,9 @@ def test_every_trained_model_takes_sampling_options_as_if_fitted_with_them(name:
     if not isinstance(recipe, TrainedSampler):
         pytest.skip("trains nothing")
     task = catalogue.make("task", "toy-normal")
-    few = {"steps": 3, "width": 8, "sampling_steps": 4, "levels": 4, "steps_per_level": 1}
+    few: dict[str, Any] = {"steps": 3, "width": 8, "sampling_steps": 4, "levels": 4, "steps_per_level": 1}
+    if name == "latent":
+        few["sampler"] = "bellman[steps=3,width=8,sampling_steps=4]"
     recipe = recipe.with_options(**{key: v for key, v in few.items() if hasattr(recipe, key)})
     model, point = recipe.fit(task, seed=3), torch.tensor([[0.3, -0.4]])
 
