@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
+from phys_samplers.integrators.citations import EDM, SCORE_SDE
 from phys_samplers.integrators.components import INTEGRATORS
 from phys_samplers.metrics.components import METRICS
-
-EDM = """@inproceedings{karras2022edm,
-  title = {Elucidating the Design Space of Diffusion-Based Generative Models},
-  author = {Karras, Tero and Aittala, Miika and Aila, Timo and Laine, Samuli},
-  booktitle = {NeurIPS}, year = {2022}, eprint = {2206.00364}, archiveprefix = {arXiv}
-}"""
 
 STABLE_TARGET = """@inproceedings{xu2023stable,
   title = {Stable Target Field for Reduced Variance Score Estimation in Diffusion Models},
@@ -41,13 +36,6 @@ IMPROVED_DDPM = """@inproceedings{nichol2021improved,
   title = {Improved Denoising Diffusion Probabilistic Models},
   author = {Nichol, Alexander Quinn and Dhariwal, Prafulla},
   booktitle = {ICML}, year = {2021}, eprint = {2102.09672}, archiveprefix = {arXiv}
-}"""
-
-SCORE_SDE = """@inproceedings{song2021score,
-  title = {Score-Based Generative Modeling through Stochastic Differential Equations},
-  author = {Song, Yang and Sohl-Dickstein, Jascha and Kingma, Diederik P. and Kumar, Abhishek and Ermon, Stefano and
-            Poole, Ben},
-  booktitle = {ICLR}, year = {2021}, eprint = {2011.13456}, archiveprefix = {arXiv}
 }"""
 
 PRESERVING, EXPLODING = "variance_preserving", "variance_exploding"

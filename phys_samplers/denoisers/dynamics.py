@@ -27,6 +27,12 @@ Prior = Callable[[int, torch.Generator], Tensor]
 """Starting points u (n, D) at the largest λ."""
 
 
+def broad_normal(n: int, dim: int, ratio: float, generator: torch.Generator) -> Tensor:
+    """``n`` draws (n, dim) of N(0, (1 + λ²) I): the moments of standardised data with noise of level λ = ``ratio``."""
+    z = torch.randn(n, dim, generator=generator, device=generator.device)
+    return z.mul_(math.sqrt(1 + ratio**2))
+
+
 class DenoisingFlow(DenoisingDynamics):
     """du/dλ = (u − D(u, λ))/λ with λ as the time, from ``start`` down to 0.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.denoisers.dynamics import DenoisingFlow, ProbabilityFlow, ReverseSDE
+from phys_samplers.denoisers.dynamics import DenoisingFlow, ProbabilityFlow, ReverseSDE, broad_normal
 from phys_samplers.denoisers.likelihood import Divergence, Likelihood, log_likelihood
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError, MissingCapability
@@ -78,8 +78,7 @@ class DenoiserModel(Model):
 
     def prior(self, n: int, generator: torch.Generator, ratio: float) -> Tensor:
         """N(0, (1 + λ²) I): the moments of standardised data with noise of level λ."""
-        z = torch.randn(n, self.dim, generator=generator, device=generator.device)
-        return z.mul_(math.sqrt(1 + ratio**2))
+        return broad_normal(n, self.dim, ratio, generator)
 
     def prior_log_prob(self, u: Tensor, ratio: float) -> Tensor:
         """log-density (B,) of ``prior`` at u (B, D), normalised.

@@ -33,7 +33,8 @@ import torch
 from torch import Tensor
 
 from phys_bellman.model import BellmanModel
-from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Noise, Relaxation
+from phys_samplers.denoisers.dynamics import DenoisingFlow, broad_normal
+from phys_samplers.dynamics import Dynamics, Noise, Relaxation
 from phys_samplers.fields import Denoiser
 from phys_samplers.integrators import Integrator
 from phys_samplers.kernels import KernelMean
@@ -147,12 +148,11 @@ class AnnealedBellmanDynamics(Dynamics):
 
     def prior(self, n: int, generator: torch.Generator) -> Tensor:
         """N(0, (1 + σ_max²) I): the moments of standardised data blurred by σ_max."""
-        z = torch.randn(n, *self.event_shape, generator=generator, device=generator.device)
-        return z.mul_(math.sqrt(1 + self.sigma_max**2))
+        return broad_normal(n, self.event_shape[0], self.sigma_max, generator)
 
 
-class BlurredFlow(DenoisingDynamics):
-    """The probability-flow ODE of the blurred laws, with the blur as the time, and their mobility.
+class BlurredFlow(DenoisingFlow):
+    """The probability-flow ODE of the blurred laws, dx/dσ = −σ (2g − ∇s)/s = (x − D)/σ, and their mobility.
 
     Args:
         fields: s and g.
@@ -161,27 +161,16 @@ class BlurredFlow(DenoisingDynamics):
     """
 
     def __init__(self, fields: BlurredFields, dim: int, *, levels: tuple[float, ...]) -> None:
-        self.fields = fields
-        self.event_shape = (dim,)
-        self.levels = levels
-        self.times = (levels[0], levels[-1])
+        def prior(n: int, generator: torch.Generator) -> Tensor:
+            return broad_normal(n, dim, levels[0], generator)
 
-    def denoise(self, x: Tensor, t: float) -> Tensor:
-        """D = x + σ² (2g − ∇s)/s, without the division."""
-        return self.fields.denoise(x, t)
+        super().__init__(fields.denoise, prior, dim, start=levels[0])
+        self.fields = fields
+        self.levels = levels
 
     def mobility(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
         """The scalar field s and ∇s at blur t."""
         return self.fields.scalar(x, t)
-
-    def drift(self, x: Tensor, t: float) -> Tensor:
-        """−σ (2g − ∇s)/s = (x − D)/σ."""
-        return (x - self.denoise(x, t)).div_(t)
-
-    def prior(self, n: int, generator: torch.Generator) -> Tensor:
-        """N(0, (1 + σ²) I) for the first level σ."""
-        z = torch.randn(n, *self.event_shape, generator=generator, device=generator.device)
-        return z.mul_(math.sqrt(1 + self.levels[0] ** 2))
 
 
 class AnnealedBellmanModel(BellmanModel):

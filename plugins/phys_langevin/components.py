@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
+from phys_samplers.components import EDM
 
 ROBERTS_TWEEDIE = """@article{roberts1996langevin,
   title = {Exponential convergence of {Langevin} distributions and their discrete approximations},
@@ -41,12 +42,6 @@ VINCENT = """@article{vincent2011connection,
   title = {A Connection Between Score Matching and Denoising Autoencoders},
   author = {Vincent, Pascal},
   journal = {Neural Computation}, volume = {23}, number = {7}, pages = {1661--1674}, year = {2011}
-}"""
-
-KARRAS = """@inproceedings{karras2022edm,
-  title = {Elucidating the Design Space of Diffusion-Based Generative Models},
-  author = {Karras, Tero and Aittala, Miika and Aila, Timo and Laine, Samuli},
-  booktitle = {NeurIPS}, year = {2022}, eprint = {2206.00364}, archiveprefix = {arXiv}
 }"""
 
 DENSITY = frozenset({"log_prob", "score"})
@@ -89,5 +84,5 @@ def phys_components() -> Iterable[Component]:
         summary="Langevin dynamics over falling noise levels, with a score learned by denoising (NCSN)",
         reference="arXiv:1907.05600, Algorithm 1",
         needs={"samples"},
-        citation="\n\n".join((SONG_ERMON, VINCENT, KARRAS)),
+        citation="\n\n".join((SONG_ERMON, VINCENT, EDM)),
     )
