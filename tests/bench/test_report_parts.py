@@ -14,6 +14,7 @@ from phys_bench.report.field_panels import as_mesh
 from phys_bench.report.markup import anchor, label, number
 from phys_bench.report.sample_panels import frame, sample_picture
 from phys_bench.report.standing import distance, standings
+from phys_bench.report.tables import COST_COLUMNS, cost_row
 from phys_bench.report.view import Cell, Floor, Run
 
 
@@ -149,3 +150,15 @@ def test_citations_of_used_components() -> None:
     found = citations(run)
     assert any(text.startswith("@") and "sampler/bellman" in users for text, users in found.items())
     assert not any("no-such" in user for users in found.values() for user in users)
+
+
+def test_the_share_of_clamped_particles_is_a_column() -> None:
+    shares = {"boxed": (0.25, 0.75), "free": (None, None)}
+    cells = [
+        Cell(id=f"{s}{i}", task="t", sampler=s, seed=i, diagnostics={} if share is None else {"clamped": share})
+        for s, found in shares.items()
+        for i, share in enumerate(found)
+    ]
+    place = list(COST_COLUMNS).index("clamped")
+    run = Run(suite="s", cells=cells)
+    assert [cost_row(run, "t", sampler)[place] for sampler in shares] == ["0.500", "–"]

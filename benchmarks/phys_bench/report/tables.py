@@ -21,7 +21,9 @@ COST_COLUMNS = {
     "sample_seconds": "sample [s]",
     "cpu_seconds": "CPU [s]",
     "peak_memory_mib": "peak [MiB]",
+    "clamped": "clamped",
 }
+"""The last is no cost but what must not be hidden: the share of particles that met the walls of a sampler's box."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,12 @@ def score(run: Run, task: str, sampler: str, metric: str) -> Score:
 
 
 def cost(run: Run, task: str, sampler: str, name: str) -> float | None:
-    """Mean of one cost over the seeds that finished."""
-    values = [c.costs[name] for c in run.select(task, sampler) if c.ok and name in c.costs]
+    """Mean of one cost over the seeds that finished; ``clamped`` is among their diagnostics, if it has a meaning."""
+    finished = [c for c in run.select(task, sampler) if c.ok]
+    kept = [
+        {**c.costs, "clamped": c.diagnostics["clamped"]} if "clamped" in c.diagnostics else c.costs for c in finished
+    ]
+    values = [costs[name] for costs in kept if name in costs]
     found = estimate(values)
     return found.mean if found else None
 
