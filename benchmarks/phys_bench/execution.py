@@ -178,14 +178,14 @@ def _thinned(history: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]
 
 
 class _Steps(Callback):
-    """Passes training steps on, at a modest rate."""
+    """Passes training steps on, at a modest rate; not those of a part that trains seed by seed, which name no seed."""
 
     def __init__(self, seeds_: Sequence[int], emit: Emit) -> None:
         self._seeds, self._emit = list(seeds_), emit
         self._next = 0.0
 
     def logged(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
-        if time.monotonic() < self._next:
+        if time.monotonic() < self._next or any(len(row) != len(self._seeds) for row in values.values()):
             return
         self._next = time.monotonic() + STEP_INTERVAL
         rows = {name: plain(list(row)) for name, row in values.items()}

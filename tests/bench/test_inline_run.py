@@ -268,3 +268,20 @@ def test_lines_count_every_cell_that_gets_a_record(
     assert lines[0].startswith("[1/2] toy-density / toy-samples / seed 0: incompatible: toy-samples needs samples")
     assert lines[1].startswith("[2/2] toy-normal / toy-samples / seed 0: toy-mean 0.")
     assert "(floor 0." in lines[1]
+
+
+def test_a_sampler_whose_inner_one_trains_seed_by_seed_runs_with_several_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phys_bench.execution.STEP_INTERVAL", 0.0)  # every logged step is reported
+    inner = "bellman[steps=60,width=8,sampling_steps=4]"
+    suite = {
+        "name": "nested",
+        "tasks": ["normal"],
+        "samplers": [f"latent[sampler={inner},steps=60,width=8,latent_dim=1]"],
+        "seeds": 2,
+        "metrics": ["variance-ratio"],
+        "eval_size": 40,
+    }
+    results = run(suite, tmp_path)
+    assert list(results.frame.status) == ["ok", "ok"]
