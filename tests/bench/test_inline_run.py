@@ -285,3 +285,4 @@ def test_a_sampler_whose_inner_one_trains_seed_by_seed_runs_with_several_seeds(
     }
     results = run(suite, tmp_path)
     assert list(results.frame.status) == ["ok", "ok"]
+    assert [r["costs"]["stacked_seeds"] for r in results.records] == [2, 2], "nobody was tried again by itself"
