@@ -13,6 +13,7 @@ from phys_samplers.denoisers.dynamics import DenoisingFlow, ProbabilityFlow, Rev
 from phys_samplers.denoisers.likelihood import Divergence, Likelihood, log_likelihood
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError, MissingCapability
+from phys_samplers.fields import denoise_at
 from phys_samplers.integrators import Integrator, integrate
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import make_generator
@@ -68,9 +69,7 @@ class DenoiserModel(Model):
 
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
         """D(x, σ) at standardised x (B, D)."""
-        level = torch.full((1, 1), sigma, dtype=x.dtype, device=x.device)
-        clean: Tensor = self.module(x.unsqueeze(0), level).squeeze(0)
-        return clean
+        return denoise_at(self.module, x, sigma)
 
     def clipped(self, x: Tensor, sigma: float) -> Tensor:
         """D(x, σ) brought into the box of the training rows."""

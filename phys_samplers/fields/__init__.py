@@ -2,7 +2,7 @@
 
 from phys_samplers.fields.choice import make_field
 from phys_samplers.fields.conv import StackedConv2d
-from phys_samplers.fields.denoiser import Denoiser
+from phys_samplers.fields.denoiser import Denoiser, denoise_at
 from phys_samplers.fields.mlp import MLP, Field, FourierMLP, ResidualMLP
 from phys_samplers.fields.stacked import StackedLinear, activation, parameters_per_replica, replica
 from phys_samplers.fields.unet import UNet
@@ -17,6 +17,7 @@ __all__ = [
     "StackedLinear",
     "UNet",
     "activation",
+    "denoise_at",
     "make_field",
     "parameters_per_replica",
     "replica",

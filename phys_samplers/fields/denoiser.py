@@ -29,6 +29,13 @@ from phys_samplers.randomness import Streams
 Parametrisation = Literal["edm", "v", "epsilon", "x0"]
 
 
+def denoise_at(module: nn.Module, x: Tensor, sigma: float) -> Tensor:
+    """D(x, σ) (B, D) at x (B, D) and one level, by a stacked denoiser of one replica."""
+    level = torch.full((1, 1), sigma, dtype=x.dtype, device=x.device)
+    clean: Tensor = module(x.unsqueeze(0), level).squeeze(0)
+    return clean
+
+
 class Denoiser(nn.Module):
     """A stacked denoiser.
 

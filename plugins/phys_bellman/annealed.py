@@ -35,7 +35,7 @@ from torch import Tensor
 from phys_bellman.model import BellmanModel
 from phys_samplers.denoisers.dynamics import DenoisingFlow, broad_normal
 from phys_samplers.dynamics import Dynamics, Noise, Relaxation
-from phys_samplers.fields import Denoiser
+from phys_samplers.fields import Denoiser, denoise_at
 from phys_samplers.integrators import Integrator
 from phys_samplers.kernels import KernelMean
 from phys_samplers.parts import make_part
@@ -61,8 +61,7 @@ class BlurredFields:
 
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
         """D(x, σ): (B, D) → (B, D)."""
-        level = torch.full((1, 1), sigma, dtype=x.dtype, device=x.device)
-        return self.denoiser(x.unsqueeze(0), level).squeeze(0)
+        return denoise_at(self.denoiser, x, sigma)
 
     def scalar(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
         """q (B,) and ∇q (B, D), divided by the average of q over p_σ."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from phys_langevin.annealing import AnnealedLangevinDynamics, geometric_levels
 from phys_langevin.nested import score_facts, score_tensors
-from phys_samplers.fields import Denoiser
+from phys_samplers.fields import Denoiser, denoise_at
 from phys_samplers.integrators import Integrator, integrate, uniform
 from phys_samplers.parts import make_part
 from phys_samplers.randomness import make_generator
@@ -60,8 +60,7 @@ class NetworkDenoiser:
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """See ``DenoiserSource``."""
-        level = torch.full((1, 1), sigma, dtype=x.dtype, device=x.device)
-        return self.module(x.unsqueeze(0), level).squeeze(0)
+        return denoise_at(self.module, x, sigma)
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights and buffers."""

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from functools import cache
 
-import torch
 from torch import Tensor
 
 from phys_bench.data import digit_images
-from phys_bench.tasks.assemble import EVAL_SIZE, SPLIT_SEED
 from phys_bench.tasks.features import Classifier, fit_classifier
+from phys_bench.tasks.images import dequantised_images, image_task
 from phys_bench.tasks.rows import split
-from phys_samplers.randomness import make_generator
 from phys_samplers.target import Task
 
 LEVELS = 17
@@ -30,20 +28,7 @@ def digits() -> Task:
     Raises:
         DataUnavailable: if scikit-learn is not installed.
     """
-    rows, _ = labelled_digits()
-    rows = rows.to(torch.get_default_dtype())
-    train_rows, validation, heldout = (rows[index] for index in split("digits", len(rows)))
-    return Task(
-        event_shape=(1, 8, 8),
-        name="digits",
-        train=train_rows,
-        validation=validation,
-        heldout=heldout,
-        features=digit_features,
-        metrics=METRICS,
-        eval_size=min(len(heldout), EVAL_SIZE),
-        view=((-1.0, 1.0),) * 64,
-    )
+    return image_task("digits", labelled_digits()[0], features=digit_features, metrics=METRICS)
 
 
 def labelled_digits() -> tuple[Tensor, Tensor]:
@@ -53,9 +38,7 @@ def labelled_digits() -> tuple[Tensor, Tensor]:
         DataUnavailable: if scikit-learn is not installed.
     """
     grey, labels = digit_images()
-    generator = make_generator(SPLIT_SEED, "task", "digits", "noise")
-    noise = torch.rand(grey.shape, generator=generator, dtype=grey.dtype)
-    return ((grey + noise) * (2.0 / LEVELS) - 1.0).unsqueeze(1), labels
+    return dequantised_images("digits", grey, levels=LEVELS), labels
 
 
 def digit_features(images: Tensor) -> Tensor:

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from functools import cache
 
-import torch
 from torch import Tensor
 
 from phys_bench.data import mnist_images
-from phys_bench.tasks.assemble import EVAL_SIZE, SPLIT_SEED
 from phys_bench.tasks.features import Classifier, fit_classifier
+from phys_bench.tasks.images import dequantised_images, image_task
 from phys_bench.tasks.rows import split
-from phys_samplers.randomness import make_generator
 from phys_samplers.target import Task
 
 LEVELS = 256
@@ -33,20 +31,7 @@ def mnist() -> Task:
     Raises:
         DataUnavailable: if the files are not at hand and cannot be downloaded.
     """
-    rows, _ = labelled_mnist()
-    rows = rows.to(torch.get_default_dtype())
-    train_rows, validation, heldout = (rows[index] for index in split("mnist", len(rows)))
-    return Task(
-        event_shape=(1, 28, 28),
-        name="mnist",
-        train=train_rows,
-        validation=validation,
-        heldout=heldout,
-        features=mnist_features,
-        metrics=METRICS,
-        eval_size=min(len(heldout), EVAL_SIZE),
-        view=((-1.0, 1.0),) * 784,
-    )
+    return image_task("mnist", labelled_mnist()[0], features=mnist_features, metrics=METRICS)
 
 
 def labelled_mnist() -> tuple[Tensor, Tensor]:
@@ -56,9 +41,7 @@ def labelled_mnist() -> tuple[Tensor, Tensor]:
         DataUnavailable: if the files are not at hand and cannot be downloaded.
     """
     grey, labels = mnist_images()
-    generator = make_generator(SPLIT_SEED, "task", "mnist", "noise")
-    noise = torch.rand(grey.shape, generator=generator, dtype=torch.float64)
-    return ((grey + noise) * (2.0 / LEVELS) - 1.0).unsqueeze(1), labels
+    return dequantised_images("mnist", grey, levels=LEVELS), labels
 
 
 def mnist_features(images: Tensor) -> Tensor:
