@@ -7,6 +7,9 @@ BUILTIN_PLUGINS = (
     "phys_diffusion.components",
     "phys_electrostatic.components",
     "phys_latent.components",
+    "phys_value_gradient.components",
+    "phys_monte_carlo.components",
+    "phys_energy.components",
     "phys_bench.components",
 )
 """Module names, each with a ``phys_components`` hook. A new in-tree family adds its line here."""

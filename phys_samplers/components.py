@@ -15,6 +15,13 @@ STABLE_TARGET = """@inproceedings{xu2023stable,
   booktitle = {ICLR}, year = {2023}, eprint = {2302.00670}, archiveprefix = {arXiv}
 }"""
 
+VALUE_GRADIENT = """@misc{yoon2025vgs,
+  title = {Value Gradient Sampler: Sampling as Sequential Decision Making},
+  author = {Yoon, Sangwoong and Hwang, Himchan and Jeong, Hyeokju and Shin, Dong Kyu and Park, Che-Sang and
+            Kweon, Sehee and Park, Frank Chongwoo},
+  year = {2025}, eprint = {2502.13280}, archiveprefix = {arXiv}
+}"""
+
 BELLMAN = """@misc{li2024bellman,
   title = {Bellman Diffusion: Generative Modeling as Learning a Linear Operator in the Distribution Space},
   author = {Li, Yangming and Lai, Chieh-Hsin and Sch{\\"o}nlieb, Carola-Bibiane and Mitsufuji, Yuki and Ermon, Stefano},

@@ -24,11 +24,16 @@ class Metric(ABC):
         needs: target capabilities beyond reference samples.
         needs_model: whether the fitted model itself (its ``log_prob``) is scored rather than samples
             alone; such a metric has no floor from samples.
+        needs_draw: whether what came with the samples is scored (a log Z estimate, importance weights, their cost);
+            the call then has the further keywords ``draw`` and ``costs`` (``energy_gradients`` and
+            ``energy_densities``, evaluations per sample, and ``seconds`` in all, each with training included), reads
+            no reference (which may be an empty tensor), and has no floor.
     """
 
     best: ClassVar[Literal["low", "high", "zero", "half", "one"]] = "low"
     needs: ClassVar[frozenset[str]] = frozenset()
     needs_model: ClassVar[bool] = False
+    needs_draw: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(

@@ -30,12 +30,19 @@ class Draw:
     Args:
         samples: (n, *event_shape).
         nfe: function evaluations (network or gradient calls) *per sample*, burn-in included.
-        diagnostics: JSON-like facts: acceptance rate, ESS, R̂, clamped fraction, …
+        diagnostics: JSON-like facts: acceptance rate, R̂, clamped fraction, … Names that mean the same everywhere:
+            ``log_z``, an estimate of the target's log Z, with its standard error ``log_z_std`` where one is known;
+            ``elbo``, a lower bound of it in expectation; ``ess``, effective independent draws per sample: (Σw)²/(nΣw²)
+            of importance weights, or of chains what the autocorrelation leaves (above 1 where a chain is long and one
+            state of it was asked for).
+        log_weights: logarithms (n,) of importance weights that make the samples exact, up to one constant; None if
+            the samples stand for themselves.
     """
 
     samples: Tensor
     nfe: float
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    log_weights: Tensor | None = None
 
 
 class Model(ABC):

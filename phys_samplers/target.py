@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
+from phys_samplers.evaluations import Evaluations
 
 CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes")
 
@@ -30,8 +31,9 @@ class Law(Protocol):
     """A probability law; every method but ``event_shape`` is optional and announces a capability by being there.
 
     ``log_prob(x: (B, D)) -> (B,)``, ``score(x: (B, D)) -> (B, D)``, ``log_prob_and_score(x)`` where both cost little
-    more than one, ``sample(n, generator) -> (n, D)`` and
-    ``log_z: float``. A law that holds tensors is an ``nn.Module`` with buffers, so that it moves between devices.
+    more than one, ``sample(n, generator) -> (n, D)`` and ``log_z: float``. A law on a linear subspace of R^D has its
+    orthonormal rows as ``subspace`` (K, D); its density is with respect to Lebesgue measure on it. A law that holds
+    tensors is an ``nn.Module`` with buffers, so that it moves between devices.
     """
 
     event_shape: tuple[int, ...]
@@ -72,6 +74,7 @@ class Target:
         modes: centres and weights, if the law has modes.
         features: (B, *event_shape) → (B, F), what metrics that compare features (``frechet``) see of rows; it takes
             rows on any device and does not depend on what is scored.
+        evaluations: counts what is asked of the density, if given.
     """
 
     event_shape: tuple[int, ...]
@@ -82,6 +85,7 @@ class Target:
     heldout: Tensor | None = None
     modes: Modes | None = None
     features: Callable[[Tensor], Tensor] | None = None
+    evaluations: Evaluations | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for split in ("train", "validation", "heldout"):
@@ -104,6 +108,11 @@ class Target:
     def dim(self) -> int:
         """Number of coordinates D of one sample."""
         return int(torch.Size(self.event_shape).numel())
+
+    @property
+    def subspace(self) -> Tensor | None:
+        """Orthonormal rows (K, D) that span where the law lives; None for all of R^D. See ``FlatDensity``."""
+        return getattr(self.law, "subspace", None)
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -143,11 +152,15 @@ class Target:
     def log_prob(self, x: Tensor) -> Tensor:
         """Unnormalised log-density (B,) at ``x`` (B, *event_shape)."""
         self.require("log_prob", by="log_prob()")
+        if self.evaluations is not None:
+            self.evaluations.densities += len(x)
         return self.law.log_prob(x)
 
     def score(self, x: Tensor) -> Tensor:
         """∇ log p at ``x`` (B, *event_shape); detached."""
         self.require("score", by="score()")
+        if self.evaluations is not None:
+            self.evaluations.gradients += len(x)
         if callable(getattr(self.law, "score", None)):
             with torch.no_grad():
                 return self.law.score(x)
@@ -159,6 +172,8 @@ class Target:
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """``log_prob`` (B,) and ``score`` (B, *event_shape) from one evaluation where that is possible; detached."""
         self.require("score", by="log_prob_and_score()")
+        if self.evaluations is not None:
+            self.evaluations.gradients += len(x)
         if callable(getattr(self.law, "log_prob_and_score", None)):
             with torch.no_grad():
                 return self.law.log_prob_and_score(x)

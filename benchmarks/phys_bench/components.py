@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
+from phys_samplers.components import VALUE_GRADIENT
 
 BELLMAN = """@misc{li2024bellman,
   title = {Bellman Diffusion: Generative Modeling as Learning a Linear Operator in the Distribution Space},
   author = {Li, Yangming and Lai, Chieh-Hsin and Sch{\\"o}nlieb, Carola-Bibiane and Mitsufuji, Yuki and Ermon, Stefano},
   year = {2024}, eprint = {2410.01796}, archiveprefix = {arXiv}
-}"""
-
-VALUE_GRADIENT = """@misc{yoon2025vgs,
-  title = {Value Gradient Sampler: Sampling as Sequential Decision Making},
-  author = {Yoon, Sangwoong and Hwang, Himchan and Jeong, Hyeokju and Shin, Dong Kyu and Park, Che-Sang and
-            Kweon, Sehee and Park, Frank Chongwoo},
-  year = {2025}, eprint = {2502.13280}, archiveprefix = {arXiv}
 }"""
 
 SLICE_SAMPLING = """@article{neal2003slice,

@@ -9,12 +9,14 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from phys_samplers.evaluations import Evaluations
 from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Task
 from phys_samplers.training import Callback
@@ -66,16 +68,17 @@ def _floors(job: Mapping[str, Any], emit: Emit) -> None:
 def _cells(job: Mapping[str, Any], emit: Emit, kept: LastFit) -> None:
     started = now()
     try:
+        # The fitted model keeps the counting target, so that sampling is counted too; scoring uses the task itself.
         task: Task = make("task", one_spec(job["task"], "task"))
         recipe: Sampler = make("sampler", one_spec(job["sampler"], "sampler"))
-        fit = _fit_or_share(recipe, task, job, emit, kept)
+        fit = _fit_or_share(recipe, replace(task, evaluations=Evaluations()), job, emit, kept)
     except Exception as error:
         emit({"event": "error", **outcome_of(error, during="fitting"), "started": started, "finished": now()})
         return
     for seed, model in zip(job["seeds"], fit.models, strict=True):
         if seed not in job["wanted"]:
             continue
-        outcome = _finish(model, task, job, seed, dict(fit.costs))
+        outcome = _finish(model, task, job, seed, dict(fit.costs), fit.evaluations)
         facts = {"environment": environment(job["device"]), "started": started, "finished": now()}
         emit({"event": "cell", "seed": seed, "outcome": {**outcome, **facts}})
 
@@ -88,8 +91,10 @@ def _fit_or_share(recipe: Sampler, task: Task, job: Mapping[str, Any], emit: Emi
         return found.shared_with(recipe)
     with Meter(job["device"]) as meter:
         models = _fit(recipe, task, job, emit)
-    share = len(job["seeds"])
+    share, asked = len(job["seeds"]), task.evaluations or Evaluations()
     costs = {
+        "fit_densities": asked.densities / share,
+        "fit_gradients": asked.gradients / share,
         "fit_seconds": meter.seconds / share,
         "cpu_seconds": meter.cpu_seconds / share,
         "peak_memory_mib": meter.peak_memory_mib,
@@ -97,7 +102,7 @@ def _fit_or_share(recipe: Sampler, task: Task, job: Mapping[str, Any], emit: Emi
         "stacked_seeds": share,
         "shared_fit": False,
     }
-    fit = Fit(models=models, costs=costs, seconds=meter.seconds)
+    fit = Fit(models=models, costs=costs, seconds=meter.seconds, evaluations=asked)
     kept.keep(key, fit)
     return fit
 
@@ -115,7 +120,12 @@ def _fit(recipe: Sampler, task: Task, job: Mapping[str, Any], emit: Emit) -> Seq
 
 
 def _finish(
-    model: Model | Exception, task: Task, job: Mapping[str, Any], seed: int, costs: dict[str, Any]
+    model: Model | Exception,
+    task: Task,
+    job: Mapping[str, Any],
+    seed: int,
+    costs: dict[str, Any],
+    evaluations: Evaluations,
 ) -> dict[str, Any]:
     """Sample, score and keep one seed; whatever goes wrong is its outcome."""
     if isinstance(model, BaseException):
@@ -128,9 +138,13 @@ def _finish(
     history = plain(_thinned(report.history)) if report else []
     kept: dict[str, Any] = {"costs": costs, "history": history}
     try:
+        before = evaluations.copy()
         with Meter(job["device"]) as meter:
             draw = model.draw(job["eval_size"], seed=seeds.draw_seed(job["task"], seed))
+        asked, n = evaluations.since(before), job["eval_size"]
         costs |= {
+            "energy_densities": costs["fit_densities"] / n + asked.densities / n,
+            "energy_gradients": costs["fit_gradients"] / n + asked.gradients / n,
             "sample_seconds": meter.seconds,
             "cpu_seconds": costs["cpu_seconds"] + meter.cpu_seconds,
             "peak_memory_mib": max(costs["peak_memory_mib"], meter.peak_memory_mib),
@@ -144,7 +158,17 @@ def _finish(
         return {**outcome_of(error, during="sampling"), **kept}
     reference = reference_rows(task, job["task"], job["eval_size"], seed).flatten(1)
     began = time.perf_counter()
-    scores, errors = score(job["metrics"], samples, reference, task=task, label=job["task"], seed=seed, model=model)
+    scores, errors = score(
+        job["metrics"],
+        draw,
+        samples,
+        reference,
+        costs={**costs, "seconds": costs["fit_seconds"] + costs["sample_seconds"]},
+        task=task,
+        label=job["task"],
+        seed=seed,
+        model=model,
+    )
     costs["score_seconds"] = time.perf_counter() - began
     kept |= {"scores": scores, "score_errors": errors}
     if scores[job["metrics"][0]] is None:

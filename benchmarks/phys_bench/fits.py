@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from phys_samplers.evaluations import Evaluations
+
 if TYPE_CHECKING:
     from phys_samplers.sampler import Model, Sampler
 
@@ -27,11 +29,13 @@ class Fit:
         models: one per seed, or the exception that fitting it ended with.
         costs: per seed, as records hold them.
         seconds: wall-clock time of all seeds together.
+        evaluations: the counter of the density that these models ask.
     """
 
     models: Sequence[Model | Exception]
     costs: Mapping[str, Any]
     seconds: float
+    evaluations: Evaluations
 
     def shared_with(self, recipe: Sampler) -> Fit:
         """The same fit with the sampling options of ``recipe``, at the same costs, which were paid once."""
@@ -39,7 +43,7 @@ class Fit:
             f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.init and f.name not in recipe.fixed
         }
         models = [model if isinstance(model, Exception) else model.with_options(**own) for model in self.models]
-        return Fit(models=models, costs={**self.costs, "shared_fit": True}, seconds=self.seconds)
+        return dataclasses.replace(self, models=models, costs={**self.costs, "shared_fit": True})
 
 
 class LastFit:

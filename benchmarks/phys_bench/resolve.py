@@ -105,7 +105,7 @@ class Resolver:
             label=str(spec),
             best=metric.best,
             identity={"label": str(spec), "options": options, "component": code},
-            has_floor=not metric.needs_model,
+            has_floor=not (metric.needs_model or metric.needs_draw),
         )
 
     def _task_identity(

@@ -21,12 +21,16 @@ COSTS = {
     "parameters": "parameters",
     "training_steps": "steps",
     "nfe": "NFE",
+    "energy_gradients": "∇E",
+    "energy_densities": "E",
     "fit_seconds": "fit s",
     "sample_seconds": "sample s",
     "cpu_seconds": "CPU s",
     "peak_memory_mib": "peak MiB",
 }
 """Costs in the order of tables, with their headings."""
+ENERGY = ("energy_gradients", "energy_densities")
+COUNTS = ("parameters", "training_steps", "nfe", *ENERGY)
 
 
 @dataclass(frozen=True)

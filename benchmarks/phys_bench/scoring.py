@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from phys_registry.errors import one_line
 from phys_samplers.metric import Metric
 from phys_samplers.randomness import derive_seed, make_generator
-from phys_samplers.sampler import Model
+from phys_samplers.sampler import Draw, Model
 from phys_samplers.target import Task
 
 from . import seeds
@@ -27,10 +28,12 @@ def reference_rows(task: Task, label: str, n: int, seed: int) -> Tensor:
     """``n`` exact rows (n, D) that samples of ``seed`` are scored against: the same for every sampler.
 
     Held-out rows where the task keeps some (each seed its own choice; all of them if there are fewer), else exact
-    draws.
+    draws, else none: the rows (0, D).
     """
     generator = make_generator(seeds.reference_seed(label, seed))
     if task.heldout is None:
+        if task.missing({"sample"}):
+            return torch.empty(0, *task.event_shape)
         return task.sample(n, generator=generator)
     return task.heldout[torch.randperm(len(task.heldout), generator=generator)[:n]]
 
@@ -42,14 +45,25 @@ def metric_of(text: str) -> Metric:
 
 
 def score(
-    texts: list[str], samples: Tensor, reference: Tensor, *, task: Task, label: str, seed: int, model: Model
+    texts: list[str],
+    draw: Draw,
+    samples: Tensor,
+    reference: Tensor,
+    *,
+    costs: Mapping[str, float],
+    task: Task,
+    label: str,
+    seed: int,
+    model: Model,
 ) -> tuple[dict[str, float | None], dict[str, str]]:
     """Every metric of a cell.
 
     Args:
         texts: metric labels.
+        draw: as the sampler gave it.
         samples: generated rows (n, D), finite.
         reference: exact rows (m, D).
+        costs: of training and sampling, for metrics that weigh them.
         task: the task.
         label: its text.
         seed: of the cell.
@@ -66,8 +80,12 @@ def score(
             if missing := task.missing(metric.needs):
                 errors[text] = f"needs {', '.join(missing)}, which task {label!r} does not offer"
                 continue
+            if not (len(reference) or metric.needs_draw or metric.needs_model):
+                errors[text] = f"task {label!r} has neither held-out rows nor an exact sampler to compare with"
+                continue
             generator = make_generator(seeds.metric_seed(label, seed, text))
-            value = float(metric(samples, reference, target=task, generator=generator, model=model))
+            more: dict[str, Any] = {"draw": draw, "costs": costs} if metric.needs_draw else {}
+            value = float(metric(samples, reference, target=task, generator=generator, model=model, **more))
         except Exception as error:  # a metric may fail in any way, and must not take the others along
             errors[text] = one_line(error)
             continue

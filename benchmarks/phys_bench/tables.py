@@ -10,7 +10,7 @@ from phys_registry.errors import suggest
 from phys_samplers.errors import ConfigurationError
 
 from .grid import ARROWS, GAP, code, fitted, folded, grid
-from .results import COSTS
+from .results import COSTS, COUNTS, ENERGY
 from .statistics import Estimate, distance
 from .verdicts import footnotes
 
@@ -95,17 +95,22 @@ def _blocks(columns: list[list[str]], width: int) -> list[list[list[str]]]:
 def _costs(results: Results, fmt: str, width: int) -> str:
     """A row per sampler: the mean per cell over its finished cells, or the range over tasks where counts differ."""
     rows = []
+    # a suite without energies has no use for columns of zeros
+    asked = any(record["costs"].get(key) for record in results.records for key in ENERGY)
+    shown = {key: heading for key, heading in COSTS.items() if asked or key not in ENERGY}
     for sampler in results.samplers:
         costs = [record["costs"] for record in results.select(sampler=sampler) if record["status"] == "ok"]
-        values = [[cost[key] for cost in costs if cost.get(key) is not None] for key in COSTS]
-        counts = [_range(column) for column in values[:3]]
-        rows.append([_wrapped(sampler, fmt), *counts, *(_mean(column) for column in values[3:])])
+        values = {key: [cost[key] for cost in costs if cost.get(key) is not None] for key in shown}
+        cells = (_range(column) if key in COUNTS else _mean(column) for key, column in values.items())
+        rows.append([_wrapped(sampler, fmt), *cells])
     title = "Costs (counts, or their range over tasks; times per cell, mean; memory with libraries, largest)"
-    peak = list(COSTS).index("peak_memory_mib") + 1
+    if asked:
+        title += "; ∇E and E: evaluations of the target per sample, training included"
+    peak = list(shown).index("peak_memory_mib") + 1
     for row, sampler in zip(rows, results.samplers, strict=True):
         peaks = [r["costs"].get("peak_memory_mib") or 0.0 for r in results.select(sampler=sampler)]
         row[peak] = f"{max(peaks):,.0f}" if any(peaks) else "–"
-    return (f"### {title}\n\n" if fmt == "github" else f"{title}\n\n") + grid(rows, ["sampler", *COSTS.values()], fmt)
+    return (f"### {title}\n\n" if fmt == "github" else f"{title}\n\n") + grid(rows, ["sampler", *shown.values()], fmt)
 
 
 def _failures(results: Results, fmt: str, width: int) -> str:

@@ -55,8 +55,8 @@ def floor(
         seed: of draws, splits and the metric's own randomness.
 
     Returns:
-        The floor, or None where samples have none: the metric scores the model, or the target has neither an exact
-        sampler nor enough rows.
+        The floor, or None where samples have none: the metric scores the model or the draw, or the target has neither
+        an exact sampler nor enough rows.
 
     Raises:
         ConfigurationError: on a bad ``n`` or ``repeats``.
@@ -64,7 +64,7 @@ def floor(
     """
     if n < 1 or repeats < 2:
         raise ConfigurationError(f"floor: n is {n} and repeats {repeats}; expected n >= 1 and repeats >= 2")
-    if metric.needs_model:
+    if metric.needs_model or metric.needs_draw:
         return None
     target.require(*metric.needs, by=type(metric).__name__)
     source: Source

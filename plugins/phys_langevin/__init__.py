@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from phys_langevin.annealed import AnnealedLangevin, AnnealedLangevinModel
     from phys_langevin.annealing import AnnealedLangevinDynamics
-    from phys_langevin.chains import ChainModel, ChainSampler
     from phys_langevin.langevin import LangevinDynamics
     from phys_langevin.metropolis import MALA
     from phys_langevin.overdamped import OverdampedLangevin
@@ -22,8 +21,6 @@ _HOME = {
     "AnnealedLangevinDynamics": "annealing",
     "AnnealedLangevinModel": "annealed",
     "BAOAB": "underdamped",
-    "ChainModel": "chains",
-    "ChainSampler": "chains",
     "LangevinDynamics": "langevin",
     "MALA": "metropolis",
     "OverdampedLangevin": "overdamped",
@@ -35,8 +32,6 @@ __all__ = [
     "AnnealedLangevin",
     "AnnealedLangevinDynamics",
     "AnnealedLangevinModel",
-    "ChainModel",
-    "ChainSampler",
     "LangevinDynamics",
     "OverdampedLangevin",
 ]

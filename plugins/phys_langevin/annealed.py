@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from phys_langevin.annealed_model import AnnealedLangevinModel, DenoiserSource, NetworkDenoiser, ScoreDenoiser
-from phys_langevin.checks import at_least, positive
 from phys_langevin.nested import fit_score, restore_score, score_options, score_recipe
+from phys_samplers.chains.checks import at_least, positive
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import Denoiser, make_field
 from phys_samplers.parts import Part, make_part

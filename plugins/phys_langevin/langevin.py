@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from phys_langevin.chains import ChainModel, ChainSampler, Run
-from phys_langevin.checks import positive
+from phys_langevin.followed import FollowingModel, ModelScore
 from phys_langevin.nested import fit_score, restore_score, score_options, score_recipe
 from phys_langevin.overdamped import Observed, OverdampedLangevin
-from phys_langevin.record import ChainRecord
-from phys_langevin.sources import ModelScore, TargetDensity
+from phys_samplers.chains.chains import ChainModel, ChainSampler, Run
+from phys_samplers.chains.checks import positive
+from phys_samplers.chains.record import ChainRecord
+from phys_samplers.density import FlatDensity
 from phys_samplers.integrators import integrate, uniform
 from phys_samplers.parts import Part, make_part
 from phys_samplers.sampler import Model
@@ -54,7 +55,7 @@ class LangevinDynamics(ChainSampler):
             object.__setattr__(self, "needs", frozenset() if recipe is None else recipe.needs)
 
     def run(
-        self, source: TargetDensity | ModelScore, x: Tensor, *, generator: torch.Generator, record: ChainRecord
+        self, source: FlatDensity | ModelScore, x: Tensor, *, generator: torch.Generator, record: ChainRecord
     ) -> Run:
         """Integrate; see ``ChainSampler.run``."""
         integrator = Observed(inner=make_part("integrator", self.integrator), observe=record.observe)
@@ -87,9 +88,14 @@ class LangevinDynamics(ChainSampler):
             return [super(LangevinDynamics, self).fit(target, device=device) for _ in seeds]
         target.require(*self.needs, by=type(self).__name__)
         fitted = fit_score(self.score, target, seeds=seeds, device=device, callbacks=callbacks)
-        target = target.to(device)
+        dtype = torch.get_default_dtype() if target.train is None else target.train.dtype
+        shape = target.event_shape
         return [
-            model if isinstance(model, Exception) else ChainModel(self, target=target, model=model, device=device)
+            model
+            if isinstance(model, Exception)
+            else FollowingModel(
+                self, model=model, target_name=target.name, event_shape=shape, dtype=dtype, device=device
+            )
             for model in fitted
         ]
 
@@ -108,9 +114,10 @@ class LangevinDynamics(ChainSampler):
         model = restore_score(
             self.score, tensors, facts["score"], event_shape=event_shape, target=target, device=device
         )
-        chains = ChainModel(self, target=None, model=model, device=device, event_shape=tuple(event_shape))
-        chains.dtype = getattr(torch, facts["dtype"])
-        return chains
+        dtype = getattr(torch, facts["dtype"])
+        return FollowingModel(
+            self, model=model, target_name="", event_shape=tuple(event_shape), dtype=dtype, device=device
+        )
 
     def options(self) -> dict[str, Any]:
         """See ``Sampler.options``; a fitted model appears as the recipe that made it."""

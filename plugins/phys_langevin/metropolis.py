@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phys_langevin.chains import ChainSampler, Run
-from phys_langevin.checks import at_least, positive, refuse_lost
-from phys_langevin.record import ChainRecord
-from phys_langevin.sources import TargetDensity
-from phys_langevin.transitions import dual_averaging, mala
+from phys_samplers.chains.chains import ChainSampler, Run
+from phys_samplers.chains.checks import at_least, positive, refuse_lost
+from phys_samplers.chains.record import ChainRecord
+from phys_samplers.chains.transitions import dual_averaging, mala
+from phys_samplers.density import FlatDensity
 from phys_samplers.errors import ConfigurationError
 
 
@@ -50,7 +50,7 @@ class MALA(ChainSampler):
         """The warm-up."""
         return self.warmup_steps
 
-    def run(self, source: TargetDensity, x: Tensor, *, generator: torch.Generator, record: ChainRecord) -> Run:
+    def run(self, source: FlatDensity, x: Tensor, *, generator: torch.Generator, record: ChainRecord) -> Run:
         """Warm up, then sample; see ``ChainSampler.run``."""
         state = mala.init(x, source.log_prob_and_score)
         adaptation = dual_averaging.init(self.step_size, like=x)

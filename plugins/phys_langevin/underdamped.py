@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phys_langevin.chains import ChainSampler, Run
-from phys_langevin.checks import positive, refuse_lost
-from phys_langevin.record import ChainRecord
-from phys_langevin.sources import TargetDensity
 from phys_langevin.transitions import baoab
+from phys_samplers.chains.chains import ChainSampler, Run
+from phys_samplers.chains.checks import positive, refuse_lost
+from phys_samplers.chains.record import ChainRecord
+from phys_samplers.density import FlatDensity
 
 CHECK_EVERY = 50
 """Steps between looks for lost particles; the only points where the device is waited for."""
@@ -37,7 +37,7 @@ class BAOAB(ChainSampler):
         super().__post_init__()
         positive(step_size=self.step_size, friction=self.friction, mass=self.mass)
 
-    def run(self, source: TargetDensity, x: Tensor, *, generator: torch.Generator, record: ChainRecord) -> Run:
+    def run(self, source: FlatDensity, x: Tensor, *, generator: torch.Generator, record: ChainRecord) -> Run:
         """Integrate from momenta in equilibrium; see ``ChainSampler.run``."""
 
         def normal() -> Tensor:

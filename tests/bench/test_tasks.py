@@ -248,5 +248,5 @@ def test_registration() -> None:
 def test_the_plugin_module_does_not_import_torch() -> None:
     tree = ast.parse(inspect.getsource(components_module))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported == {"__future__", "collections.abc", "phys_registry"}
+    assert imported == {"__future__", "collections.abc", "phys_registry", "phys_samplers.components"}
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from phys_langevin import BAOAB, MALA, LangevinDynamics
-from phys_langevin.record import ChainRecord
 from phys_samplers import Density, load
+from phys_samplers.chains import ChainRecord
 from phys_samplers.errors import (
     CheckpointError,
     ConfigurationError,

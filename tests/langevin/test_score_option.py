@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from phys_langevin import AnnealedLangevin, ChainModel, LangevinDynamics
+from phys_langevin import AnnealedLangevin, LangevinDynamics
 from phys_samplers import load, make
+from phys_samplers.chains import ChainModel
 from phys_samplers.errors import CheckpointError, ConfigurationError, MissingCapability
 from phys_samplers.target import Density, Target
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from phys_langevin.transitions import baoab, dual_averaging, mala
+from phys_langevin.transitions import baoab
+from phys_samplers.chains.transitions import dual_averaging, mala
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import make_generator
 

@@ -17,13 +17,17 @@ COST_COLUMNS = {
     "parameters": "parameters",
     "training_steps": "training steps",
     "nfe": "NFE / sample",
+    "energy_gradients": "∇E / sample",
+    "energy_densities": "E / sample",
     "fit_seconds": "fit [s]",
     "sample_seconds": "sample [s]",
     "cpu_seconds": "CPU [s]",
     "peak_memory_mib": "peak [MiB]",
     "clamped": "clamped",
 }
-"""The last is no cost but what must not be hidden: the share of particles that met the walls of a sampler's box."""
+"""Gradients and values of the target's energy are counted with training included, whoever asks for them.
+
+The last is no cost but what must not be hidden: the share of particles that met the walls of a sampler's box."""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from phys_langevin.checks import at_least, positive
-from phys_langevin.nested import check_model, score_facts, score_tensors
-from phys_langevin.record import ChainRecord
-from phys_langevin.sources import ModelScore, TargetDensity
+from phys_samplers.chains.checks import at_least, positive
+from phys_samplers.chains.record import ChainRecord
+from phys_samplers.density import FlatDensity
 from phys_samplers.errors import CheckpointError, ConfigurationError
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw, Model, Sampler
@@ -68,7 +67,7 @@ class ChainSampler(Sampler):
         """Run the chains.
 
         Args:
-            source: of scores, on flat particles; a ``TargetDensity`` unless the recipe knows others.
+            source: of scores, on flat particles; a ``FlatDensity`` unless the recipe knows others.
             x: start (B, D).
             generator: of all noise.
             record: to be shown the state after every step.
@@ -116,33 +115,17 @@ class ChainModel(Model):
     Args:
         recipe: with the sampling options.
         target: whose density is followed, on ``device``; also names the model.
-        model: whose score is followed instead of the target's.
         device: where chains run.
-        event_shape: of the particles, if there is no target.
     """
 
     recipe: ChainSampler
 
-    def __init__(
-        self,
-        recipe: ChainSampler,
-        *,
-        target: Target | None,
-        model: Any = None,
-        device: torch.device | str,
-        event_shape: tuple[int, ...] = (),
-    ) -> None:
+    def __init__(self, recipe: ChainSampler, *, target: Target, device: torch.device | str) -> None:
         self.recipe = recipe
-        self.followed = model
-        self.target_name = "" if target is None else target.name
-        self.event_shape = event_shape if target is None else tuple(target.event_shape)
-        self.report = getattr(model, "report", None)
+        self.target_name, self.event_shape = target.name, tuple(target.event_shape)
         self._target = target
         self._device = torch.device(device)
-        rows = None if target is None else target.train
-        self.dtype = torch.get_default_dtype() if rows is None else rows.dtype
-        if model is not None:
-            check_model(model, self.event_shape, device)
+        self.dtype = torch.get_default_dtype() if target.train is None else target.train.dtype
 
     @property
     def device(self) -> torch.device:
@@ -151,15 +134,16 @@ class ChainModel(Model):
 
     @property
     def needs_target(self) -> bool:
-        """Whether the density of the target is asked while sampling."""
-        return self.followed is None or bool(getattr(self.followed, "needs_target", False))
+        """The density of the target is asked while sampling."""
+        return True
 
-    def source(self) -> TargetDensity | ModelScore:
-        """A fresh source of scores, with nothing counted yet."""
-        if self.followed is not None:
-            return ModelScore(self.followed, self.event_shape)
-        assert self._target is not None
-        return TargetDensity(self._target)
+    def source(self) -> Any:
+        """A fresh source of scores on flat particles, with nothing counted yet."""
+        return FlatDensity(self._target)
+
+    def particle_dtype(self, start: Tensor) -> torch.dtype:
+        """Precision of chains that start at ``start``: a density takes any."""
+        return start.dtype
 
     @torch.no_grad()
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
@@ -172,34 +156,39 @@ class ChainModel(Model):
         """
         self.check_draw(n, start)
         recipe = self.recipe.for_draw(options)
+        source = self.source()
         chains = -(-n // recipe.samples_per_chain)
         if start is None:
             generator = make_generator(seed, "prior", device=self._device)
-            dim = torch.Size(self.event_shape).numel()
-            x = torch.randn(chains, dim, generator=generator, device=self._device, dtype=self.dtype)
+            x = torch.randn(chains, source.dim, generator=generator, device=self._device, dtype=self.dtype)
             x = x.mul_(recipe.prior_std)
         else:
-            # a network has one precision, a density takes any
-            dtype = start.dtype if self.followed is None else self.dtype
-            x = start[:chains].to(self._device, dtype).flatten(1)
+            x = source.reduce(start[:chains].to(self._device, self.particle_dtype(start)))
         record = ChainRecord(recipe.sampling_steps, burn_in=recipe.burn_in, samples_per_chain=recipe.samples_per_chain)
-        run = recipe.run(self.source(), x, generator=make_generator(seed, "noise", device=self._device), record=record)
-        return Draw(
-            record.samples(n).unflatten(1, self.event_shape),
-            run.evaluations * chains / n,
-            {**run.facts, "chains": chains, **record.diagnostics()},
-        )
+        run = recipe.run(source, x, generator=make_generator(seed, "noise", device=self._device), record=record)
+        diagnostics = {**run.facts, "chains": chains, **record.diagnostics()}
+        if (effective := diagnostics.get("ess_min")) is not None:
+            diagnostics["ess"] = effective / diagnostics["recorded_chains"] * chains / n
+        return Draw(source.embed(record.samples(n)), run.evaluations * chains / n, diagnostics)
 
     @torch.no_grad()
     def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        """The score that the chains follow, at x (B, *event_shape)."""
-        return self.source().score(x.flatten(1), sigma).unflatten(1, self.event_shape)
+        """The score of the target, at x (B, *event_shape).
+
+        Raises:
+            ConfigurationError: if ``sigma`` is given: there is no blurred law.
+        """
+        if sigma is not None:
+            raise ConfigurationError(
+                f"sigma is {sigma!r}, but target {self.target_name!r} gives the score of its own law only; leave sigma "
+                "out, or follow a fitted model that knows blurred laws"
+            )
+        return self._target.score(x)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Those of the model whose score is followed, if there is one."""
-        return {} if self.followed is None else score_tensors(self.followed)
+        """None: nothing was learned."""
+        return {}
 
     def facts(self) -> dict[str, Any]:
-        """The dtype, and the facts of the model whose score is followed, if there is one."""
-        facts: dict[str, Any] = {"dtype": str(self.dtype).removeprefix("torch.")}
-        return facts if self.followed is None else {**facts, "score": score_facts(self.followed)}
+        """The dtype."""
+        return {"dtype": str(self.dtype).removeprefix("torch.")}

@@ -1,0 +1,52 @@
+r"""Negative samples for training an energy-based model: one face for chains and for learned samplers.
+
+The gradient of the log-likelihood of p_θ ∝ exp(−E_θ) needs draws of p_θ itself,
+
+    ∇_θ E_data[log p_θ] = −E_data[∇_θ E_θ] + E_{p_θ}[∇_θ E_θ],
+
+while E_θ changes after every step. A recipe that can supply them has a method ``negatives`` that starts a supply;
+whoever trains the energy alternates ``draw`` and, after its own step, ``learn``.
+
+Source: Hinton 2002; Yoon et al. 2025 (arXiv:2502.13280), Sec. 5 and Algorithm 3.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from phys_samplers.target import Target
+
+
+class Negatives(Protocol):
+    """A running supply of negative samples."""
+
+    def draw(self, n: int) -> Tensor:
+        """``n`` samples (n, *event_shape), detached, of the energy as it is now, as nearly as the method can.
+
+        Raises:
+            DivergenceError: if particles leave the finite numbers.
+        """
+        ...
+
+    def learn(self) -> None:
+        """Follow a change of the energy: a learned sampler takes a training step, chains have nothing to do."""
+        ...
+
+
+@runtime_checkable
+class SuppliesNegatives(Protocol):
+    """A recipe that can supply negative samples."""
+
+    def negatives(self, target: Target, *, seed: int, device: torch.device | str = "cpu") -> Negatives:
+        """Start a supply.
+
+        Args:
+            target: its law is the energy under training, whose parameters change in place; its training rows are the
+                data, for chains that start there and for scales.
+            seed: of every random draw made here.
+            device: where to compute.
+        """
+        ...
