@@ -17,6 +17,7 @@ from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.metric import Metric
 from phys_samplers.metrics.components import METRICS
 from phys_samplers.randomness import make_generator
+from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
 
 Score = Callable[..., float]
@@ -31,7 +32,11 @@ class FakeModel:
         return -0.25 * x.flatten(1).square().sum(1)
 
 
+OF_DRAWS = [component for component in METRICS if component.traits.get("needs_draw")]
 every_metric = pytest.mark.parametrize("component", METRICS, ids=lambda component: component.name)
+every_metric_of_rows = pytest.mark.parametrize(
+    "component", [c for c in METRICS if c not in OF_DRAWS], ids=lambda component: component.name
+)
 
 
 @pytest.fixture
@@ -41,7 +46,12 @@ def sets(target: Target) -> tuple[Tensor, Tensor]:
 
 def build(component: Component) -> tuple[Metric, dict[str, Any]]:
     metric = component.load()()
-    return metric, {"model": FakeModel()} if metric.needs_model else {}
+    options: dict[str, Any] = {"model": FakeModel()} if metric.needs_model else {}
+    if metric.needs_draw:
+        facts = {"log_z": 2.0, "elbo": 1.5, "ess": 0.8}
+        costs = {"energy_gradients": 30.0, "energy_densities": 0.0, "seconds": 2.0}
+        options = {"draw": Draw(torch.zeros(150, 2), 30.0, facts), "costs": costs}
+    return metric, options
 
 
 @every_metric
@@ -52,6 +62,7 @@ def test_declaration_agrees_with_class(component: Component) -> None:
     assert component.needs == metric.needs
     assert component.traits["best"] == metric.best
     assert component.traits.get("needs_model", False) == metric.needs_model
+    assert component.traits.get("needs_draw", False) == metric.needs_draw
     assert component.summary
     with pytest.raises(dataclasses.FrozenInstanceError):
         metric.anything = 1  # type: ignore[attr-defined]
@@ -90,7 +101,7 @@ def test_inputs_and_global_random_state_are_left_alone(
     assert score(metric, x, y, **options) == first
 
 
-@every_metric
+@every_metric_of_rows
 def test_bad_rows_are_refused_by_name(component: Component, sets: tuple[Tensor, Tensor], score: Score) -> None:
     metric, options = build(component)
     x, y = sets
