@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from phys_samplers.catalogue import registry as registry
     from phys_samplers.checkpoint import load as load
     from phys_samplers.dynamics import Dynamics as Dynamics
+    from phys_samplers.judging import judge as judge
     from phys_samplers.metric import Metric as Metric
     from phys_samplers.sampler import Draw as Draw
     from phys_samplers.sampler import Model as Model
@@ -41,6 +42,7 @@ _EXPORTS = {
     "plugins": "phys_samplers.catalogue",
     "load": "phys_samplers.checkpoint",
     "Dynamics": "phys_samplers.dynamics",
+    "judge": "phys_samplers.judging",
     "Metric": "phys_samplers.metric",
     "Draw": "phys_samplers.sampler",
     "Model": "phys_samplers.sampler",

@@ -1,0 +1,128 @@
+"""``judge``: several samplers on one density, and which of them to trust."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from phys_samplers.cli.failure import Failure
+from phys_samplers.cli.layout import examples
+from phys_samplers.cli.making import choose_device, device_option, make, seed_option
+
+if TYPE_CHECKING:
+    from phys_samplers.target import Target
+
+
+@click.command(
+    epilog=examples(
+        ("phys-samplers judge gmm9", "a task of the benchmark"),
+        ("phys-samplers judge mine.py:log_density --dim 2", "your function (B, 2) -> (B,)"),
+        ("phys-samplers judge mine.py:target --scale 50", "a wide density"),
+        ("phys-samplers judge mine.py:target -s hmc -s smc", "two samplers only"),
+        ("phys-samplers judge mine.py:target -o samples.npy", "keep the samples"),
+    ),
+)
+@click.argument("density", metavar="DENSITY")
+@click.option("--dim", type=click.IntRange(min=1), help="Coordinates of the density, for a plain function.")
+@click.option(
+    "-s", "--sampler", "samplers", multiple=True, metavar="SAMPLER", help="Run this one; repeatable. Default: six."
+)
+@click.option("-n", "count", type=click.IntRange(min=200), default=2_000, show_default=True, help="Samples of each.")
+@click.option("--scale", type=click.FloatRange(min=0, min_open=True), help="Standard deviation of starting points.")
+@click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path), help="Write the samples to keep here.")
+@seed_option
+@device_option
+def judge(
+    density: str,
+    dim: int | None,
+    samplers: tuple[str, ...],
+    count: int,
+    scale: float | None,
+    out: Path | None,
+    seed: int,
+    device: str,
+) -> None:
+    """Sample DENSITY by several samplers, estimate log Z, and say which of them to trust and why.
+
+    DENSITY is a task, or FILE.py:NAME, where NAME is a log-density (B, D) -> (B,), a torch distribution, or a target.
+    Nothing needs to be known of it: estimates of log Z, Stein's identities and two-sample tests decide.
+    """
+    from phys_samplers.judging import DEFAULT_SAMPLERS
+    from phys_samplers.judging import judge as run
+
+    if out is not None:
+        from phys_samplers.cli.data import check_writable
+
+        check_writable(out)
+    target = _target(density, dim)
+    asked = samplers or DEFAULT_SAMPLERS
+
+    def announce(text: str) -> None:
+        click.echo(f"{text} ({asked.index(text) + 1} of {len(asked)}) ...", err=True)
+
+    verdict = run(target, asked, n=count, seed=seed, scale=scale, device=choose_device(device), announce=announce)
+    click.echo(verdict.table())
+    if out is not None:
+        _write(out, verdict)
+
+
+def _write(out: Path, verdict: Any) -> None:
+    from phys_samplers.cli.data import write_samples
+
+    if verdict.samples is None:
+        raise Failure(f"no sampler is to be trusted, so nothing was written to {str(out)!r}")
+    write_samples(out, verdict.samples, {"target": verdict.target, "sampler": verdict.recommended})
+    click.echo(f"\nsamples of {verdict.recommended} written to {out}")
+
+
+def _target(text: str, dim: int | None) -> Target:
+    """A task by name, or what a Python file holds.
+
+    Raises:
+        Failure: naming what cannot be read.
+    """
+    file, colon, name = text.rpartition(":")
+    if not colon or not file.endswith(".py"):
+        found: Target = make("task", text)
+        return found
+    return as_target(_attribute(Path(file), name), dim, text)
+
+
+def _attribute(file: Path, name: str) -> Any:
+    if not file.is_file():
+        raise Failure(f"{str(file)!r} is not a file; expected a task, or FILE.py:NAME")
+    spec = importlib.util.spec_from_file_location(f"_density_{file.stem}", file)  # a name that shadows nothing
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look up their annotations
+    spec.loader.exec_module(module)
+    if not hasattr(module, name):
+        public = ", ".join(key for key in vars(module) if not key.startswith("_")) or "nothing"
+        raise Failure(f"{str(file)!r} has no {name!r}; it has {public}")
+    return getattr(module, name)
+
+
+def as_target(found: Any, dim: int | None, text: str) -> Target:
+    """A target from a target, a torch distribution or a function.
+
+    Raises:
+        Failure: if it is none of these, or a function without ``dim``.
+    """
+    import torch
+
+    from phys_samplers.target import Density, Target
+
+    if isinstance(found, Target):
+        return found
+    if isinstance(found, torch.distributions.Distribution):
+        return Density(found, name=text)
+    if not callable(found):
+        raise Failure(f"{text} is a {type(found).__name__}; expected a log-density, a torch distribution or a target")
+    if dim is None:
+        raise Failure(f"{text} is a function; say with --dim how many coordinates its argument (B, D) has")
+    return Density(found, (dim,), name=text)

@@ -1,0 +1,121 @@
+"""What one run of one sampler says for and against it, without knowing the answer."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from phys_samplers.density import FlatDensity
+from phys_samplers.evaluations import Evaluations
+from phys_samplers.judging.stein import stein_p_value
+from phys_samplers.randomness import make_generator
+from phys_samplers.sampler import Draw, Sampler
+from phys_samplers.target import Target
+from phys_samplers.training import Callback
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One sampler's run.
+
+    Attributes:
+        sampler: its text.
+        error: why there are no samples; empty if there are.
+        samples: (n, *event_shape), resampled by their importance weights if they have any.
+        z: the same on flat coordinates (n, K).
+        log_z: estimate of the logarithm of the normalising constant, None without one.
+        log_z_std: its standard error, infinite if unknown.
+        effective: number of independent draws that the samples are worth, None if unknown.
+        rhat: largest split-R̂ of chains, None without one.
+        stein: p-value of Stein's identities.
+        gradients: energy gradients per sample, training included.
+        densities: energies without a gradient per sample, training included.
+        seconds: of fitting and sampling.
+    """
+
+    sampler: str
+    error: str = ""
+    samples: Tensor | None = None
+    z: Tensor | None = None
+    log_z: float | None = None
+    log_z_std: float = math.inf
+    effective: float | None = None
+    rhat: float | None = None
+    stein: float = 1.0
+    gradients: float = 0.0
+    densities: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether there are samples."""
+        return self.samples is not None
+
+    @property
+    def cost(self) -> float:
+        """Energy gradients per effective draw."""
+        if not self.finished or not self.effective:
+            return math.inf
+        assert self.samples is not None
+        return self.gradients * len(self.samples) / self.effective
+
+
+def gather(
+    text: str,
+    recipe: Sampler,
+    target: Target,
+    *,
+    n: int,
+    seed: int,
+    device: torch.device | str,
+    callbacks: Sequence[Callback] = (),
+) -> Evidence:
+    """Fit, draw and test; a sampler that fails is evidence too."""
+    asked = Evaluations()
+    counted = replace(target, evaluations=asked)
+    began = time.perf_counter()
+    try:
+        draw = recipe.fit(counted, seed=seed, device=device, callbacks=callbacks).draw(n, seed=seed + 1)
+        if not torch.isfinite(draw.samples).all():
+            raise FloatingPointError("some samples are not finite")
+    except (ArithmeticError, ValueError, TypeError, RuntimeError) as error:
+        return Evidence(sampler=text, error=str(error), seconds=time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    found = _tested(text, draw, target.to(device), seed=seed)
+    return replace(found, gradients=asked.gradients / n, densities=asked.densities / n, seconds=seconds)
+
+
+def _tested(text: str, draw: Draw, target: Target, *, seed: int) -> Evidence:
+    density, facts = FlatDensity(target), draw.diagnostics
+    z, n = density.reduce(draw.samples.detach()), len(draw.samples)
+    weights = None if draw.log_weights is None else draw.log_weights.detach().double().softmax(0)
+    ess = facts.get("ess")
+    effective = None if ess is None else min(1.0, float(ess)) * n
+    log_z, std = facts.get("log_z"), facts.get("log_z_std")
+    return Evidence(
+        sampler=text,
+        samples=_resampled(draw.samples.detach(), weights, seed),
+        z=_resampled(z, weights, seed),
+        log_z=None if log_z is None or not math.isfinite(log_z) else float(log_z),
+        log_z_std=math.inf if std is None or not math.isfinite(std) else float(std),
+        effective=effective,
+        rhat=facts.get("rhat_max"),
+        stein=stein_p_value(z, density.score(z), weights=weights, effective=effective),
+    )
+
+
+def _resampled(x: Tensor, weights: Tensor | None, seed: int) -> Tensor:
+    """As many rows drawn with their weights (systematic resampling, in random order)."""
+    if weights is None:
+        return x
+    generator = make_generator(seed, "resampling", device=x.device)
+    n = len(x)
+    offset = torch.rand(1, generator=generator, device=x.device, dtype=torch.float64)
+    points = (torch.arange(n, device=x.device, dtype=torch.float64) + offset) / n
+    rows = torch.searchsorted(weights.cumsum(0), points).clamp_(max=n - 1)
+    return x[rows[torch.randperm(n, generator=generator, device=x.device)]]

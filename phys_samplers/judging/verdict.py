@@ -1,0 +1,206 @@
+r"""From evidence to a verdict, by four rules.
+
+1. An unbiased estimate of Z is rarely far too high (by Markov's inequality it exceeds kZ with probability at most 1/k)
+   but is too low whenever mass was missed. So the estimate that is significantly the highest tells who covers most, and
+   whoever lies significantly below it misses mass.
+2. Among samplers with enough effective draws that satisfy Stein's identities and miss nothing, the one with the most
+   effective draws is the reference.
+3. Whoever differs from the reference in a two-sample test is not to be trusted; chains also not if they are not mixed.
+4. Of those left the cheapest effective draw is recommended.
+
+A mode that no sampler met leaves no trace: agreement is evidence, not proof.
+
+Source: rule 1 after Grosse, Ancha & Roy 2016, *Measuring the reliability of MCMC inference with bidirectional Monte
+Carlo*, Section 2.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from phys_samplers.judging.evidence import Evidence
+from phys_samplers.judging.two_sample import two_sample_p_value
+from phys_samplers.randomness import make_generator
+
+ALARM = 1e-3
+"""p-values below it are held against a sampler: one false alarm in a thousand tests."""
+SIGMAS = 3.0
+"""Standard errors between two log Z estimates that are held to differ."""
+FEWEST = 100.0
+"""Effective draws below which a sampler cannot be the reference."""
+UNMIXED = 1.05
+"""Split-R̂ above which chains are not mixed (Vehtari et al. 2021 ask for 1.01 of chains meant for publication)."""
+COMPARED = 1_000
+"""Rows of each side in a two-sample test, at most."""
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What the evidence says of one sampler.
+
+    Attributes:
+        evidence: its run.
+        verdict: ``trust``, ``biased``, ``misses mass``, ``not mixed``, ``differs``, ``too few draws``,
+            ``unresolved`` or ``failed``.
+        why: one sentence.
+        agreement: p-value of the two-sample test against the reference, None where there was none.
+    """
+
+    evidence: Evidence
+    verdict: str
+    why: str
+    agreement: float | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All opinions, and what follows.
+
+    Attributes:
+        target: name of the density.
+        opinions: in the order asked.
+        reference: text of the sampler that others were held against; empty if none could serve.
+        recommended: text of the trusted sampler whose effective draws cost fewest energy gradients; empty if none is.
+        summary: one or two sentences.
+    """
+
+    target: str
+    opinions: tuple[Opinion, ...]
+    reference: str
+    recommended: str
+    summary: str
+
+    @property
+    def best(self) -> Evidence | None:
+        """The run of the recommended sampler."""
+        return next((o.evidence for o in self.opinions if o.evidence.sampler == self.recommended), None)
+
+    @property
+    def samples(self) -> Tensor | None:
+        """Samples (n, *event_shape) of the recommended sampler."""
+        return self.best.samples if self.best else None
+
+    @property
+    def log_z(self) -> tuple[float, float] | None:
+        """log Z and its standard error, from the estimate with the smallest error among trusted samplers."""
+        known = [o.evidence for o in self.opinions if o.verdict == "trust" and o.evidence.log_z is not None]
+        if not known:
+            return None
+        best = min(known, key=lambda evidence: evidence.log_z_std)
+        assert best.log_z is not None
+        return best.log_z, best.log_z_std
+
+    def table(self, width: int | None = None) -> str:
+        """A row per sampler, fitted to ``width`` columns (the terminal's if None), and the summary."""
+        from phys_samplers.judging.tables import text
+
+        return text(self, width)
+
+
+def weigh(evidence: Sequence[Evidence], *, target: str, seed: int) -> Judgement:
+    """Apply the rules.
+
+    Args:
+        evidence: one run per sampler.
+        target: name of the density.
+        seed: of the rows compared and the permutations.
+    """
+    covering = _highest_floor(evidence)
+    first = {run.sampler: _alone(run, covering) for run in evidence}
+    able = [r for r in evidence if first[r.sampler][0] == "trust" and r.log_z is not None and _enough(r)]
+    reference = max(able, key=lambda run: run.effective or 0.0, default=None)
+    opinions = tuple(_held_against(run, *first[run.sampler], reference, seed) for run in evidence)
+    trusted = [opinion.evidence for opinion in opinions if opinion.verdict == "trust"]
+    recommended = min(trusted, key=lambda run: run.cost, default=None) if reference else None
+    return Judgement(
+        target,
+        opinions,
+        reference.sampler if reference else "",
+        recommended.sampler if recommended else "",
+        _summary(evidence, opinions, reference, recommended),
+    )
+
+
+def _highest_floor(evidence: Sequence[Evidence]) -> tuple[float, str] | None:
+    """The largest log Z − 3 standard errors, and whose."""
+    floors = [(r.log_z - SIGMAS * r.log_z_std, r.sampler) for r in evidence if r.finished and r.log_z is not None]
+    return max(floors, default=None)
+
+
+def _enough(run: Evidence) -> bool:
+    return run.effective is not None and run.effective >= FEWEST
+
+
+def _alone(run: Evidence, covering: tuple[float, str] | None) -> tuple[str, str]:
+    """Verdict and reason before any two-sample test."""
+    if not run.finished:
+        return "failed", run.error
+    if run.stein < ALARM:
+        return (
+            "biased",
+            f"Stein's identities fail (p = {run.stein:.1e}): a step too large, or chains still on their way",
+        )
+    if covering and run.log_z is not None and run.log_z + SIGMAS * run.log_z_std < covering[0]:
+        return "misses mass", f"its log Z of {run.log_z:.2f} lies below that of {covering[1]}"
+    if run.rhat is not None and run.rhat > UNMIXED:
+        return "not mixed", f"split-R̂ is {run.rhat:.2f}: chains stay where they started; run more steps or temper"
+    if run.log_z is not None and not _enough(run):
+        return "too few draws", f"worth {run.effective or 0:.0f} independent draws; expected {FEWEST:.0f} or more"
+    return "trust", "nothing held against it"
+
+
+def _held_against(run: Evidence, verdict: str, why: str, reference: Evidence | None, seed: int) -> Opinion:
+    """The opinion after the two-sample test; one without a reference is nobody's trust."""
+    if not run.finished or run.z is None:
+        return Opinion(run, verdict, why)
+    if reference is None:
+        if verdict == "trust":
+            return Opinion(run, "unresolved", "no sampler can serve as the reference")
+        return Opinion(run, verdict, why)
+    if run is reference:
+        return Opinion(run, verdict, "the reference: most effective draws among those that miss nothing")
+    assert reference.z is not None
+    p_value = _agreement(run, reference, seed)
+    if verdict == "trust" and p_value < ALARM:
+        return Opinion(run, "differs", f"its samples differ from those of {reference.sampler}", p_value)
+    if verdict == "trust":
+        why = f"agrees with {reference.sampler}"
+    return Opinion(run, verdict, why, p_value)
+
+
+def _agreement(run: Evidence, reference: Evidence, seed: int) -> float:
+    """Two-sample p-value on as many random rows as both sides are worth independent draws."""
+    assert run.z is not None
+    assert reference.z is not None
+    worth = [len(r.z) if r.effective is None else r.effective for r in (run, reference) if r.z is not None]
+    m = max(20, int(min(COMPARED, *worth)))
+    generator = make_generator(seed, "two-sample", run.sampler, device=run.z.device)
+
+    def some(z: Tensor) -> Tensor:
+        return z[torch.randperm(len(z), generator=generator, device=z.device)[: min(m, len(z))]]
+
+    return two_sample_p_value(some(run.z), some(reference.z), generator=generator)
+
+
+def _summary(
+    evidence: Sequence[Evidence],
+    opinions: Sequence[Opinion],
+    reference: Evidence | None,
+    recommended: Evidence | None,
+) -> str:
+    if reference is None or recommended is None:
+        tried = sum(run.log_z is not None for run in evidence)
+        return (
+            f"Unresolved: of {tried} samplers with a log Z estimate none has {FEWEST:.0f} effective draws and nothing "
+            "held against it. Raise their budgets (more temperatures, steps or particles), or give a starting scale "
+            "that covers the density."
+        )
+    agreeing = sum(opinion.verdict == "trust" for opinion in opinions)
+    return (
+        f"Take {recommended.sampler}: {agreeing} of {len(opinions)} samplers agree, and its effective draws cost "
+        f"fewest energy gradients ({recommended.cost:,.0f} each). A mode that none of them met would leave no trace."
+    )

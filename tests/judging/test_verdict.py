@@ -1,0 +1,94 @@
+"""The rules, on evidence made by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from phys_samplers import Density, judge
+from phys_samplers.errors import ConfigurationError, MissingCapability
+from phys_samplers.judging.evidence import Evidence
+from phys_samplers.judging.verdict import Judgement, weigh
+from phys_samplers.randomness import make_generator
+from phys_samplers.target import Samples
+
+
+def run(name: str, *, shift: float = 0.0, **facts: Any) -> Evidence:
+    """A sampler that drew 1,000 rows of N(shift, 1)."""
+    z = torch.randn(1_000, 2, generator=make_generator(0, "run", name)) + shift
+    return Evidence(**{"sampler": name, "samples": z, "z": z, "effective": 1_000.0, "gradients": 50.0, **facts})
+
+
+def verdicts(judgement: Judgement) -> dict[str, str]:
+    return {opinion.evidence.sampler: opinion.verdict for opinion in judgement.opinions}
+
+
+def test_agreement_with_a_certified_reference_is_trusted_and_the_cheapest_recommended() -> None:
+    found = weigh([run("smc", log_z=1.0, log_z_std=0.1), run("hmc", gradients=20.0)], target="t", seed=0)
+    assert verdicts(found) == {"smc": "trust", "hmc": "trust"}
+    assert (found.reference, found.recommended) == ("smc", "hmc")
+    assert found.log_z == (1.0, 0.1)
+    assert found.samples is found.opinions[1].evidence.samples
+
+
+def test_a_significantly_lower_log_z_misses_mass() -> None:
+    found = weigh(
+        [
+            run("smc", log_z=1.0, log_z_std=0.1),
+            run("vgs", log_z=0.2, log_z_std=0.05),
+            run("ais", log_z=0.5, log_z_std=0.3),
+        ],
+        target="t",
+        seed=0,
+    )
+    assert verdicts(found) == {"smc": "trust", "vgs": "misses mass", "ais": "trust"}
+
+
+def test_chains_in_the_wrong_place_differ() -> None:
+    found = weigh([run("smc", log_z=1.0, log_z_std=0.1), run("hmc", shift=1.0)], target="t", seed=0)
+    assert verdicts(found)["hmc"] == "differs"
+    assert found.opinions[1].agreement is not None
+    assert found.opinions[1].agreement < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict"),
+    [
+        ({"stein": 1e-6}, "biased"),
+        ({"rhat": 1.3}, "not mixed"),
+        ({"log_z": 1.0, "log_z_std": 0.1, "effective": 30.0}, "too few draws"),
+    ],
+)
+def test_what_is_held_against_one_sampler_alone(facts: dict[str, Any], verdict: str) -> None:
+    found = weigh([run("smc", log_z=1.0, log_z_std=0.1), run("other", **facts)], target="t", seed=0)
+    assert verdicts(found)["other"] == verdict
+
+
+def test_without_an_estimate_of_log_z_nothing_is_trusted() -> None:
+    found = weigh([run("mala"), run("hmc"), Evidence(sampler="vgs", error="lost")], target="t", seed=0)
+    assert verdicts(found) == {"mala": "unresolved", "hmc": "unresolved", "vgs": "failed"}
+    assert (found.recommended, found.samples, found.log_z) == ("", None, None)
+    assert found.summary.startswith("Unresolved")
+
+
+def test_the_table_fits_a_terminal() -> None:
+    found = weigh(
+        [run("smc", log_z=1.0, log_z_std=0.1), Evidence(sampler="vgs", error="lost " * 40)], target="t", seed=0
+    )
+    lines = found.table(width=80).splitlines()
+    assert max(len(line) for line in lines if not line.startswith(("log Z", "Take"))) <= 80
+    assert "Take smc" in lines[-1]
+
+
+def test_bad_input_is_refused() -> None:
+    target = Density(lambda x: -x.square().sum(1), (2,))
+    with pytest.raises(ConfigurationError, match="at least 200"):
+        judge(target, ["mala"], n=10)
+    with pytest.raises(ConfigurationError, match="scale"):
+        judge(target, ["mala"], scale=-1.0)
+    with pytest.raises(ConfigurationError, match="samplers is empty"):
+        judge(target, [])
+    with pytest.raises(MissingCapability, match="judge needs log_prob"):
+        judge(Samples(torch.randn(20, 2, generator=make_generator(0))), ["mala"])
