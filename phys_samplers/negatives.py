@@ -5,19 +5,22 @@ The gradient of the log-likelihood of p_θ ∝ exp(−E_θ) needs draws of p_θ 
     ∇_θ E_data[log p_θ] = −E_data[∇_θ E_θ] + E_{p_θ}[∇_θ E_θ],
 
 while E_θ changes after every step. A recipe that can supply them has a method ``negatives`` that starts a supply;
-whoever trains the energy alternates ``draw`` and, after its own step, ``learn``.
+whoever trains the energy alternates ``draw`` and, after its own step, ``learn``, and keeps ``model()`` at the end.
 
 Source: Hinton 2002; Yoon et al. 2025 (arXiv:2502.13280), Sec. 5 and Algorithm 3.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from phys_samplers.target import Target
+
+if TYPE_CHECKING:
+    from phys_samplers.sampler import Model
 
 
 class Negatives(Protocol):
@@ -33,6 +36,13 @@ class Negatives(Protocol):
 
     def learn(self) -> None:
         """Follow a change of the energy: a learned sampler takes a training step, chains have nothing to do."""
+        ...
+
+    def model(self) -> Model:
+        """What draws as the supply does now: a fitted model of the recipe, which saves itself and is restored by it.
+
+        It moves in the target that the supply was started with; ``restore`` is given that target, or one like it.
+        """
         ...
 
 

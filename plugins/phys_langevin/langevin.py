@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor
 
 from phys_langevin.followed import FollowingModel, ModelScore
+from phys_langevin.negatives import ChainNegatives, ContinuedModel, Starts
 from phys_langevin.nested import fit_score, restore_score, score_options, score_recipe
 from phys_langevin.overdamped import Observed, OverdampedLangevin
 from phys_samplers.chains.chains import ChainModel, ChainSampler, Run
-from phys_samplers.chains.checks import positive
+from phys_samplers.chains.checks import at_least, positive
 from phys_samplers.chains.record import ChainRecord
 from phys_samplers.density import FlatDensity
+from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators import integrate, uniform
 from phys_samplers.parts import Part, make_part
 from phys_samplers.sampler import Model
@@ -41,15 +43,23 @@ class LangevinDynamics(ChainSampler):
             model; or a sampler, by name, mapping or recipe, that is fitted to the target first.
     """
 
-    fixed: ClassVar[frozenset[str]] = frozenset({"score"})
+    fixed: ClassVar[frozenset[str]] = frozenset({"score", "starts", "buffer_size", "restart_rate"})
 
     integrator: Part = "euler-maruyama"
     step_size: float = 0.005
     score: Part | None = None
+    starts: Starts = "noise"
+    buffer_size: int = 0
+    restart_rate: float = 0.05
 
     def __post_init__(self) -> None:
         super().__post_init__()
         positive(step_size=self.step_size)
+        at_least(0, buffer_size=self.buffer_size)
+        if self.starts not in get_args(Starts):
+            raise ConfigurationError(f"starts is {self.starts!r}; expected one of {', '.join(get_args(Starts))}")
+        if not 0 <= self.restart_rate <= 1:
+            raise ConfigurationError(f"restart_rate is {self.restart_rate}; expected a share between 0 and 1")
         if self.score is not None:
             recipe = score_recipe(self.score)
             object.__setattr__(self, "needs", frozenset() if recipe is None else recipe.needs)
@@ -64,6 +74,20 @@ class LangevinDynamics(ChainSampler):
         grid = uniform(*dynamics.times, self.sampling_steps)
         solution = integrate(dynamics, x, integrator=integrator, grid=grid, generator=generator)
         return Run(solution.nfe, {"integrator": integrator.name, "step_size": self.step_size})
+
+    def negatives(self, target: Target, *, seed: int, device: torch.device | str = "cpu") -> ChainNegatives:
+        """Chains of ``sampling_steps`` steps in an energy under training; see ``SuppliesNegatives``.
+
+        Raises:
+            MissingCapability: if the target has no score, or chains start at data and it has none.
+            ConfigurationError: if the recipe follows a fitted model.
+        """
+        if self.score is not None:
+            raise ConfigurationError(
+                f"score is {self.score!r}, but negative samples follow the energy under training; leave score out"
+            )
+        target.require(*self.needs, by=type(self).__name__)
+        return ChainNegatives(self, target, seed=seed, device=device)
 
     def fit(
         self, target: Target, *, seed: int = 0, device: torch.device | str = "cpu", callbacks: Sequence[Callback] = ()
@@ -110,7 +134,10 @@ class LangevinDynamics(ChainSampler):
     ) -> ChainModel:
         """See ``Sampler.restore``; with a ``score`` the model behind it is restored from the same checkpoint."""
         if self.score is None:
-            return super().restore(tensors, facts, event_shape=event_shape, target=target, device=device)
+            chains = super().restore(tensors, facts, event_shape=event_shape, target=target, device=device)
+            if target is None or "states" not in tensors:
+                return chains
+            return ContinuedModel(self, target=target.to(device), device=device, states=tensors["states"])
         model = restore_score(
             self.score, tensors, facts["score"], event_shape=event_shape, target=target, device=device
         )
