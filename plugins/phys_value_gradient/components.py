@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
+from phys_value_gradient.values.components import VALUES
 
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
-    """None yet."""
-    yield from ()
+    """The value networks."""
+    yield from VALUES

@@ -1,0 +1,157 @@
+r"""Stacked value networks V^t(z), with the input gradient derived by hand.
+
+    a_0 = features(z),   a_l = f(a_{l−1} W_l + b_l(t)),   V^t = Σ_w a_L[w] k_t[w] w_out[w] + c_t
+
+The sampler's drift is −(s²α²/τ) ∇V, so that a sampling loop asks for nothing but ∇V. Backward through the layers,
+
+    g_L = k_t w_out ⊙ f'(h_L),   g_{l−1} = (g_l W_lᵀ) ⊙ f'(h_{l−1}),   ∇V = (∂features/∂z)ᵀ g_1 W_1ᵀ,
+
+which needs the slopes f'(h_l) alone; they come almost for free with the activations. Rows are taken in chunks whose
+buffers stay in the processor's cache, and every buffer is used again for the next chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.fields import activation
+from phys_value_gradient.values.features import Coordinates, SortedDistances
+from phys_value_gradient.values.slopes import sloped_activation
+from phys_value_gradient.values.steps import Sinusoids, Step, StepTables, at_step
+
+CHUNK = 1 << 15
+"""Numbers in one hidden layer's buffer: 256 rows at width 128. A pass holds one such buffer a layer and two more."""
+
+
+class ValueNetwork(nn.Module):
+    """V^t of R replicas; every parameter and buffer has the replica axis first.
+
+    Args:
+        features: of the state, see ``features``.
+        time: gives the biases of the hidden layers, see ``steps``.
+        weights: W_l (R, in, W) of the hidden layers.
+        head: w_out (R, W, 1).
+        steps: T; t is in 0..T−1.
+        activation_name: f.
+        factors: whether the last hidden layer is multiplied by a factor k_t of each step, 1 at first.
+
+    Attributes:
+        steps: T.
+    """
+
+    def __init__(
+        self,
+        features: Coordinates | SortedDistances,
+        time: StepTables | Sinusoids,
+        weights: list[Tensor],
+        head: Tensor,
+        *,
+        steps: int,
+        activation_name: str,
+        factors: bool = False,
+    ) -> None:
+        super().__init__()
+        self.features = features
+        self.time = time
+        self.steps = steps
+        self.weights = nn.ParameterList(map(nn.Parameter, weights))
+        self.head = nn.Parameter(head)
+        replicas, width, _ = head.shape
+        self.offset = nn.Parameter(head.new_zeros(replicas, steps, 1))
+        self.factors = nn.Parameter(head.new_ones(replicas, steps, width)) if factors else None
+        self._activation: Callable[[Tensor], Tensor] = activation(activation_name)
+        self._sloped = sloped_activation(activation_name)
+
+    def forward(self, z: Tensor, t: Step) -> Tensor:
+        """V^t(z), differentiable in the parameters (and in z, should it ask for a gradient).
+
+        One call may hold rows of many steps: temporal-difference regression over all of them is one matrix product a
+        layer.
+
+        Args:
+            z: states (R, N, K).
+            t: the step of each row, long (N,), the same in all replicas; or one step for all rows.
+
+        Returns:
+            (R, N).
+        """
+        self._check(t)
+        hidden: Tensor = self.features(z)
+        for weight, bias in zip(self.weights, self.time(t), strict=True):
+            hidden = self._activation(torch.baddbmm(bias, hidden, weight))
+        if self.factors is not None:
+            hidden = hidden * at_step(self.factors, t)
+        return torch.baddbmm(at_step(self.offset, t), hidden, self.head).squeeze(-1)
+
+    @torch.no_grad()
+    def value_and_gradient(self, z: Tensor, t: Step) -> tuple[Tensor, Tensor]:
+        """V^t(z) and ∇_z V^t(z), detached, by hand; rows in chunks that fit the cache.
+
+        Call it with all rows at once: it makes the chunks itself. ``z`` is left as it is; the results are new.
+
+        Args:
+            z: states (R, N, K).
+            t: the step of each row, long (N,), the same in all replicas; or one step for all rows, which is faster.
+
+        Returns:
+            values (R, N) and gradients (R, N, K).
+        """
+        self._check(t)
+        replicas, rows, _ = z.shape
+        value, gradient = z.new_empty(replicas, rows, 1), torch.empty_like(z)
+        chunk = rows if z.is_cuda else max(CHUNK // (replicas * self.head.shape[1]), 16)
+        buffers = z.new_empty(len(self.weights) + 2, replicas, min(chunk, rows), self.head.shape[1])
+        shared = self._at(t) if isinstance(t, int) else None
+        for part in _slices(rows, chunk):
+            biases, offset, outward = shared or self._at(cast(Tensor, t)[part])
+            points = z[:, part]
+            work = buffers[:, :, : points.shape[1]]
+            features, saved = self.features.with_saved(points)
+            last = self._activate(features, biases, work)
+            slope = work[len(self.weights) - 1]
+            if outward.shape[1] == 1:
+                torch.baddbmm(offset, last, outward.mT, out=value[:, part])
+            else:
+                torch.sum(last * outward, -1, keepdim=True, out=value[:, part]).add_(offset)
+            pulled = self._pull_back(slope.mul_(outward), work)
+            gradient[:, part] = self.features.pull_back(pulled, saved)
+        return value.squeeze(-1), gradient
+
+    def _check(self, t: Step) -> None:
+        if isinstance(t, int) and not 0 <= t < self.steps:
+            raise ConfigurationError(f"t is {t}; expected a step from 0 to {self.steps - 1}")
+
+    def _at(self, t: Step) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Biases of the layers, offset (R, N or 1, 1) and outward weights k_t w_out (R, N or 1, W)."""
+        outward = self.head.mT
+        if self.factors is not None:
+            outward = outward * at_step(self.factors, t)
+        return self.time(t), at_step(self.offset, t), outward
+
+    def _activate(self, features: Tensor, biases: list[Tensor], work: Tensor) -> Tensor:
+        """The last hidden layer; the slopes f'(h_l) are left in ``work[l − 1]``, its last two buffers take turns."""
+        hidden = features
+        for layer, (weight, bias) in enumerate(zip(self.weights, biases, strict=True)):
+            result = work[len(self.weights) + layer % 2]
+            torch.baddbmm(bias, hidden, weight, out=result)
+            self._sloped(result, work[layer])
+            hidden = result
+        return hidden
+
+    def _pull_back(self, gradient: Tensor, work: Tensor) -> Tensor:
+        """∂V/∂features (R, n, F) from g_L (R, n, W) and the slopes in ``work``."""
+        for layer in range(len(self.weights) - 1, 0, -1):
+            result = work[len(self.weights) + layer % 2]
+            torch.bmm(gradient, self.weights[layer].mT, out=result)
+            gradient = result.mul_(work[layer - 1])
+        return torch.bmm(gradient, self.weights[0].mT)
+
+
+def _slices(rows: int, chunk: int) -> Iterator[slice]:
+    """Consecutive slices of at most ``chunk`` rows."""
+    return (slice(start, min(start + chunk, rows)) for start in range(0, rows, max(chunk, 1)))
