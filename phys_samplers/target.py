@@ -233,21 +233,40 @@ class _CallableLaw:
 
 
 def Density(  # noqa: N802 - reads as a constructor: Density(lambda x: ..., event_shape=(2,))
-    log_prob: Callable[[Tensor], Tensor],
-    event_shape: tuple[int, ...],
+    log_prob: Callable[[Tensor], Tensor] | torch.distributions.Distribution,
+    event_shape: tuple[int, ...] | None = None,
     *,
     score: Callable[[Tensor], Tensor] | None = None,
     name: str = "density",
 ) -> Target:
-    """A target from any unnormalised log-density.
+    """A target from any unnormalised log-density, or from a ``torch.distributions`` object.
+
+    A distribution brings its shape, log Z = 0 and its own sampler. One whose support is not all of R^D is taken in
+    unconstrained coordinates: samples are those of z with x = ``target.law.to_support(z)``; see
+    ``phys_samplers.adapters.DistributionLaw``.
 
     Args:
-        log_prob: maps (B, *event_shape) to (B,).
-        event_shape: shape of one sample.
-        score: its gradient, if you have it by hand; autograd otherwise.
+        log_prob: maps (B, *event_shape) to (B,); or a continuous distribution with an empty batch shape.
+        event_shape: shape of one sample; not for a distribution.
+        score: its gradient, if you have it by hand; autograd otherwise. Not for a distribution.
         name: for messages.
+
+    Raises:
+        ConfigurationError: if the shape is missing, or the distribution cannot be used.
     """
-    return Target(event_shape=tuple(event_shape), name=name, law=_CallableLaw(log_prob, tuple(event_shape), score))
+    law: Any
+    if isinstance(log_prob, torch.distributions.Distribution):
+        from phys_samplers.adapters import DistributionLaw
+
+        if event_shape is not None or score is not None:
+            given = "event_shape" if event_shape is not None else "score"
+            raise ConfigurationError(f"{given} is given with a torch.distributions object, which has its own; leave it")
+        law = DistributionLaw(log_prob)
+    elif event_shape is None:
+        raise ConfigurationError("event_shape is missing; expected the shape of one sample, e.g. event_shape=(2,)")
+    else:
+        law = _CallableLaw(log_prob, tuple(event_shape), score)
+    return Target(event_shape=law.event_shape, name=name, law=law)
 
 
 def Samples(  # noqa: N802 - reads as a constructor: Samples(tensor)
