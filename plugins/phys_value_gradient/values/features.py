@@ -59,9 +59,9 @@ class SortedDistances(nn.Module):
         self.features, self.dims, self.inverse = len(first), dims, inverse
         eye = torch.eye(particles, dtype=torch.float64)
         pairs = torch.kron(eye[first] - eye[second], torch.eye(dims, dtype=torch.float64)).T  # (n·m, P·m)
-        matrix = pairs if subspace is None else subspace.double().cpu() @ pairs
-        matrix = matrix.unsqueeze(0).repeat(replicas, 1, 1).to(torch.float32 if subspace is None else subspace.dtype)
-        self.register_buffer("differences", matrix if subspace is None else matrix.to(subspace.device))
+        like = torch.empty(0) if subspace is None else subspace
+        matrix = pairs if subspace is None else subspace.to("cpu", torch.float64) @ pairs
+        self.register_buffer("differences", matrix.to(like).repeat(replicas, 1, 1))
 
     def forward(self, z: Tensor) -> Tensor:
         """(R, N, K) → (R, N, n(n−1)/2)."""
@@ -69,8 +69,8 @@ class SortedDistances(nn.Module):
         return lengths.reciprocal() if self.inverse else lengths
 
     def _differences(self, z: Tensor) -> Tensor:
-        """x_i − x_j (R, N, P, m)."""
-        return torch.matmul(z, self.differences).unflatten(-1, (self.features, self.dims))
+        """x_i − x_j (R, N, P, m). The matrix keeps the subspace's precision."""
+        return torch.matmul(z, self.differences.to(z.dtype)).unflatten(-1, (self.features, self.dims))
 
     def with_saved(self, z: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Features (R, N, P) and what ``pull_back`` needs; no graph."""
@@ -87,7 +87,7 @@ class SortedDistances(nn.Module):
         differences, lengths, order = saved
         factor = gradient / (lengths.pow(3).neg_() if self.inverse else lengths)
         by_pair = torch.empty_like(factor).scatter_(-1, order, factor)
-        return torch.matmul((differences * by_pair.unsqueeze(-1)).flatten(-2), self.differences.mT)
+        return torch.matmul((differences * by_pair.unsqueeze(-1)).flatten(-2), self.differences.to(gradient.dtype).mT)
 
 
 def particle_layout(target: Target, *, asked_by: str) -> tuple[int, int]:

@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from phys_samplers.fields import activation
 
+_ONE = torch.ones(())
+
 SlopedActivation = Callable[[Tensor, Tensor], None]
 
 
@@ -22,7 +24,7 @@ def _silu(h: Tensor, slope: Tensor) -> None:
     """f = hσ, f' = σ + hσ(1 − σ) = f + σ(1 − f), an interpolation from f to 1."""
     torch.sigmoid(h, out=slope)
     h.mul_(slope)
-    torch.lerp(h, h.new_ones(()), slope, out=slope)
+    torch.lerp(h, _ONE.to(h), slope, out=slope)
 
 
 def _gelu(h: Tensor, slope: Tensor) -> None:
@@ -48,8 +50,8 @@ def _softplus(h: Tensor, slope: Tensor) -> None:
 
 def _relu(h: Tensor, slope: Tensor) -> None:
     """f' = 1 where h > 0, else 0, as autograd has it."""
-    slope.copy_(h > 0)
-    h.mul_(slope)
+    h.relu_()
+    torch.sign(h, out=slope)
 
 
 def _elu(h: Tensor, slope: Tensor) -> None:
