@@ -8,6 +8,7 @@ A ``Target`` says by *capability* what it offers; a sampler says what it needs; 
 ``sample``     an exact sampler
 ``log_z``      the logarithm of the normalising constant of ``log_prob``
 ``modes``      mode centres and weights
+``particles``  the layout (n, m) of a system of n particles in R^m
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.evaluations import Evaluations
 
-CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes")
+CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes", "particles")
 
 
 @runtime_checkable
@@ -32,8 +33,9 @@ class Law(Protocol):
 
     ``log_prob(x: (B, D)) -> (B,)``, ``score(x: (B, D)) -> (B, D)``, ``log_prob_and_score(x)`` where both cost little
     more than one, ``sample(n, generator) -> (n, D)`` and ``log_z: float``. A law on a linear subspace of R^D has its
-    orthonormal rows as ``subspace`` (K, D); its density is with respect to Lebesgue measure on it. A law that holds
-    tensors is an ``nn.Module`` with buffers, so that it moves between devices.
+    orthonormal rows as ``subspace`` (K, D); its density is with respect to Lebesgue measure on it. A law of n particles
+    in R^m has ``particles = (n, m)``, and its coordinates grouped by particle. A law that holds tensors is an
+    ``nn.Module`` with buffers, so that it moves between devices.
     """
 
     event_shape: tuple[int, ...]
@@ -115,6 +117,11 @@ class Target:
         return getattr(self.law, "subspace", None)
 
     @property
+    def particles(self) -> tuple[int, int] | None:
+        """(n, m) of a system of n particles in R^m, whose coordinates are grouped by particle; None for other laws."""
+        return getattr(self.law, "particles", None)
+
+    @property
     def capabilities(self) -> frozenset[str]:
         """What the target offers, a subset of ``CAPABILITIES``."""
         offers = set()
@@ -122,6 +129,8 @@ class Target:
             offers.add("samples")
         if self.modes is not None:
             offers.add("modes")
+        if self.particles is not None:
+            offers.add("particles")
         if self.law is not None:
             if callable(getattr(self.law, "log_prob", None)):
                 offers.add("log_prob")

@@ -3,21 +3,31 @@
 from phys_samplers.laws.boxes import UniformBoxes, checkerboard, uniform_spans
 from phys_samplers.laws.brownian import BrownianMotion
 from phys_samplers.laws.cox import LogGaussianCoxProcess
+from phys_samplers.laws.double_well import DoubleWell
 from phys_samplers.laws.funnel import Funnel
+from phys_samplers.laws.lennard_jones import LennardJones
 from phys_samplers.laws.logistic import LogisticRegression
+from phys_samplers.laws.many_well import ManyWell
 from phys_samplers.laws.mixture import GaussianMixture
 from phys_samplers.laws.moons import TwoMoons
 from phys_samplers.laws.normal import StandardNormal
+from phys_samplers.laws.pair_potential import PairPotential
+from phys_samplers.laws.zero_mean import zero_mean_basis
 
 __all__ = [
     "BrownianMotion",
+    "DoubleWell",
     "Funnel",
     "GaussianMixture",
+    "LennardJones",
     "LogGaussianCoxProcess",
     "LogisticRegression",
+    "ManyWell",
+    "PairPotential",
     "StandardNormal",
     "TwoMoons",
     "UniformBoxes",
     "checkerboard",
     "uniform_spans",
+    "zero_mean_basis",
 ]

@@ -1,4 +1,4 @@
-"""A Gaussian target that offers every capability, in any event shape, and copies of it that lack one."""
+"""A Gaussian target that offers every capability but ``particles``, in any event shape, and copies that lack one."""
 
 from __future__ import annotations
 

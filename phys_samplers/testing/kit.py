@@ -28,7 +28,7 @@ def check_sampler(
 
     Args:
         recipe: the sampler.
-        target: to fit for all checks but those on the Gaussian; a 2-D Gaussian with every capability by default.
+        target: to fit for all checks but those on the Gaussian; a 2-D Gaussian (``gaussian_target``) by default.
         device: where to compute.
         quick: reduce training and sampling (``steps=300`` where quality is judged, less elsewhere); False keeps the
             recipe as it is.

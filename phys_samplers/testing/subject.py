@@ -52,7 +52,7 @@ class Subject:
 
     Args:
         recipe: the sampler.
-        target: to fit for the checks on form; a 2-D Gaussian with every capability by default.
+        target: to fit for the checks on form; a 2-D Gaussian (``gaussian_target``) by default.
         device: where to compute.
         quick: whether options are reduced by ``quick_options`` and ``small_options``.
         quick_options: of the checks on quality.

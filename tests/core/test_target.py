@@ -24,7 +24,13 @@ def test_capabilities_follow_what_is_there() -> None:
     assert Target(event_shape=(2,)).capabilities == frozenset()
     assert Target(event_shape=(2,), train=rows()).capabilities == {"samples"}
     assert Density(quadratic, (2,)).capabilities == {"log_prob", "score"}
-    assert gaussian_target().capabilities == set(CAPABILITIES)
+    assert gaussian_target().capabilities == set(CAPABILITIES) - {"particles"}
+
+    class Pair:
+        event_shape, particles = (6,), (2, 3)
+
+    assert Target(event_shape=(6,), law=Pair()).capabilities == {"particles"}
+    assert Target(event_shape=(6,), law=Pair()).particles == (2, 3)
 
     class Stepwise:
         event_shape = (2,)

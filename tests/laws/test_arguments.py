@@ -10,11 +10,14 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.laws import (
     Funnel,
     GaussianMixture,
+    LennardJones,
+    ManyWell,
     StandardNormal,
     TwoMoons,
     UniformBoxes,
     checkerboard,
     uniform_spans,
+    zero_mean_basis,
 )
 
 
@@ -40,6 +43,9 @@ from phys_samplers.laws import (
         (lambda: uniform_spans([(0.0, 1.0), (0.5, 2.0)]), r"boxes \[0, 1\] overlap"),
         (lambda: UniformBoxes([[0.0]], [[1.0, 1.0]]), "low and high have shapes"),
         (lambda: checkerboard(cells=0), "cells is 0"),
+        (lambda: ManyWell(0), "pairs is 0"),
+        (lambda: LennardJones(1), "particles is 1"),
+        (lambda: zero_mean_basis(3, 0), "space is 0"),
         (lambda: checkerboard(half_width=math.inf), "half_width is inf"),
     ],
 )

@@ -9,7 +9,16 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from phys_samplers.laws import Funnel, GaussianMixture, StandardNormal, TwoMoons, checkerboard, uniform_spans
+from phys_samplers.laws import (
+    DoubleWell,
+    Funnel,
+    GaussianMixture,
+    ManyWell,
+    StandardNormal,
+    TwoMoons,
+    checkerboard,
+    uniform_spans,
+)
 from phys_samplers.randomness import make_generator
 
 N = 20_000
@@ -117,9 +126,16 @@ def test_checkerboard_draws() -> None:
     assert stats.chisquare(filled.numpy()).pvalue > 1e-5
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: StandardNormal(2), lambda: GaussianMixture(*MIXTURE), TwoMoons, Funnel, checkerboard]
+EXACT = pytest.mark.parametrize(
+    "make",
+    [
+        *(lambda: StandardNormal(2), lambda: GaussianMixture(*MIXTURE), TwoMoons, Funnel),
+        *(checkerboard, ManyWell, DoubleWell),
+    ],
 )
+
+
+@EXACT
 def test_draws_come_from_the_generator_alone(make) -> None:
     law = make()
     state = torch.get_rng_state()
@@ -132,9 +148,7 @@ def test_draws_come_from_the_generator_alone(make) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize(
-    "make", [lambda: StandardNormal(2), lambda: GaussianMixture(*MIXTURE), TwoMoons, Funnel, checkerboard]
-)
+@EXACT
 def test_cuda_agrees_with_cpu(make) -> None:
     law = make()
     x = law.sample(256, make_generator(0, "draws", device="cuda"))  # draws follow the generator, not the buffers

@@ -13,9 +13,13 @@ from phys_samplers.target import Modes, Target
 
 
 class TwoGaussians:
-    """½ N(−2, 1) + ½ N(2, 1) on the first coordinate, N(0, 1) on the second; only what the tests need."""
+    """½ N(−2, 1) + ½ N(2, 1) on the first coordinate, N(0, 1) on the second; only what the tests need.
+
+    The two coordinates also pass for two particles on a line.
+    """
 
     event_shape = (2,)
+    particles = (2, 1)
     log_z = math.log(2) + math.log(2 * math.pi)
 
     def log_prob(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
+from phys_samplers.metrics.distance_histogram import DistanceTVD, particle_distances
 from phys_samplers.metrics.energy_histogram import EnergyTVD
 from phys_samplers.metrics.likelihood import NLL
 from phys_samplers.metrics.mode_weights import ModeTV
@@ -81,7 +82,7 @@ def test_tvd_counts_energies_that_are_not_finite(score: Score) -> None:
     hard = Density(lambda x: torch.where(x[:, 0] < 0, -torch.inf, -x[:, 0]) + 0 * x[:, 0].log(), event_shape=(1,))
     reference = column(1.0, 2.0, 3.0, 4.0)
     assert score(EnergyTVD(), column(1.0, 2.0, -1.0, -2.0), reference, target=hard) == pytest.approx(0.5)
-    with pytest.raises(ConfigurationError, match="1 of 4 reference rows have an energy that is not finite"):
+    with pytest.raises(ConfigurationError, match="the energy is not finite in 1 of 4 reference rows"):
         score(EnergyTVD(), reference, column(-1.0, 1.0, 2.0, 3.0), target=hard)
 
 
@@ -93,6 +94,51 @@ def test_tvd_ranges_that_cannot_work(score: Score) -> None:
         EnergyTVD(low=1.0, high=1.0)
     with pytest.raises(ConfigurationError, match="bins is 0"):
         EnergyTVD(bins=0)
+
+
+class Pairs:
+    """Three particles in the plane."""
+
+    event_shape = (6,)
+    particles = (3, 2)
+
+
+PAIRS = Target(event_shape=(6,), name="pairs", law=Pairs())
+
+
+def triangles(*sides: tuple[float, float]) -> Tensor:
+    """Right triangles (n, 6) with the given legs."""
+    return torch.tensor([[0.0, 0.0, a, 0.0, 0.0, b] for a, b in sides])
+
+
+def test_particle_distances_by_hand() -> None:
+    x = triangles((3.0, 4.0), (5.0, 12.0))
+    assert particle_distances(x, (3, 2)).tolist() == [[3.0, 4.0, 5.0], [5.0, 12.0, 13.0]]
+    assert particle_distances(x.unflatten(1, (3, 2)), (3, 2)).tolist() == [[3.0, 4.0, 5.0], [5.0, 12.0, 13.0]]
+    assert particle_distances(x, (2, 3)).tolist() == [[1.0], [7.0]]  # another layout
+
+
+def test_tvd_of_distances_by_hand(score: Score) -> None:
+    reference = triangles((3.0, 4.0), (5.0, 12.0))  # distances 3, 4, 5, 5, 12, 13; two bins over (3, 13): ⅔, ⅓
+    samples = triangles((3.0, 4.0))  # 3, 4, 5: 1, 0
+    assert score(DistanceTVD(bins=2), samples, reference, target=PAIRS) == pytest.approx(1 / 3)
+    assert score(DistanceTVD(bins=2), reference, reference, target=PAIRS) == 0.0
+    # far apart: distances 30, 40 and 50 are out of range and mismatch altogether
+    assert score(DistanceTVD(bins=2), 10 * samples, reference, target=PAIRS) == pytest.approx(1.0)
+    assert score(DistanceTVD(bins=2, low=0.0, high=8.0), samples, reference, target=PAIRS) == pytest.approx(
+        (abs(1 / 3 - 1 / 6) + abs(2 / 3 - 3 / 6) + 2 / 6) / 2  # bins of 3 | 4 and 5; a third of the reference outside
+    )
+
+
+def test_tvd_of_distances_does_not_see_rigid_motions_and_labels(score: Score, draw: Draw) -> None:
+    x, y = draw(40, 6), draw(30, 6, "y")
+    expected = score(DistanceTVD(bins=20), x, y, target=PAIRS)
+    at = x.unflatten(1, (3, 2))
+    turned = torch.stack([0.6 * at[..., 0] - 0.8 * at[..., 1], 0.8 * at[..., 0] + 0.6 * at[..., 1]], -1)
+    assert score(DistanceTVD(bins=20), turned.flatten(1), y, target=PAIRS) == pytest.approx(expected, abs=1e-9)
+    assert score(DistanceTVD(bins=20), (at + 3.0).flatten(1), y, target=PAIRS) == pytest.approx(expected, abs=1e-9)
+    assert score(DistanceTVD(bins=20), at[:, [2, 0, 1]].flatten(1), y, target=PAIRS) == pytest.approx(expected)
+    assert score(DistanceTVD(bins=20), 1.5 * x, y, target=PAIRS) > expected
 
 
 def test_nll_is_the_mean_over_the_reference(score: Score, draw: Draw) -> None:
