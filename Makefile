@@ -40,6 +40,7 @@ throughput: $(STAMP)
 	$(BIN)/python benchmarks/throughput/replicas.py
 	$(BIN)/python benchmarks/throughput/sampling.py
 	$(BIN)/python benchmarks/throughput/training.py
+	$(BIN)/python benchmarks/throughput/value_gradient.py
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache
