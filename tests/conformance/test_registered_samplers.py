@@ -22,7 +22,21 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "latent": {
         "quick_options": {"steps": 300, "sampler": "bellman[steps=300]"},
         "small_options": {"steps": 20, "sampler": "bellman[steps=20,sampling_steps=20]"},
-    }
+    },
+    "vgs:default": {
+        "quick_options": {"steps": 300, "sampling_steps": 8, "total_variance": 4.0, "width": 32},
+        "small_options": {"steps": 20, "sampling_steps": 5, "batch_size": 16},
+    },
+    "vgs:paper": {
+        "quick_options": {
+            "steps": 600,
+            "value": "value-fourier-mlp",
+            "width": 32,
+            "updates_per_walk": 1,
+            "learning_rate": 3e-3,
+        },
+        "small_options": {"steps": 20, "sampling_steps": 5, "batch_size": 16},
+    },
 }
 """Settings of the kit for samplers that need others, by ``name`` or ``name:preset``."""
 
