@@ -44,4 +44,4 @@ def _row(opinion: Opinion) -> tuple[str, ...]:
 
 
 def _estimate(value: float, std: float) -> str:
-    return f"{value:.2f} ± {std:.2f}" if math.isfinite(std) else f"{value:.2f}"
+    return f"{value:.3f} ± {std:.3f}" if math.isfinite(std) else f"{value:.3f}"
