@@ -1,6 +1,7 @@
-"""Markov chains in a density: recipes that run them, what is kept of them, and their transition kernels."""
+"""Sampling from a density without training: chains, what is kept of them, their transition kernels."""
 
 from phys_samplers.chains.chains import ChainModel, ChainSampler, Run
 from phys_samplers.chains.record import ChainRecord
+from phys_samplers.chains.untrained import DensityModel, DensitySampler
 
-__all__ = ["ChainModel", "ChainRecord", "ChainSampler", "Run"]
+__all__ = ["ChainModel", "ChainRecord", "ChainSampler", "DensityModel", "DensitySampler", "Run"]

@@ -13,9 +13,10 @@ from phys_langevin.followed import FollowingModel, ModelScore
 from phys_langevin.negatives import ChainNegatives, ContinuedModel, Starts
 from phys_langevin.nested import fit_score, restore_score, score_options, score_recipe
 from phys_langevin.overdamped import Observed, OverdampedLangevin
-from phys_samplers.chains.chains import ChainModel, ChainSampler, Run
+from phys_samplers.chains.chains import ChainSampler, Run
 from phys_samplers.chains.checks import at_least, positive
 from phys_samplers.chains.record import ChainRecord
+from phys_samplers.chains.untrained import DensityModel
 from phys_samplers.density import FlatDensity
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators import integrate, uniform
@@ -91,12 +92,12 @@ class LangevinDynamics(ChainSampler):
 
     def fit(
         self, target: Target, *, seed: int = 0, device: torch.device | str = "cpu", callbacks: Sequence[Callback] = ()
-    ) -> ChainModel:
+    ) -> DensityModel:
         """Fit the sampler behind ``score``, if there is one; see ``Sampler.fit``."""
         (result,) = self.fit_replicas(target, seeds=[seed], device=device, callbacks=callbacks)
         if isinstance(result, Exception):
             raise result
-        assert isinstance(result, ChainModel)
+        assert isinstance(result, DensityModel)
         return result
 
     def fit_replicas(
@@ -131,7 +132,7 @@ class LangevinDynamics(ChainSampler):
         event_shape: tuple[int, ...],
         target: Target | None,
         device: torch.device | str = "cpu",
-    ) -> ChainModel:
+    ) -> DensityModel:
         """See ``Sampler.restore``; with a ``score`` the model behind it is restored from the same checkpoint."""
         if self.score is None:
             chains = super().restore(tensors, facts, event_shape=event_shape, target=target, device=device)

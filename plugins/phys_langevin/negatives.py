@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from phys_samplers.chains import ChainModel, ChainRecord
+from phys_samplers.chains import ChainModel, ChainRecord, DensityModel
 from phys_samplers.density import FlatDensity
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import make_generator
@@ -77,7 +77,7 @@ class ChainNegatives:
     def learn(self) -> None:
         """Nothing: chains follow the energy as it is."""
 
-    def model(self) -> ChainModel:
+    def model(self) -> DensityModel:
         """Chains of T steps that start where those of the supply do; see ``Negatives.model``."""
         states = self._rows if self.buffer is None else self.buffer
         if states is None:
