@@ -197,6 +197,17 @@ METRICS: tuple[Component, ...] = (
     ),
     Component(
         "metric",
+        "tvd-d",
+        "phys_samplers.metrics.distance_histogram:DistanceTVD",
+        summary="total variation distance of histograms of distances between particles, 200 bins over the reference's",
+        reference="He et al. 2024; Value Gradient Sampler, Appendix E.2",
+        needs={"particles"},
+        citation=TVD_E,
+        presets={"fixed": {"bins": 200, "low": -100.0, "high": 100.0}},
+        traits={"best": "low"},
+    ),
+    Component(
+        "metric",
         "delta-std",
         "phys_samplers.metrics.moments:DeltaStd",
         summary="absolute error of the marginal standard deviations, mean over coordinates",
