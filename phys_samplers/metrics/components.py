@@ -118,9 +118,12 @@ METRICS: tuple[Component, ...] = (
         "metric",
         "sinkhorn",
         "phys_samplers.metrics.sinkhorn:Sinkhorn",
-        summary="entropic Wasserstein-2 distance, run until converged, not debiased",
+        summary="entropic Wasserstein distance, not debiased; run until converged (preset vgs: 100 iterations, as published)",
         reference="Cuturi 2013",
         citation=f"{SINKHORN}\n\n{POT}",
+        presets={
+            "vgs": {"power": 1, "regularisation": 1e-3, "absolute": True, "tolerance": None, "max_iterations": 100}
+        },
         traits={"best": "low"},
     ),
     Component(

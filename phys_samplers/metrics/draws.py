@@ -115,8 +115,8 @@ class LogZError(DrawMetric):
 class ElboGap(DrawMetric):
     """log Z − ELBO: the Kullback–Leibler divergence KL(q ‖ p) of the paths (or samples) that the bound is made of.
 
-    At least zero in expectation; an estimate from n draws can be a little below. A mode that no path reaches costs little:
-    0.12 of one in nine.
+    At least zero in expectation; an estimate from n draws can be a little below. A mode that no path reaches costs
+    little: 0.12 for one in nine.
     """
 
     best: ClassVar = "low"

@@ -41,6 +41,13 @@ def row_batches(x: Tensor, size: int = 8192) -> tuple[Tensor, ...]:
     return x.split(size)
 
 
+def at_most(points: int | None, x: Tensor, generator: torch.Generator) -> Tensor:
+    """``x``, or ``points`` of its rows chosen at random where it has more."""
+    if points is None or len(x) <= points:
+        return x
+    return x[torch.randperm(len(x), generator=generator, device=generator.device)[:points].to(x.device)]
+
+
 def _check(what: str, x: Tensor, by: str, at_least: int) -> None:
     if not isinstance(x, Tensor) or x.ndim < 2:
         shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__

@@ -1,7 +1,8 @@
-"""Entropic optimal transport, run until its marginals hold."""
+"""Entropic optimal transport: run until its marginals hold, or cut short as publications do."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +15,7 @@ from torch import Tensor
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.metric import Metric
 from phys_samplers.metrics.pairwise import distances
-from phys_samplers.metrics.rows import rows
+from phys_samplers.metrics.rows import at_most, rows
 
 if TYPE_CHECKING:
     from phys_samplers.sampler import Model
@@ -25,30 +26,48 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Sinkhorn(Metric):
-    """⟨P, C⟩^½ for squared Euclidean costs C and the plan P that minimises ⟨P, C⟩ − ε H(P), with equal weights.
+    """⟨P, C⟩^(1/p) for costs C = |x − y|^p and the plan P that minimises ⟨P, C⟩ − ε H(P), with equal weights.
 
-    ε = ``regularisation`` × median of C, so the score scales with the samples. It is an upper bound of W₂, tends to
-    it as the regularisation shrinks, and is *not* debiased: it is well above zero for two equal sets. Compare with
-    the floor only.
+    By default p = 2 and ε = ``regularisation`` × median of C, so the score scales with the samples. It is an upper
+    bound of W_p, tends to it as the regularisation shrinks, and is *not* debiased: it is well above zero for two equal
+    sets. Compare with the floor only.
+
+    The preset ``vgs`` is the number W²_γ of the Value Gradient Sampler's Table 1, in fact that of the code it cites:
+    p = 1, ε = 1e-3 in units of the cost, 100 iterations whatever the marginals. They are then off by tens of percent:
+    the weights of the reference hold, those of the samples do not, so that each reference row is matched to whatever
+    lies near it. Hence it *hardly sees wrong mode weights*: if those of nine equal modes are wrong by a total variation
+    of .2 it rises by 4 % of its floor, less than its spread at 500 rows, where W₁ rises to 3.5 floors; by .49, 20 % and
+    8 floors (2,000 rows). It falls with the sample size as 1/√n. Never rank by it.
 
     Args:
-        regularisation: ε as a multiple of the median squared distance between samples and reference.
-        tolerance: largest total violation Σ|P1 − a| + Σ|Pᵀ1 − b| of the marginals accepted as converged.
+        regularisation: ε as a multiple of the median cost between samples and reference, or itself if ``absolute``.
+        absolute: whether ``regularisation`` is ε in units of the cost.
+        power: p, 1 or 2.
+        tolerance: largest total violation Σ|P1 − a| + Σ|Pᵀ1 − b| of the marginals accepted as converged; None takes
+            the plan after ``max_iterations`` as it is.
         max_iterations: of the Sinkhorn fixed point.
+        points: at most so many rows of each set, chosen at random, are compared.
 
-    Source: M. Cuturi, Sinkhorn Distances (NeurIPS 2013); R. Flamary et al., POT (JMLR 22:78, 2021).
+    Source: M. Cuturi, Sinkhorn Distances (NeurIPS 2013); R. Flamary et al., POT (JMLR 22:78, 2021); S. Yoon et al.,
+    Value Gradient Sampler, Appendix E.2, which prints the cost squared, under a root, and + γH for − γH.
     """
 
     best: ClassVar = "low"
 
     regularisation: float = 0.05
-    tolerance: float = 1e-6
+    absolute: bool = False
+    power: int = 2
+    tolerance: float | None = 1e-6
     max_iterations: int = 10_000
+    points: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("regularisation", "tolerance", "max_iterations"):
-            if not getattr(self, name) > 0:
-                raise ConfigurationError(f"sinkhorn: {name} is {getattr(self, name)}; expected a positive number")
+        for name in ("regularisation", "tolerance", "max_iterations", "points"):
+            value = getattr(self, name)
+            if not (value is None or value > 0):
+                raise ConfigurationError(f"sinkhorn: {name} is {value}; expected a positive number")
+        if self.power not in (1, 2):
+            raise ConfigurationError(f"sinkhorn: power is {self.power}; expected 1 or 2")
 
     def __call__(
         self,
@@ -64,35 +83,65 @@ class Sinkhorn(Metric):
         Raises:
             ConfigurationError: if the marginals do not hold to ``tolerance`` after ``max_iterations``.
         """
-        x, y = rows(samples, reference, by="sinkhorn")
-        costs: Array = distances(x, y).square().cpu().numpy()
-        median = float(np.median(costs))
-        if median == 0.0:
-            raise ConfigurationError(
-                "sinkhorn: the median squared distance between samples and reference is 0, so there is no scale for "
-                "the regularisation; use w2"
-            )
-        epsilon = self.regularisation * median
-        # The kernel form is a hundred times faster than the log form, but underflows for small regularisations.
-        plan, violation = self._plan("sinkhorn", costs, epsilon)
-        if not violation <= self.tolerance:
-            plan, violation = self._plan("sinkhorn_log", costs, epsilon)
-        if not violation <= self.tolerance:
-            raise ConfigurationError(
-                f"sinkhorn: marginals are off by {violation:.1e} after {self.max_iterations} iterations, tolerance "
-                f"{self.tolerance:.1e}; raise max_iterations or regularisation (now {self.regularisation})"
-            )
-        return float((plan * costs).sum() ** 0.5)
+        x, y = (at_most(self.points, z, generator) for z in rows(samples, reference, by="sinkhorn"))
+        distance = distances(x, y).pow_(self.power)
+        epsilon = self.regularisation if self.absolute else self.regularisation * _median(distance)
+        if self.tolerance is None:
+            cost = _cost_after(distance, epsilon, self.max_iterations)
+        else:
+            costs: Array = distance.cpu().numpy()
+            cost = float((self._converged(costs, epsilon) * costs).sum())
+        return cost ** (1 / self.power)
 
-    def _plan(self, method: str, costs: Array, epsilon: float) -> tuple[Array, float]:
+    def _converged(self, costs: Array, epsilon: float) -> Array:
+        """The plan (n, m) whose marginals hold to ``tolerance``."""
+        assert self.tolerance is not None
+        # POT stops on the 2-norm of one marginal's error; the 1-norm is at most √max(n, m) times that.
+        stop = self.tolerance / (2 * max(costs.shape) ** 0.5)
+        # The kernel form is a hundred times faster than the log form, but underflows for small regularisations.
+        for method in ("sinkhorn", "sinkhorn_log"):
+            plan = self._plan(method, costs, epsilon, stop)
+            violation = float(sum(np.abs(plan.sum(1 - axis) - 1 / size).sum() for axis, size in enumerate(plan.shape)))
+            if violation <= self.tolerance:
+                return plan
+        raise ConfigurationError(
+            f"sinkhorn: marginals are off by {violation:.1e} after {self.max_iterations} iterations, tolerance "
+            f"{self.tolerance:.1e}; raise max_iterations or regularisation (now {self.regularisation})"
+        )
+
+    def _plan(self, method: str, costs: Array, epsilon: float, stop: float) -> Array:
         import ot
 
-        n, m = costs.shape
         options: dict[str, Any] = {"method": method, "numItermax": self.max_iterations, "warn": False}
         with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # numerical trouble shows in the marginals, checked here
-            # POT stops on the 2-norm of one marginal's error; the 1-norm is at most √max(n, m) times that.
-            stop = self.tolerance / (2 * max(n, m) ** 0.5)
-            plan = ot.sinkhorn([], [], costs, epsilon, stopThr=stop, **options)
-        violation = np.abs(plan.sum(1) - 1 / n).sum() + np.abs(plan.sum(0) - 1 / m).sum()
-        return plan, float(violation)
+            warnings.simplefilter("ignore")  # numerical trouble shows in the marginals, checked above
+            plan: Array = ot.sinkhorn([], [], costs, epsilon, stopThr=stop, **options)
+        return plan
+
+
+def _cost_after(costs: Tensor, epsilon: float, iterations: int) -> float:
+    """⟨P, C⟩ of the plan after so many iterations, each of which ends with the marginal of the reference."""
+    rows, columns = costs / -epsilon, (costs / -epsilon).T.contiguous()
+    room = torch.empty_like(costs), torch.empty_like(columns)
+    u, v = costs.new_zeros(len(rows)), costs.new_zeros(len(columns))
+    for _ in range(iterations):
+        u = -math.log(len(u)) - _log_sum_exp(rows, v, room[0])
+        v = -math.log(len(v)) - _log_sum_exp(columns, u, room[1])
+    return float((rows.add_(v).add_(u[:, None]).exp_() * costs).sum())
+
+
+def _log_sum_exp(kernel: Tensor, potential: Tensor, room: Tensor) -> Tensor:
+    """log Σ_j exp(kernel_ij + potential_j), in ``room``; terms below e⁻⁶⁰ of the largest are e⁻⁶⁰: faster, no loss."""
+    top = torch.add(kernel, potential, out=room).amax(1, keepdim=True)
+    return room.sub_(top).clamp_(min=-60.0).exp_().sum(1).log_().add_(top[:, 0])
+
+
+def _median(costs: Tensor) -> float:
+    """The median, of an even number the mean of the two in the middle."""
+    median = float(np.median(costs.cpu().numpy()))
+    if median == 0.0:
+        raise ConfigurationError(
+            "sinkhorn: the median distance between samples and reference is 0, so there is no scale for the "
+            "regularisation; use w2"
+        )
+    return median
