@@ -118,7 +118,7 @@ METRICS: tuple[Component, ...] = (
         "metric",
         "sinkhorn",
         "phys_samplers.metrics.sinkhorn:Sinkhorn",
-        summary="entropic Wasserstein distance, not debiased; run until converged, or cut short as published (preset vgs)",
+        summary="entropic Wasserstein distance, not debiased; run until converged, or cut short (preset vgs)",
         reference="Cuturi 2013",
         citation=f"{SINKHORN}\n\n{POT}",
         presets={
