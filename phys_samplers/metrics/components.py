@@ -220,6 +220,13 @@ METRICS: tuple[Component, ...] = (
     ),
     Component(
         "metric",
+        "mean-error",
+        "phys_samplers.metrics.moments:MeanError",
+        summary="largest error of a coordinate's mean, in standard deviations of the reference",
+        traits={"best": "low"},
+    ),
+    Component(
+        "metric",
         "log-z-error",
         "phys_samplers.metrics.draws:LogZError",
         summary="error of the sampler's own estimate of log Z, signed",

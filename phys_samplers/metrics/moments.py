@@ -1,4 +1,4 @@
-"""Second moments of the marginals: too wide or too narrow, coordinate by coordinate."""
+"""Moments of the marginals: off the centre, too wide or too narrow, coordinate by coordinate."""
 
 from __future__ import annotations
 
@@ -71,3 +71,36 @@ class DeltaStd(Metric):
         """Δstd, in the units of the samples."""
         x, y = rows(samples, reference, by="delta-std", at_least=2)
         return float((x.std(0) - y.std(0)).abs().mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanError(Metric):
+    """max_k |mean(samples_k) − mean(reference_k)| / std(reference_k): the worst mean, in standard deviations.
+
+    What a user of posterior means wants to know. The floor for n samples and m reference rows in D dimensions is about
+    √(2 ln(2D) (1/n + 1/m)). Coordinates on which the reference is constant are left out.
+    """
+
+    best: ClassVar = "low"
+
+    def __call__(
+        self,
+        samples: Tensor,
+        reference: Tensor,
+        *,
+        target: Target,
+        generator: torch.Generator,
+        model: Model | None = None,
+    ) -> float:
+        """The largest standardised difference.
+
+        Raises:
+            ConfigurationError: if the reference is constant on every coordinate.
+        """
+        x, y = rows(samples, reference, by="mean-error", at_least=2)
+        varies = y.amin(0) < y.amax(0)
+        if not varies.any():
+            raise ConfigurationError(
+                f"mean-error: the {len(y)} reference rows are all equal; expected a law with spread"
+            )
+        return float(((x.mean(0) - y.mean(0)).abs() / y.std(0))[varies].amax())
