@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from phys_monte_carlo.hamiltonian import HMC
+    from phys_monte_carlo.svgd import SVGD
     from phys_monte_carlo.tempering import ParallelTempering
 
 _HOME = {
     "HMC": "hamiltonian",
     "ParallelTempering": "tempering",
+    "SVGD": "svgd",
 }
 
-__all__ = ["HMC", "ParallelTempering"]
+__all__ = ["HMC", "SVGD", "ParallelTempering"]
 
 
 def __getattr__(name: str) -> Any:

@@ -76,3 +76,12 @@ def phys_components() -> Iterable[Component]:
         needs=DENSITY,
         citation="\n\n".join((SYED, MENG_WONG, NEAL)),
     )
+    yield Component(
+        "sampler",
+        "svgd",
+        "phys_monte_carlo.svgd:SVGD",
+        summary="Stein variational gradient descent: repelling particles on a deterministic flow; spreads too small",
+        reference="Liu & Wang 2016, Algorithm 1; Ba et al. 2022 on the spreads",
+        needs={"score"},
+        citation="\n\n".join((LIU_WANG, BA)),
+    )

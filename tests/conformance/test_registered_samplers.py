@@ -23,6 +23,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "quick_options": {"steps": 300, "sampler": "bellman[steps=300]"},
         "small_options": {"steps": 20, "sampler": "bellman[steps=20,sampling_steps=20]"},
     },
+    "parallel-tempering": {"quick_options": {"temperatures": 5}},
     "vgs:default": {
         "quick_options": {"steps": 300, "sampling_steps": 8, "total_variance": 4.0, "width": 32},
         "small_options": {"steps": 20, "sampling_steps": 5, "batch_size": 16},
