@@ -19,6 +19,20 @@ SLICE_SAMPLING = """@article{neal2003slice,
   doi = {10.1214/aos/1056562461}
 }"""
 
+ANNEALED_FLOW = """@inproceedings{midgley2023flow,
+  title = {Flow Annealed Importance Sampling Bootstrap},
+  author = {Midgley, Laurence Illing and Stimper, Vincent and Simm, Gregor N. C. and Sch{\\"o}lkopf, Bernhard and
+    Hern{\\'a}ndez-Lobato, Jos{\\'e} Miguel},
+  booktitle = {International Conference on Learning Representations}, year = {2023}
+}"""
+
+EQUIVARIANT_FLOWS = """@inproceedings{kohler2020equivariant,
+  title = {Equivariant Flows: Exact Likelihood Generative Learning for Symmetric Densities},
+  author = {K{\\"o}hler, Jonas and Klein, Leon and No{\\'e}, Frank},
+  booktitle = {International Conference on Machine Learning}, year = {2020}, eprint = {2006.02425},
+  archiveprefix = {arXiv}
+}"""
+
 LEAST_ANGLE = """@article{efron2004least,
   title = {Least Angle Regression},
   author = {Efron, Bradley and Hastie, Trevor and Johnstone, Iain and Tibshirani, Robert},
@@ -127,6 +141,29 @@ def phys_components() -> Iterable[Component]:
         reference="Neal (2003), Sec. 8",
         citation=SLICE_SAMPLING,
     )
+    yield _task(
+        "gmm40",
+        "mixtures:gmm40",
+        2,
+        "forty equal Gaussians of standard deviation 1.313 on [-40, 40]^2, dimension 2",
+        reference="arXiv:2208.01893",
+        citation=ANNEALED_FLOW,
+    )
+    yield _task(
+        "many-well-32",
+        "many_well:many_well_32",
+        32,
+        "sixteen pairs of a double well and a normal coordinate, dimension 32",
+        reference="arXiv:2208.01893",
+        citation=ANNEALED_FLOW,
+    )
+    for name, function, dim, summary in (
+        ("dw4", "dw4", 8, "four particles in the plane with a double-well pair potential, dimension 8 (6 of motion)"),
+        ("lj13", "lj13", 39, "thirteen particles with a Lennard-Jones potential, dimension 39 (36 of motion)"),
+    ):
+        reference = "arXiv:2006.02425; arXiv:2502.13280, App. E.1"
+        citation = f"{EQUIVARIANT_FLOWS}\n\n{VALUE_GRADIENT}"
+        yield _task(name, f"particles:{function}", dim, summary, reference=reference, citation=citation)
     yield _task("8gaussians", "mixtures:eight_gaussians", 2, "eight equal Gaussians on a circle, dimension 2")
     yield _task("checkerboard", "uniform:checkerboard", 2, "uniform law on every other square of a board, dimension 2")
     paper = "arXiv:2410.01796, Sec. 6.2, Table 1"

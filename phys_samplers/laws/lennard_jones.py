@@ -1,4 +1,4 @@
-"""Thirteen particles with a Lennard-Jones potential, LJ-13 (Köhler et al. 2020, "Equivariant Flows", Sec. 6).
+"""Thirteen particles with a Lennard-Jones potential, LJ-13 (Köhler et al. 2020, "Equivariant Flows").
 
     −log p(x) = 2 Σ_{i<j} (r_ij⁻¹² − 2 r_ij⁻⁶) + ½ Σ_i |x_i − x̄|²
 

@@ -3,7 +3,7 @@
     −log p(x, v) = Σ_k x_k⁴ − 6 x_k² − ½ x_k + ½ v_k²
 
 The double well of Noé et al. (2019), "Boltzmann generators", repeated as in Midgley et al. (2023), "Flow annealed
-importance sampling bootstrap", App. (Many Well 32 has 16 pairs). Coordinates are (x_1, v_1, x_2, v_2, …). The wells of
+importance sampling bootstrap", whose Many Well 32 has 16 pairs. Coordinates are (x_1, v_1, x_2, v_2, …). The wells of
 x are at 1.75 and −1.71, and the right one holds 84 % of its mass.
 """
 

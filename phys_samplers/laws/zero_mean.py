@@ -1,7 +1,7 @@
 """The subspace of configurations whose centre of mass is at the origin: where laws of n-body systems live.
 
 An energy that depends on relative positions alone has no normalisable density on R^{nm}; on the configurations x with
-Σ_i x_i = 0, a linear subspace of dimension (n − 1)m, it has (Köhler et al. 2020, "Equivariant Flows", Sec. 4).
+Σ_i x_i = 0, a linear subspace of dimension (n − 1)m, it has (Köhler et al. 2020, "Equivariant Flows").
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ HELDOUT_SIZE = 10_000
 EVAL_SIZE = 1_000
 KSD_MAX_DIM = 10
 """Above this dimension the kernel Stein discrepancy with a fixed kernel loses its power."""
+DRAW_METRICS = ("log-z-error", "ess")
+"""What samplers of energies say of their own draws; others have no number there."""
 
 View = tuple[tuple[float, float], ...]
 
@@ -29,6 +31,8 @@ def assemble(
     view: View,
     modes: Modes | None = None,
     train_size: int = TRAIN_SIZE,
+    metrics: tuple[str, ...] = (),
+    eval_size: int = EVAL_SIZE,
     version: int = 1,
 ) -> Task:
     """The task of an exact law.
@@ -42,6 +46,8 @@ def assemble(
         view: the box that pictures show.
         modes: mode centres, weights and labels.
         train_size: number of training rows.
+        metrics: the one that ranks first; ``metrics_for`` the law if not given.
+        eval_size: number of generated samples that are scored.
         version: of the task.
 
     Raises:
@@ -60,8 +66,8 @@ def assemble(
         law=law,
         modes=modes,
         version=version,
-        metrics=metrics_for(law, modes),
-        eval_size=EVAL_SIZE,
+        metrics=metrics or metrics_for(law, modes),
+        eval_size=eval_size,
         view=view,
         **rows,
     )
@@ -71,7 +77,8 @@ def metrics_for(law: Any, modes: Modes | None) -> tuple[str, ...]:
     """The metrics of a law, the one that ranks first.
 
     A law without a score here is a uniform one: its energy is constant on the support, so the energy histogram and
-    the Stein discrepancy say nothing of it.
+    the Stein discrepancy say nothing of it, and samplers of energies, whose estimates of log Z and effective sizes are
+    scored, have nothing to follow.
     """
     names = ["w2"]
     if modes is not None:
@@ -81,6 +88,7 @@ def metrics_for(law: Any, modes: Modes | None) -> tuple[str, ...]:
         names += ["tvd-e", "delta-std"]
         if law.event_shape[0] <= KSD_MAX_DIM:
             names.append("ksd")
+        names += DRAW_METRICS
     return tuple(names)
 
 

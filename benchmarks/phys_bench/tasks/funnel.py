@@ -19,4 +19,4 @@ def funnel(*, train_size: int = TRAIN_SIZE) -> Task:
         ConfigurationError: on a bad option.
     """
     law = Funnel(dim=10, scale=3.0)
-    return assemble("funnel", law, view=((-9.0, 9.0), *((-20.0, 20.0),) * 9), train_size=train_size)
+    return assemble("funnel", law, view=((-9.0, 9.0), *((-20.0, 20.0),) * 9), train_size=train_size, version=2)

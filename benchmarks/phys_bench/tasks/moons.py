@@ -20,4 +20,5 @@ def moons(*, train_size: int = TRAIN_SIZE) -> Task:
     """
     law = TwoMoons(noise=0.1)
     modes = Modes(centres=law.centres, weights=law.centres.new_full((2,), 0.5), label=law.labels)
-    return assemble("moons", law, view=((-1.75, 2.75), (-1.25, 1.75)), modes=modes, train_size=train_size)
+    view = ((-1.75, 2.75), (-1.25, 1.75))
+    return assemble("moons", law, view=view, modes=modes, train_size=train_size, version=2)

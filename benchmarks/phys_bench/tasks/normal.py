@@ -19,4 +19,4 @@ def normal(*, dim: int = 2, train_size: int = TRAIN_SIZE) -> Task:
     """
     law = StandardNormal(dim)
     name = "normal" if dim == 2 else f"normal[dim={dim}]"
-    return assemble(name, law, view=square_view(4.0, dim), train_size=train_size)
+    return assemble(name, law, view=square_view(4.0, dim), train_size=train_size, version=2)
