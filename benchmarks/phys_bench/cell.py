@@ -12,7 +12,7 @@ from phys_registry import ComponentSpec
 from .canonical import digest
 from .suite import Budget
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever cells are executed or scored in another way, so that older records are not mistaken for new ones."""
 
 
@@ -25,12 +25,14 @@ class Metric:
         best: which way is better: ``low``, ``high``, ``zero``, ``half`` or ``one``.
         identity: its name, full options and code.
         has_floor: whether exact samples can be scored by it.
+        needs_rows: whether it compares with exact rows.
     """
 
     label: str
     best: str
     identity: Mapping[str, Any] = field(default_factory=dict)
     has_floor: bool = True
+    needs_rows: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,12 +87,15 @@ class Resolver:
         texts, size = self.suite.metrics or task.metrics, self.suite.eval_size or task.eval_size
         for override in self._overrides(spec, None):
             texts, size = override.metrics or texts, override.eval_size or size
-        if not {"sample"} & task.capabilities and task.heldout is None:
-            reason = f"task {str(spec)!r} has neither held-out rows nor an exact sampler, so nothing can be scored"
-            problem = Refusal(status="incompatible", reason=reason)
-        if not texts:
-            problem = Refusal(status="incompatible", reason=f"task {str(spec)!r} names no metrics")
         metrics = tuple(self._metric(text) for text in texts)
+        if not metrics:
+            problem = Refusal(status="incompatible", reason=f"task {str(spec)!r} names no metrics")
+        elif metrics[0].needs_rows and task.heldout is None and task.missing({"sample"}):
+            reason = (
+                f"task {str(spec)!r} has neither held-out rows nor an exact sampler, so {metrics[0].label}, which "
+                "ranks, cannot be scored; name a metric of draws first (ess, log-z-error)"
+            )
+            problem = Refusal(status="incompatible", reason=reason)
         identity = self._task_identity(spec, task, size, metrics)
         return TaskPlan(spec=spec, eval_size=size, metrics=metrics, identity=identity, problem=problem), task
 
@@ -106,6 +109,7 @@ class Resolver:
             best=metric.best,
             identity={"label": str(spec), "options": options, "component": code},
             has_floor=not (metric.needs_model or metric.needs_draw),
+            needs_rows=not metric.needs_draw,
         )
 
     def _task_identity(

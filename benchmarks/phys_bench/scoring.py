@@ -27,14 +27,15 @@ FLOOR_REPEATS = FLOOR_REFERENCES * FLOOR_DRAWS
 def reference_rows(task: Task, label: str, n: int, seed: int) -> Tensor:
     """``n`` exact rows (n, D) that samples of ``seed`` are scored against: the same for every sampler.
 
-    Held-out rows where the task keeps some (each seed its own choice; all of them if there are fewer), else exact
-    draws, else none: the rows (0, D).
+    Held-out rows where the task keeps as many (each seed its own choice), else exact draws, else all the held-out rows
+    there are, else none: the rows (0, *event_shape).
     """
     generator = make_generator(seeds.reference_seed(label, seed))
-    if task.heldout is None:
-        if task.missing({"sample"}):
-            return torch.empty(0, *task.event_shape)
+    kept = 0 if task.heldout is None else len(task.heldout)
+    if kept < n and not task.missing({"sample"}):
         return task.sample(n, generator=generator)
+    if task.heldout is None:
+        return torch.empty(0, *task.event_shape)
     return task.heldout[torch.randperm(len(task.heldout), generator=generator)[:n]]
 
 
@@ -80,7 +81,7 @@ def score(
             if missing := task.missing(metric.needs):
                 errors[text] = f"needs {', '.join(missing)}, which task {label!r} does not offer"
                 continue
-            if not (len(reference) or metric.needs_draw or metric.needs_model):
+            if not (len(reference) or metric.needs_draw):
                 errors[text] = f"task {label!r} has neither held-out rows nor an exact sampler to compare with"
                 continue
             generator = make_generator(seeds.metric_seed(label, seed, text))

@@ -14,7 +14,7 @@ from phys_bench.report.field_panels import as_mesh
 from phys_bench.report.markup import anchor, label, number
 from phys_bench.report.sample_panels import frame, sample_picture
 from phys_bench.report.standing import distance, standings
-from phys_bench.report.tables import COST_COLUMNS, cost_row
+from phys_bench.report.tables import COST_COLUMNS, cost_columns, cost_notes, cost_row
 from phys_bench.report.view import Cell, Floor, Run
 
 
@@ -112,6 +112,32 @@ def test_cost_chart_draws_the_floor_and_leaves_the_oracle_out() -> None:
     assert cost_chart(Run(suite="s", cells=[cell("exact", 0)]), "t", looks(run)) is None
 
 
+def test_energy_columns_and_their_panel_are_there_only_where_energies_are_asked() -> None:
+    def cell(task: str, seed: int, gradients: float) -> Cell:
+        costs = {"nfe": 10.0 + seed, "sample_seconds": 1.0 + seed, "energy_gradients": gradients}
+        costs["energy_densities"] = 0.0
+        return Cell(id=task, task=task, sampler="a", seed=seed, primary="w2", scores={"w2": 0.3}, costs=costs)
+
+    cells = [cell("data", 0, 0.0), cell("data", 1, 0.0), cell("energy", 0, 40.0), cell("energy", 1, 41.0)]
+    run = Run(suite="s", cells=cells)
+    assert "∇E / sample" not in cost_columns(run, "data").values()
+    assert len(cost_row(run, "data", "a")) == len(cost_columns(run, "data")) == len(COST_COLUMNS) - 2
+    row = dict(zip(cost_columns(run, "energy"), cost_row(run, "energy", "a"), strict=True))
+    assert (row["energy_gradients"], row["energy_densities"]) == (number(40.5), number(0.0))
+    assert not cost_notes(run, "data")
+    assert cost_notes(run, "energy") == [
+        "∇E and E: gradients and further values of the target's energy, training included."
+    ]
+    labels = {}
+    for task in run.tasks:
+        figure = cost_chart(run, task, looks(run))
+        assert figure is not None
+        labels[task] = [axes.get_xlabel() for axes in figure.axes]
+    assert len(labels["data"]) == 2
+    assert labels["energy"][1] == "energy gradients per sample (∇E)"
+    assert labels["energy"][::2] == labels["data"]
+
+
 def test_looks_are_distinct_and_the_oracle_has_its_own() -> None:
     names = [f"s{i}" for i in range(25)]
     cells = [Cell(id=s, task="t", sampler=s, seed=0, component=s) for s in ["exact", *names]]
@@ -159,6 +185,6 @@ def test_the_share_of_clamped_particles_is_a_column() -> None:
         for s, found in shares.items()
         for i, share in enumerate(found)
     ]
-    place = list(COST_COLUMNS).index("clamped")
     run = Run(suite="s", cells=cells)
+    place = list(cost_columns(run, "t")).index("clamped")
     assert [cost_row(run, "t", sampler)[place] for sampler in shares] == ["0.500", "–"]

@@ -12,7 +12,7 @@ from torch import Tensor
 from phys_registry import Component, hookimpl
 from phys_samplers.randomness import derive_seed, make_generator
 from phys_samplers.sampler import Draw, Model, Sampler
-from phys_samplers.target import Task
+from phys_samplers.target import Target, Task
 from phys_samplers.trained import Problem, TrainedSampler
 
 
@@ -94,6 +94,30 @@ class Renamed(Slow):
     shift: float = 1.0
 
 
+class AskingModel(SlowModel):
+    """Asks the score of its target once for every sample."""
+
+    target: Target
+
+    def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
+        drawn = super().draw(n, seed=seed, start=start, **options)
+        self.target.score(drawn.samples)
+        return drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking(Slow):
+    """Asks the target for 100 scores and 30 values a seed while it is fitted."""
+
+    def fit_replicas(self, target: Any, *, seeds: Any, device: Any = "cpu", callbacks: Any = ()) -> Any:
+        models = [AskingModel(self, seed) for seed in seeds]
+        for model in models:
+            model.target = target
+            target.score(torch.zeros(100, 2))
+            target.log_prob(torch.zeros(30, 2))
+        return models
+
+
 def sampler(name: str, target: type[Sampler]) -> Component:
     return Component("sampler", name, target, summary="for tests")
 
@@ -104,3 +128,4 @@ def phys_components() -> Any:
     yield sampler("toy-slow", Slow)
     yield sampler("toy-undeclared", Undeclared)
     yield sampler("toy-renamed", Renamed)
+    yield sampler("toy-asking", Asking)

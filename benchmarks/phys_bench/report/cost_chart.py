@@ -1,4 +1,4 @@
-"""Score against cost: function evaluations and time, with a line through the members of a sweep."""
+"""Score against cost: function evaluations, energy gradients and time, a line through the members of a sweep."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 COSTS: tuple[tuple[str, Callable[[Cell], float | None]], ...] = (
     ("function evaluations per sample (NFE)", lambda cell: cell.costs.get("nfe")),
+    ("energy gradients per sample (∇E)", lambda cell: cell.costs.get("energy_gradients")),
     ("fit + sample wall time [s]", lambda cell: _sum(cell.costs, "fit_seconds", "sample_seconds")),
 )
-WIDTH, HEIGHT, LEGEND_ROW = 10.6, 4.6, 0.21  # inches
+WIDTHS = {1: 6.0, 2: 10.6, 3: 13.2}
+HEIGHT, LEGEND_ROW = 4.6, 0.21
+"""Inches; the widths are those of as many panels."""
 
 
 def _sum(costs: Mapping[str, float], *names: str) -> float | None:
@@ -30,7 +33,7 @@ def _sum(costs: Mapping[str, float], *names: str) -> float | None:
 
 
 def cost_chart(run: Run, task: str, look: Mapping[str, Look]) -> Figure | None:
-    """Primary score against function evaluations and against time, the floor as a line.
+    """Primary score against function evaluations, against energy gradients if any, and against time; the floor a line.
 
     One small mark per seed, a large one at their mean; the means of a sweep, samplers that differ in their number of
     sampling steps alone, are joined. The exact oracle is left out, because the floor stands for it, and so are costs of
@@ -41,24 +44,25 @@ def cost_chart(run: Run, task: str, look: Mapping[str, Look]) -> Figure | None:
     cells = [cell for cell in scored if not run.is_oracle(cell.sampler)]
     floor = floor_of(cells, metric)
     points = [[(c, x) for c in cells if (x := cost(c)) is not None and x > 0 and math.isfinite(x)] for _, cost in COSTS]
-    if not any(points):
+    shown = [index for index, column in enumerate(points) if column]
+    if not shown:
         return None
     families = sweeps(cells)
     longest = max(len(sweep.label) for sweep in families)
-    columns = max(1, min(4, 130 // (longest + 7)))
+    columns = max(1, min(4, round(12.3 * WIDTHS[len(shown)]) // (longest + 7)))
     rows = math.ceil((len(families) + (floor is not None)) / columns)
-    figure = new_figure(WIDTH, HEIGHT + LEGEND_ROW * rows)
-    panels = figure.subplots(1, 2, sharey=True)
+    figure = new_figure(WIDTHS[len(shown)], HEIGHT + LEGEND_ROW * rows)
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     heights = [c.scores[metric] for column in points for c, _ in column] + ([floor.mean] if floor else [])
-    for axes, column, (name, _) in zip(panels, points, COSTS, strict=True):
+    for axes, index in zip(panels, shown, strict=True):
+        column, (name, _) = points[index], COSTS[index]
         plain(axes, grid=True, size=11)
         axes.set_xlabel(name, fontsize=11, color=INK)
         _floor_line(axes, floor)
         for sweep in families:
             _sweep(axes, sweep, [(c.sampler, x, c.scores[metric]) for c, x in column], look)
-        if column:
-            axes.set_xscale("log")
-            _pad_log(axes, [x for _, x in column])
+        axes.set_xscale("log")
+        _pad_log(axes, [x for _, x in column])
         if min(heights) > 0 and max(heights) > 4 * min(heights):
             axes.set_yscale("log")
             log_axis(axes.yaxis, min(heights), max(heights))

@@ -10,7 +10,7 @@ from .citations import citations
 from .markup import floor_text, interval
 from .published import published_tables
 from .standing import floor_of, standings
-from .tables import COST_COLUMNS, cost_notes, cost_row, counts, flat, mean_rank, metric_errors, reason, score, troubled
+from .tables import cost_columns, cost_notes, cost_row, counts, flat, mean_rank, metric_errors, reason, score, troubled
 from .view import Run
 
 
@@ -69,7 +69,7 @@ def _task(run: Run, task: str) -> list[str]:
 def _costs(run: Run, task: str, samplers: Sequence[str]) -> str:
     rows = [[s, *cost_row(run, task, s)] for s in samplers]
     return "\n\n".join(
-        [_table(["sampler", *COST_COLUMNS.values()], rows, right=True), " ".join(cost_notes(run, task))]
+        [_table(["sampler", *cost_columns(run, task).values()], rows, right=True), " ".join(cost_notes(run, task))]
     ).strip()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from phys_bench.results import ENERGY
 from phys_bench.statistics import Estimate, estimate
 
 from .markup import number
@@ -25,7 +26,8 @@ COST_COLUMNS = {
     "peak_memory_mib": "peak [MiB]",
     "clamped": "clamped",
 }
-"""Gradients and values of the target's energy are counted with training included, whoever asks for them.
+"""Gradients and values of the target's energy are counted with training included, whoever asks for them; both columns
+are left out where nobody does.
 
 The last is no cost but what must not be hidden: the share of particles that met the walls of a sampler's box."""
 
@@ -81,15 +83,23 @@ def cost(run: Run, task: str, sampler: str, name: str) -> float | None:
     return found.mean if found else None
 
 
+def cost_columns(run: Run, task: str) -> dict[str, str]:
+    """The columns of ``COST_COLUMNS`` that say something about ``task``."""
+    asked = {name for cell in run.select(task) for name in ENERGY if cell.costs.get(name)}
+    return {name: title for name, title in COST_COLUMNS.items() if asked or name not in ENERGY}
+
+
 def cost_row(run: Run, task: str, sampler: str) -> list[str]:
-    """One cell per `COST_COLUMNS`, as text."""
-    values = {name: cost(run, task, sampler, name) for name in COST_COLUMNS}
+    """One cell per column of ``cost_columns``, as text."""
+    values = {name: cost(run, task, sampler, name) for name in cost_columns(run, task)}
     return [_seconds(value) if name.endswith("_seconds") else number(value) for name, value in values.items()]
 
 
 def cost_notes(run: Run, task: str) -> list[str]:
     """What a reader of the costs of ``task`` must know, one sentence each."""
     cells, notes = run.select(task), []
+    if ENERGY[0] in cost_columns(run, task):
+        notes.append("∇E and E: gradients and further values of the target's energy, training included.")
     if any(cell.costs.get("stacked_seeds", 1) > 1 for cell in cells):
         notes.append("Seeds that trained together as one stacked network share its time equally.")
     if any(cell.shared_fit for cell in cells):

@@ -14,7 +14,7 @@ from .reading import read_arrays
 from .sample_panels import Picture, frame, sample_picture
 from .standing import floor_of, standings
 from .sweeps import STEPS, sweeps
-from .tables import COST_COLUMNS, cost_notes, cost_row, diagnostics, score
+from .tables import cost_columns, cost_notes, cost_row, diagnostics, score
 from .view import Cell, FloatArray, Run
 
 _ARROWS = {"high": "↑ higher is better", "zero": "→ 0 is exact", "half": "→ ½ is exact", "one": "→ 1 is exact"}
@@ -72,7 +72,7 @@ def _scores(run: Run, task: str, metrics: list[str], look: Mapping[str, Look]) -
 def _costs(run: Run, task: str, look: Mapping[str, Look]) -> str:
     rows = [[f"{swatch(look[s])}{label(s)}", *map(escape, cost_row(run, task, s))] for s in _order(run, task)]
     notes = "".join(f"<p><small>{escape(note)}</small></p>" for note in cost_notes(run, task))
-    return table(["sampler", *map(escape, COST_COLUMNS.values())], rows, classes="costs") + notes
+    return table(["sampler", *map(escape, cost_columns(run, task).values())], rows, classes="costs") + notes
 
 
 def _diagnostics(run: Run, task: str, look: Mapping[str, Look]) -> str:
@@ -90,7 +90,8 @@ def _cost_chart(run: Run, task: str, look: Mapping[str, Look]) -> str:
     if chart is None:
         return ""
     metric = run.primary(task)
-    alt = f"{metric} on {task} against function evaluations per sample and against wall time; dashed line: the floor."
+    against = ", ".join(axes.get_xlabel() for axes in chart.axes)
+    alt = f"{metric} on {task} against {against}; dashed line: the floor."
     return picture(chart, alt, _COST_CAPTION)
 
 
