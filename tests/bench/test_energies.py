@@ -67,7 +67,9 @@ def test_a_sampler_without_an_estimate_has_no_score_and_says_why(tmp_path: Path)
         assert found["log-z-error"] is None
         assert "needs an estimate of log Z, which this sampler does not give" in record["score_errors"]["log-z-error"]
         assert not any(record["floors"].values())
-    assert "log-z-error on gmm9" in write_report(tmp_path).read_text(encoding="utf-8")
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "log-z-error needs an estimate of log Z" in page
+    assert "leave the metric out for it: mala[sampling_steps=30,warmup_steps=5] on gmm9<" in page
 
 
 @pytest.fixture

@@ -282,8 +282,12 @@ def test_damaged_record_and_missing_head_are_named(tmp_path: Path) -> None:
 
 def test_metric_without_a_number_is_named(tmp_path: Path) -> None:
     run = Folder(tmp_path / "run")
-    run.add("plane", "fine", 0, **{**scored(0.4), "score_errors": {"nll": "needs log_prob"}})
-    assert "nll on plane: needs log_prob: fine (seed 0)" in write_report(run.close()).read_text(encoding="utf-8")
+    for sampler, tasks in {"fine": ("plane", "line"), "good": ("plane", "line"), "odd": ("line",)}.items():
+        for task in tasks:
+            run.add(task, sampler, 0, **{**scored(0.4), "score_errors": {"nll": "needs log_prob"}})
+    run.add("line", "odd", 1, **scored(0.4))
+    text = write_report(run.close()).read_text(encoding="utf-8")
+    assert "nll: needs log_prob: fine, good on plane, line; odd on line (seed 0)<" in text
 
 
 def test_not_a_run_folder(tmp_path: Path) -> None:

@@ -150,12 +150,29 @@ def reason(cell: Cell) -> str:
 
 
 def metric_errors(run: Run) -> list[str]:
-    """Scores of finished cells that could not be computed, one sentence for equal reasons."""
-    users: dict[tuple[str, str, str], list[str]] = {}
+    """Scores of finished cells that could not be computed, one sentence for equal reasons.
+
+    Samplers without a score on the same tasks are named together; seeds only where it is not all of them.
+    """
+    users: dict[tuple[str, str], dict[str, dict[str, list[int]]]] = {}
     for cell in run.cells:
         for metric, why in cell.score_errors.items():
-            users.setdefault((cell.task, metric, why), []).append(f"{cell.sampler} (seed {cell.seed})")
-    return [f"{metric} on {task}: {why}: {', '.join(cells)}" for (task, metric, why), cells in users.items()]
+            tasks = users.setdefault((metric, why), {}).setdefault(cell.sampler, {})
+            tasks.setdefault(cell.task, []).append(cell.seed)
+    lines = []
+    for (metric, why), by_sampler in users.items():
+        together: dict[str, list[str]] = {}
+        for sampler, tasks in by_sampler.items():
+            where = ", ".join(task + _seeds(run, task, sampler, seeds) for task, seeds in tasks.items())
+            together.setdefault(where, []).append(sampler)
+        lines.append(f"{metric}: {why}: " + "; ".join(f"{', '.join(who)} on {on}" for on, who in together.items()))
+    return lines
+
+
+def _seeds(run: Run, task: str, sampler: str, seeds: Sequence[int]) -> str:
+    if len(seeds) == len(run.select(task, sampler)):
+        return ""
+    return f" (seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))})"
 
 
 def counts(run: Run) -> str:
