@@ -271,6 +271,14 @@ METRICS: tuple[Component, ...] = (
     ),
     Component(
         "metric",
+        "energy-tv",
+        "phys_samplers.metrics.energy_grid:DensityTV",
+        summary="total variation distance of the model's own density from the true one, in one or two dimensions",
+        needs={"log_prob"},
+        traits={"best": "low", "needs_model": True},
+    ),
+    Component(
+        "metric",
         "ksd",
         "phys_samplers.metrics.stein:KSD",
         summary="squared kernelised Stein discrepancy, inverse multiquadric kernel, unbiased; can be negative",

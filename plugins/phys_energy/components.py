@@ -5,9 +5,51 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
+from phys_samplers.components import VALUE_GRADIENT
+
+HINTON = """@article{hinton2002training,
+  title = {Training Products of Experts by Minimizing Contrastive Divergence},
+  author = {Hinton, Geoffrey E.},
+  journal = {Neural Computation}, volume = {14}, number = {8}, pages = {1771--1800}, year = {2002}
+}"""
+
+TIELEMAN = """@inproceedings{tieleman2008training,
+  title = {Training Restricted {Boltzmann} Machines Using Approximations to the Likelihood Gradient},
+  author = {Tieleman, Tijmen},
+  booktitle = {International Conference on Machine Learning}, pages = {1064--1071}, year = {2008}
+}"""
+
+SHORT_RUN = """@inproceedings{nijkamp2019learning,
+  title = {Learning Non-Convergent Non-Persistent Short-Run {MCMC} Toward Energy-Based Model},
+  author = {Nijkamp, Erik and Hill, Mitch and Zhu, Song-Chun and Wu, Ying Nian},
+  booktitle = {Advances in Neural Information Processing Systems}, volume = {32}, year = {2019},
+  eprint = {1904.09770}, archiveprefix = {arXiv}
+}"""
+
+ANATOMY = """@inproceedings{nijkamp2020anatomy,
+  title = {On the Anatomy of {MCMC}-Based Maximum Likelihood Learning of Energy-Based Models},
+  author = {Nijkamp, Erik and Hill, Mitch and Han, Tian and Zhu, Song-Chun and Wu, Ying Nian},
+  booktitle = {AAAI Conference on Artificial Intelligence}, year = {2020},
+  eprint = {1903.12370}, archiveprefix = {arXiv}
+}"""
+
+DU_MORDATCH = """@inproceedings{du2019implicit,
+  title = {Implicit Generation and Modeling with Energy Based Models},
+  author = {Du, Yilun and Mordatch, Igor},
+  booktitle = {Advances in Neural Information Processing Systems}, volume = {32}, pages = {3608--3618}, year = {2019},
+  eprint = {1903.08689}, archiveprefix = {arXiv}
+}"""
 
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
-    """None yet."""
-    yield from ()
+    """The sampler."""
+    yield Component(
+        "sampler",
+        "ebm",
+        "phys_energy.recipe:EnergyBasedModel",
+        summary="an energy learned by contrastive divergence, negatives from Langevin chains or a learned sampler",
+        reference="arXiv:2502.13280, Sec. 5 and Algorithm 3; Hinton 2002",
+        needs={"samples"},
+        citation="\n\n".join((HINTON, TIELEMAN, SHORT_RUN, ANATOMY, DU_MORDATCH, VALUE_GRADIENT)),
+    )
