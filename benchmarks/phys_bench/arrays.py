@@ -1,4 +1,4 @@
-"""What a cell leaves for pictures: samples, reference rows, nearest training images, what was learned on a grid."""
+"""What a cell leaves for pictures: samples, reference rows, energies, nearest images, what was learned on a grid."""
 
 from __future__ import annotations
 
@@ -68,6 +68,30 @@ def nearest_images(samples: Tensor, task: Task) -> dict[str, Tensor]:
     return {"nearest": train[distances(samples[:MOST_NEAREST].to(train.dtype), train).argmin(1)]}
 
 
+def energies(samples: Tensor, reference: Tensor, task: Task) -> dict[str, Tensor]:
+    """What a picture shows where coordinates cannot be drawn: numbers of every row, beyond two dimensions.
+
+    ``energies`` (n,) and ``reference_energies`` (m,) of tasks with a density, and the layout ``particles`` (2,) of
+    systems of particles. Empty where there is neither, or the density fails.
+
+    Args:
+        samples: generated rows (n, D).
+        reference: exact rows (m, D).
+        task: the task.
+    """
+    if task.dim <= 2:
+        return {}
+    layout = {} if task.particles is None else {"particles": torch.tensor(task.particles)}
+    if task.missing({"log_prob"}):
+        return layout
+    try:
+        with torch.no_grad():
+            values = [-task.log_prob(rows[:MOST_ROWS].unflatten(1, task.event_shape)) for rows in (samples, reference)]
+    except Exception:
+        return layout
+    return {"energies": values[0].cpu(), "reference_energies": values[1].cpu(), **layout}
+
+
 def write_arrays(
     path: Path, samples: Tensor, reference: Tensor, others: dict[str, Tensor], *, event_shape: tuple[int, ...]
 ) -> dict[str, Any]:
@@ -77,7 +101,7 @@ def write_arrays(
         path: the file.
         samples: generated rows; at most ``MOST_ROWS`` are kept.
         reference: exact rows, likewise.
-        others: see ``learned_fields`` and ``nearest_images``.
+        others: see ``learned_fields``, ``nearest_images`` and ``energies``.
         event_shape: of one sample, whose rows are flat.
 
     Returns:

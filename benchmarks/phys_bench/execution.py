@@ -22,7 +22,7 @@ from phys_samplers.target import Task
 from phys_samplers.training import Callback
 
 from . import seeds
-from .arrays import learned_fields, nearest_images, write_arrays
+from .arrays import energies, learned_fields, nearest_images, write_arrays
 from .canonical import plain
 from .environment import environment
 from .fits import Fit, LastFit, fit_key
@@ -175,7 +175,7 @@ def _finish(
         reason = f"scoring: {job['metrics'][0]}: {errors[job['metrics'][0]]}"
         return {"status": "failed", "reason": reason, **kept}
     file = Path(job["arrays"]) / f"{job['ids'][str(seed)]}.safetensors"
-    others = {**learned_fields(model, task), **nearest_images(samples, task)}
+    others = {**learned_fields(model, task), **nearest_images(samples, task), **energies(samples, reference, task)}
     kept["arrays"] = write_arrays(file, samples, reference, others, event_shape=task.event_shape)
     return {"status": "ok", **kept}
 

@@ -49,7 +49,7 @@ def test_lj13_is_what_it_says(tasks: dict[str, Task]) -> None:
 def test_lj13_rows_are_of_the_law(tasks: dict[str, Task]) -> None:
     """E[x·∇(−log p)] = 36, the dimension, within 4 standard errors (.6); false alarm rate 6e-5.
 
-    With each pair counted once these rows give 27.
+    With each pair counted once these rows give 26.9.
     """
     x = torch.cat([tasks["lj13"].validation, heldout(tasks["lj13"])]).double()  # type: ignore[list-item]
     log_prob, score = tasks["lj13"].log_prob_and_score(x)
@@ -60,7 +60,7 @@ def test_lj13_rows_are_of_the_law(tasks: dict[str, Task]) -> None:
     trap = x.square().sum(1)
     halved = 0.5 * (virial - trap) + trap
     assert abs(float(halved.mean()) - 36.0) > 4.0 * float(halved.std()) / math.sqrt(len(x))
-    assert float(-log_prob.mean()) == pytest.approx(-42.9, abs=0.3)
+    assert float(-log_prob.mean()) == pytest.approx(-42.964, abs=0.28)  # 4 errors of 10,000 rows
 
 
 def test_validation_and_heldout_rows_of_lj13_are_alike(tasks: dict[str, Task]) -> None:
@@ -100,7 +100,7 @@ def test_the_file_in_the_package_is_pinned(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_floors_at_2000_rows(
     name: str, metric: str, published: float, tolerance: float, tasks: dict[str, Task]
 ) -> None:
-    """What 2,000 right rows score was measured before, by another program; tolerance: twice the spread of a score or more."""
+    """What 2,000 right rows score, measured before by another program; the tolerance is twice a score's spread."""
     task = tasks[name]
     found = floor(metric_of(metric), task, n=2_000, reference=heldout(task)[:2_000], repeats=2 if name == "dw4" else 8)
     assert found is not None

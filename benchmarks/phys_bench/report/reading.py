@@ -123,7 +123,9 @@ def read_arrays(cell: Cell) -> dict[str, FloatArray] | str:
 
     Returns:
         ``samples`` (n, D) and ``reference`` (m, D); for images ``nearest`` (k, D), the training rows nearest to the
-        first samples; where the sampler has fields, ``grid`` (G, D) with ``s`` (G,) and ``g`` or ``score`` (G, D).
+        first samples; where the sampler has fields, ``grid`` (G, D) with ``s`` (G,) and ``g`` or ``score`` (G, D);
+        beyond two dimensions ``energies`` (n,) and ``reference_energies`` (m,) where the task has a density, and the
+        layout ``particles`` (2,) of systems of particles.
     """
     if cell.arrays_path is None:
         return "the run kept no samples of this cell"

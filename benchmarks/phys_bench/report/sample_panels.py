@@ -2,21 +2,23 @@
 
 The layout of Figs. 1-3 of the Bellman Diffusion paper (arXiv:2410.01796). Panels of one picture share their axes, so
 that they can be compared by eye; generated points outside the frame are counted in the panel. In one dimension the
-samples are histograms and the fields are curves; in more than two the first two coordinates are drawn and a panel of
-marginals covers the others. A sampler without fields has no field panels.
+samples are histograms and the fields are curves; in more than two the first two coordinates are drawn, a panel of
+marginals covers the others, and where there is a density a histogram of energies follows. Of systems of particles,
+whose coordinates say little, energies and distances are drawn (Fig. 3 of the Value Gradient Sampler paper,
+arXiv:2502.13280). A sampler without fields has no field panels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .canvas import INK, REFERENCE, TROUBLE, new_figure, plain
+from .canvas import REFERENCE, new_figure, plain
 from .field_panels import draw_curve, draw_quiver, draw_scalar, vector_name
+from .histogram_panels import MOST_POINTS, Panel, draw_histogram, note_outside, number_panels
 from .view import FloatArray
 
 if TYPE_CHECKING:
@@ -25,9 +27,7 @@ if TYPE_CHECKING:
 
 PANEL_INCHES = 2.6  # side of a square panel
 LEFT, GAP, BOTTOM, TOP, SCALE = 0.45, 0.52, 0.3, 0.33, 0.38  # inches around panels; SCALE: room of a colour scale
-MOST_POINTS = 2_000
 MOST_MARGINALS = 16
-Panel = Callable[["Axes"], None]
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,14 @@ def sample_picture(
 
     Args:
         arrays: ``samples`` (n, D), ``reference`` (m, D), optionally ``grid`` (G, D) with ``s`` (G,) and ``g`` or
-            ``score`` (G, D).
+            ``score`` (G, D), ``energies`` (n,) with ``reference_energies`` (m,), and ``particles`` (2,).
         task: for the description.
         sampler: for the description.
         colour: of the generated samples.
         box: limits (2, 2) of the first two coordinates, see `frame`.
     """
+    if "particles" in arrays:
+        return _laid_out(number_panels(arrays, colour), task, sampler)
     reference, samples = arrays["reference"][:MOST_POINTS], arrays["samples"][:MOST_POINTS]
     lost = int((~np.isfinite(samples).all(axis=1)).sum())
     samples = samples[np.isfinite(samples).all(axis=1)]
@@ -59,10 +61,10 @@ def sample_picture(
     panels: list[Panel]
     if dim == 1:
         panels = [
-            partial(_histogram, rows=reference[:, 0], colour=REFERENCE, box=box, title="true samples"),
+            partial(draw_histogram, rows=reference[:, 0], colour=REFERENCE, box=box, title="true samples"),
             *_field_panels_1d(arrays, box),
             partial(
-                _histogram,
+                draw_histogram,
                 rows=samples[:, 0],
                 colour=colour,
                 box=box,
@@ -80,7 +82,13 @@ def sample_picture(
         ]
         if dim > 2:
             panels.append(partial(_marginals, reference=reference, samples=samples, colour=colour))
-    figure, names = _lay_out(panels, after_scale=2 if dim > 1 and "s" in arrays and "grid" in arrays else len(panels))
+            panels += number_panels(arrays, colour)
+    return _laid_out(panels, task, sampler, scale=dim > 1 and "s" in arrays and "grid" in arrays)
+
+
+def _laid_out(panels: list[Panel], task: str, sampler: str, *, scale: bool = False) -> Picture:
+    """The picture of ``panels``; ``scale`` says whether the second one has a colour scale."""
+    figure, names = _lay_out(panels, after_scale=2 if scale else len(panels))
     return Picture(figure, f"{task}, {sampler}. Panels from left to right: {'; '.join(names)}.")
 
 
@@ -125,7 +133,7 @@ def _scatter(axes: Axes, *, rows: FloatArray, colour: str, box: FloatArray, titl
     axes.scatter(rows[:, 0], rows[:, 1], s=size, c=colour, alpha=0.45, linewidths=0)
     _frame_axes(axes, box)
     outside = ((rows[:, :2] < box[:, 0]) | (rows[:, :2] > box[:, 1])).any(axis=1)
-    _note_outside(axes, int(outside.sum()) + lost, len(rows) + lost)
+    note_outside(axes, int(outside.sum()) + lost, len(rows) + lost)
 
 
 def _frame_axes(axes: Axes, box: FloatArray) -> None:
@@ -133,47 +141,6 @@ def _frame_axes(axes: Axes, box: FloatArray) -> None:
     axes.set_ylim(*box[1])
     axes.set_box_aspect(1)
     axes.locator_params(nbins=5)
-
-
-def _note_outside(axes: Axes, outside: int, total: int) -> None:
-    """Say how many points the frame hides; the bulk of a reference always leaves a few outside."""
-    if outside > 0.02 * total:
-        text = f"{outside:,} of {total:,} outside the frame"
-        background = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 2.0}
-        axes.text(0.03, 0.03, text, transform=axes.transAxes, fontsize=9, color=TROUBLE, bbox=background)
-
-
-def _histogram(
-    axes: Axes,
-    *,
-    rows: FloatArray,
-    colour: str,
-    box: FloatArray,
-    title: str,
-    outline: FloatArray | None = None,
-    lost: int = 0,
-) -> None:
-    plain(axes, title=title)
-    bins = int(np.clip(1.5 * np.sqrt(len(rows)), 20, 60))
-    edges = np.linspace(box[0, 0], box[0, 1], bins + 1)
-    total = max(len(rows) + lost, 1)
-    heights = _density(rows, edges, total)
-    axes.stairs(heights, edges, fill=True, color=colour, alpha=0.75)
-    if outline is not None:
-        true = _density(outline, edges, len(outline))
-        axes.stairs(true, edges, color=INK, linewidth=1.2, label="true")
-        axes.set_ylim(0, 1.25 * max(heights.max(), true.max()))  # room for the legend
-        axes.legend(frameon=False, fontsize=9, loc="upper right")
-    axes.set_xlim(*box[0])
-    axes.set_box_aspect(1)
-    axes.locator_params(nbins=5)
-    _note_outside(axes, int(((rows < box[0, 0]) | (rows > box[0, 1])).sum()) + lost, total)
-
-
-def _density(rows: FloatArray, edges: FloatArray, total: int) -> FloatArray:
-    """Histogram heights such that mass outside the frame is missing rather than spread over the inside."""
-    counts, _ = np.histogram(rows, edges)
-    return np.asarray(counts / (total * (edges[1] - edges[0])), dtype=np.float64)
 
 
 def _marginals(axes: Axes, *, reference: FloatArray, samples: FloatArray, colour: str) -> None:

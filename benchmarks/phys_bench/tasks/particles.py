@@ -1,8 +1,9 @@
 """Systems of particles: energies that do not change when all particles move, turn or swap names.
 
 Scores of raw coordinates see little here: two sets of 2,000 right LJ-13 rows are W2 = 4.17 apart, which is what the
-publications report of their samplers. So histograms of energies and of distances rank. Both binnings of the publications are scored:
-200 bins over (−100, 100), the ``fixed`` one, and 200 over the reference's range; they differ by a factor of two to ten.
+publications report of their samplers. So histograms of energies and of distances rank. Both binnings of the
+publications are scored: 200 bins over (−100, 100), the ``fixed`` one, and 200 over the reference's range; their floors
+differ by a factor of two to ten.
 """
 
 from __future__ import annotations
