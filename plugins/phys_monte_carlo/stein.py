@@ -1,4 +1,4 @@
-r"""The Stein variational gradient, the direction in which interacting particles move towards a law, batched over groups.
+r"""The Stein variational gradient, the direction in which interacting particles move towards a law, by groups.
 
 For n particles with scores s_j = ∇log p(x_j) and a kernel k,
 

@@ -36,7 +36,6 @@ class TrajectorySampler(ChainSampler):
         at_least(0, warmup_steps=self.warmup_steps)
         at_least(1, leapfrog_steps=self.leapfrog_steps)
         positive(step_size=self.step_size)
-        super().__post_init__()
         if not self.warmup_steps < self.sampling_steps:
             raise ConfigurationError(
                 f"warmup_steps is {self.warmup_steps} and sampling_steps {self.sampling_steps}; expected fewer warm-up "
@@ -46,6 +45,7 @@ class TrajectorySampler(ChainSampler):
             raise ConfigurationError(f"target_acceptance is {self.target_acceptance}; expected a rate between 0 and 1")
         if not 0 <= self.jitter <= 1:
             raise ConfigurationError(f"jitter is {self.jitter}; expected a share between 0 and 1")
+        super().__post_init__()
 
     @property
     def burn_in(self) -> int:

@@ -1,0 +1,41 @@
+"""What the family registers, and that listing it waits for no torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import phys_monte_carlo
+from phys_monte_carlo.components import phys_components
+from phys_samplers import make
+
+NAMES = {component.name: component for component in phys_components()}
+
+
+def test_every_component_is_made_by_its_name_and_needs_what_it_declares() -> None:
+    assert {"hmc", "parallel-tempering", "svgd"} <= set(NAMES)
+    for name, component in NAMES.items():
+        recipe = make("sampler", name)
+        assert recipe.needs == component.needs
+        assert component.load() is type(recipe)
+        assert component.citation.count("@") >= 1
+        assert component.reference
+
+
+def test_listing_and_importing_the_package_imports_no_torch() -> None:
+    program = (
+        "import sys, phys_monte_carlo, phys_monte_carlo.components as c; list(c.phys_components()); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", program], check=False, env=environment).returncode == 0
+
+
+def test_exports_are_found_and_others_are_not() -> None:
+    for name in phys_monte_carlo.__all__:
+        assert getattr(phys_monte_carlo, name).__name__ == name
+    assert dir(phys_monte_carlo) == sorted(phys_monte_carlo.__all__)
+    with pytest.raises(AttributeError, match="Nuts"):
+        _ = phys_monte_carlo.Nuts
