@@ -15,6 +15,7 @@ from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.target import Target
 from phys_value_gradient.values import (
     ValueDistances,
+    ValueEnvironments,
     ValueField,
     ValueFourierMLP,
     ValueInverseDistances,
@@ -24,8 +25,8 @@ from phys_value_gradient.values import (
 )
 from phys_value_gradient.values.slopes import SLOPED, sloped_activation
 
-SPECS = (ValueMLP, ValueFourierMLP, ValueDistances, ValueInverseDistances)
-INVARIANT = (ValueDistances, ValueInverseDistances)
+SPECS = (ValueMLP, ValueFourierMLP, ValueDistances, ValueInverseDistances, ValueEnvironments)
+INVARIANT = (ValueDistances, ValueInverseDistances, ValueEnvironments)
 STEPS, ROWS = 5, 23
 
 
@@ -232,7 +233,7 @@ def test_distances_and_inverse_distances_are_those_of_the_definition() -> None:
     z = (x - x.mean(1, keepdim=True)).flatten(1).unsqueeze(0) @ target.law.subspace.T
     lengths = torch.tensor([2.0, 19.0, 26.0], dtype=torch.float64).sqrt()  # d² + 1, rising
     for spec, expected in ((ValueDistances, lengths), (ValueInverseDistances, 1 / lengths)):
-        torch.testing.assert_close(built(spec(width=3), target=target).features(z)[0, 0], expected)
+        torch.testing.assert_close(built(spec(width=3), target=target).features(z, 0)[0, 0], expected)
 
 
 @pytest.mark.parametrize("spec", INVARIANT)
@@ -266,7 +267,9 @@ def test_every_activation_has_a_slope() -> None:
     assert SLOPED.keys() == ACTIVATIONS.keys()
 
 
-@pytest.mark.parametrize("name", ["value-mlp", "value-fourier-mlp", "value-distances", "value-inverse-distances"])
+@pytest.mark.parametrize(
+    "name", ["value-mlp", "value-fourier-mlp", "value-distances", "value-inverse-distances", "value-environments"]
+)
 def test_the_networks_are_components(name: str) -> None:
     field = make_field(name, width=9, depth=2)
     assert isinstance(field, ValueField)

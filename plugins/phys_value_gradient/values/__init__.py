@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from phys_value_gradient.values.network import ValueNetwork
     from phys_value_gradient.values.specs import (
         ValueDistances,
+        ValueEnvironments,
         ValueField,
         ValueFourierMLP,
         ValueInverseDistances,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ValueDistances",
+    "ValueEnvironments",
     "ValueField",
     "ValueFourierMLP",
     "ValueInverseDistances",

@@ -34,5 +34,11 @@ VALUES = tuple(
             "value network of n-body systems: inverse distances, a factor of each step at the last layer",
             "arXiv:2502.13280, E.3.2",
         ),
+        (
+            "value-environments",
+            "ValueEnvironments",
+            "value network of n-body systems: sum over particles of a perceptron of their environments",
+            "Behler and Parrinello 2007, PRL 98, 146401",
+        ),
     )
 )

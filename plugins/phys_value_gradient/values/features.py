@@ -9,92 +9,221 @@ gradients back. With d_ij = |x_i − x_j|, the features are, sorted over the pai
 
 Distances do not change under translations, rotations and reflections, their order statistics not under permutations.
 The 1 keeps the gradient finite where two particles coincide.
+
+Sorting has kinks where two distances are equal, and order statistics of many pairs say little of who is near whom. The
+environment of particle i, a sum over its pairs (Behler and Parrinello 2007, PRL 98, 146401), has neither defect:
+
+    e_i = Σ_{j≠i} f(w r_ij + w'/r_ij + b_t)/√(n − 1),    r = √(d² + c²),    V = Σ_i perceptron(e_i).
 """
 
 from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.fields import StackedLinear, activation
+from phys_samplers.randomness import Streams
 from phys_samplers.target import Target
+from phys_value_gradient.values.slopes import sloped_activation
+from phys_value_gradient.values.steps import Step, at_step
 
 
-class Coordinates(nn.Module):
+class Features(nn.Module, ABC):
+    """Rows that a perceptron sees; the values of a state's rows add up.
+
+    Attributes:
+        features: F, numbers in a row.
+        sites: M, rows of one state.
+    """
+
+    features: int
+    sites: int = 1
+
+    @abstractmethod
+    def forward(self, z: Tensor, t: Step) -> Tensor:
+        """Rows (R, N·M, F) of states z (R, N, K)."""
+
+    @abstractmethod
+    def with_saved(self, z: Tensor, t: Step) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The same, and what ``pull_back`` needs; no graph."""
+
+    @abstractmethod
+    def pull_back(self, gradient: Tensor, saved: tuple[Tensor, ...]) -> Tensor:
+        """∂V/∂z (R, N, K) from ∂V/∂rows (R, N·M, F), which may be overwritten."""
+
+
+class Coordinates(Features):
     """The state itself."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.features = dim
 
-    def forward(self, z: Tensor) -> Tensor:
-        """(R, N, K) → (R, N, K)."""
+    def forward(self, z: Tensor, t: Step) -> Tensor:
+        """See ``Features.forward``."""
         return z
 
-    def with_saved(self, z: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Features (R, N, F) and what ``pull_back`` needs; no graph."""
+    def with_saved(self, z: Tensor, t: Step) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See ``Features.with_saved``."""
         return z, ()
 
     def pull_back(self, gradient: Tensor, saved: tuple[Tensor, ...]) -> Tensor:
-        """∂V/∂z (R, N, K) from ∂V/∂features (R, N, F)."""
+        """See ``Features.pull_back``."""
         return gradient
 
 
-class SortedDistances(nn.Module):
-    """√(d² + 1) of all pairs in rising order, or their inverses in falling order.
+class Pairs(Features):
+    """What features of pairs share: the differences of all pairs.
 
     Args:
         layout: (n, m), particles and their dimensions.
         subspace: orthonormal rows S (K, n·m); None where z is x.
         replicas: R, the length of the buffer's first axis.
-        inverse: whether to take inverses.
     """
 
     differences: Tensor
 
-    def __init__(self, layout: tuple[int, int], subspace: Tensor | None, *, replicas: int, inverse: bool) -> None:
+    def __init__(self, layout: tuple[int, int], subspace: Tensor | None, *, replicas: int) -> None:
         super().__init__()
-        particles, dims = layout
+        particles, self.dims = layout
         first, second = torch.triu_indices(particles, particles, 1)
-        self.features, self.dims, self.inverse = len(first), dims, inverse
+        self.pairs = len(first)
         eye = torch.eye(particles, dtype=torch.float64)
-        pairs = torch.kron(eye[first] - eye[second], torch.eye(dims, dtype=torch.float64)).T  # (n·m, P·m)
+        apart = torch.kron(eye[first] - eye[second], torch.eye(self.dims, dtype=torch.float64)).T  # (n·m, P·m)
         like = torch.empty(0) if subspace is None else subspace
-        matrix = pairs if subspace is None else subspace.to("cpu", torch.float64) @ pairs
+        matrix = apart if subspace is None else subspace.to("cpu", torch.float64) @ apart
         self.register_buffer("differences", matrix.to(like).repeat(replicas, 1, 1))
 
-    def forward(self, z: Tensor) -> Tensor:
-        """(R, N, K) → (R, N, n(n−1)/2)."""
-        lengths = (self._differences(z).square().sum(-1) + 1).sqrt().sort(-1).values
+    def apart(self, z: Tensor) -> Tensor:
+        """x_i − x_j (R, N, P, m). The matrix keeps the subspace's precision."""
+        return torch.matmul(z, self.differences.to(z.dtype)).unflatten(-1, (self.pairs, self.dims))
+
+    def along(self, differences: Tensor, factor: Tensor) -> Tensor:
+        """∂V/∂z (R, N, K) where ∂V/∂(x_i − x_j) is a multiple (R, N, P) of the difference."""
+        pull = (differences * factor.unsqueeze(-1)).flatten(-2)
+        return torch.matmul(pull, self.differences.to(pull.dtype).mT)
+
+
+class SortedDistances(Pairs):
+    """√(d² + 1) of all pairs in rising order, or their inverses in falling order.
+
+    Args:
+        layout: see ``Pairs``.
+        subspace: likewise.
+        replicas: likewise.
+        inverse: whether to take inverses.
+    """
+
+    def __init__(self, layout: tuple[int, int], subspace: Tensor | None, *, replicas: int, inverse: bool) -> None:
+        super().__init__(layout, subspace, replicas=replicas)
+        self.features, self.inverse = self.pairs, inverse
+
+    def forward(self, z: Tensor, t: Step) -> Tensor:
+        """See ``Features.forward``."""
+        lengths = (self.apart(z).square().sum(-1) + 1).sqrt().sort(-1).values
         return lengths.reciprocal() if self.inverse else lengths
 
-    def _differences(self, z: Tensor) -> Tensor:
-        """x_i − x_j (R, N, P, m). The matrix keeps the subspace's precision."""
-        return torch.matmul(z, self.differences.to(z.dtype)).unflatten(-1, (self.features, self.dims))
-
-    def with_saved(self, z: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Features (R, N, P) and what ``pull_back`` needs; no graph."""
-        differences = self._differences(z)
+    def with_saved(self, z: Tensor, t: Step) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See ``Features.with_saved``."""
+        differences = self.apart(z)
         lengths, order = differences.square().sum(-1).add_(1).sqrt_().sort(-1)
         features = lengths.reciprocal() if self.inverse else lengths
         return features, (differences, lengths, order)
 
     def pull_back(self, gradient: Tensor, saved: tuple[Tensor, ...]) -> Tensor:
-        """∂V/∂z (R, N, K) from ∂V/∂features (R, N, P): back in the order of the pairs, then along the differences.
+        """See ``Features.pull_back``: back in the order of the pairs, then along the differences.
 
         With r = √(d² + 1): ∂r/∂δ = δ/r and ∂(1/r)/∂δ = −δ/r³.
         """
         differences, lengths, order = saved
         factor = gradient / (lengths.pow(3).neg_() if self.inverse else lengths)
-        by_pair = torch.empty_like(factor).scatter_(-1, order, factor)
-        return torch.matmul((differences * by_pair.unsqueeze(-1)).flatten(-2), self.differences.to(gradient.dtype).mT)
+        return self.along(differences, torch.empty_like(factor).scatter_(-1, order, factor))
 
 
-def particle_layout(target: Target, *, asked_by: str) -> tuple[int, int]:
+class Environments(Pairs):
+    """The environments e_i of all particles, with a learned pair layer whose biases belong to the step.
+
+    Args:
+        layout: see ``Pairs``.
+        subspace: likewise.
+        channels: F, numbers of one environment.
+        core: c, a length; below it 1/r no longer rises.
+        steps: T.
+        activation_name: f.
+        streams: one per replica, for the initial weights.
+    """
+
+    ends: Tensor
+
+    def __init__(
+        self,
+        layout: tuple[int, int],
+        subspace: Tensor | None,
+        *,
+        channels: int,
+        core: float,
+        steps: int,
+        activation_name: str,
+        streams: Streams,
+    ) -> None:
+        super().__init__(layout, subspace, replicas=streams.replicas)
+        self.sites, self.features, self.core = layout[0], channels, core
+        layer = StackedLinear(2, channels, streams=streams, gain=math.sqrt(3.0))
+        self.weight = layer.weight
+        self.table = nn.Parameter(layer.bias.data.repeat(1, steps, 1))
+        self._activation = activation(activation_name)
+        self._sloped = sloped_activation(activation_name)
+        first, second = torch.triu_indices(self.sites, self.sites, 1)
+        eye = torch.eye(self.sites)
+        ends = (eye[first] + eye[second]).T / math.sqrt(self.sites - 1)
+        self.register_buffer("ends", ends.repeat(streams.replicas, 1, 1))  # (R, n, P)
+
+    def forward(self, z: Tensor, t: Step) -> Tensor:
+        """See ``Features.forward``."""
+        squared = self.apart(z).square().sum(-1)
+        return self._gathered(self._activation(self._before(squared, t)))
+
+    def _before(self, squared: Tensor, t: Step) -> Tensor:
+        """w r + w'/r + b_t (R, N·P, F) of squared distances (R, N, P)."""
+        lengths = (squared + self.core**2).sqrt()
+        inputs = torch.stack((lengths, lengths.reciprocal()), -1).flatten(1, 2)
+        bias = at_step(self.table, t if isinstance(t, int) else t.repeat_interleave(self.pairs))
+        return torch.baddbmm(bias, inputs, self.weight)
+
+    def _gathered(self, pairs: Tensor) -> Tensor:
+        """Sums over the pairs of each particle: (R, N·P, F) → (R, N·n, F)."""
+        by_state = pairs.unflatten(1, (-1, self.pairs))
+        return torch.matmul(self.ends.to(pairs.dtype).unsqueeze(1), by_state).flatten(1, 2)
+
+    def with_saved(self, z: Tensor, t: Step) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See ``Features.with_saved``."""
+        differences = self.apart(z)
+        squared = differences.square().sum(-1)
+        hidden = self._before(squared, t)
+        slope = torch.empty_like(hidden)
+        self._sloped(hidden, slope)
+        return self._gathered(hidden), (differences, squared, slope)
+
+    def pull_back(self, gradient: Tensor, saved: tuple[Tensor, ...]) -> Tensor:
+        """See ``Features.pull_back``: to the pairs of each particle, through the pair layer, along the differences."""
+        differences, squared, slope = saved
+        by_state = gradient.unflatten(1, (-1, self.sites))
+        pairs = torch.matmul(self.ends.to(gradient.dtype).mT.unsqueeze(1), by_state).flatten(1, 2).mul_(slope)
+        outer = torch.bmm(pairs, self.weight.mT).view(*squared.shape, 2)
+        lengths = (squared + self.core**2).sqrt()
+        return self.along(differences, (outer[..., 0] - outer[..., 1] / lengths.square()) / lengths)
+
+
+def particle_layout(target: Target, dim: int, *, asked_by: str) -> tuple[int, int]:
     """(n, m) of a law of n particles in m dimensions, its attribute ``particles``.
 
     Args:
         target: whose law may have ``particles``.
+        dim: coordinates of the states, those of the law's subspace if it has one.
         asked_by: name of the component, for the message.
 
     Raises:
@@ -112,4 +241,7 @@ def particle_layout(target: Target, *, asked_by: str) -> tuple[int, int]:
             f"particles of target {target.name!r} is {tuple(layout)} and its samples have {target.dim} coordinates; "
             "expected n ≥ 2 particles in m dimensions with n·m coordinates"
         )
+    rows = target.dim if target.subspace is None else len(target.subspace)
+    if rows != dim:
+        raise ConfigurationError(f"dim is {dim}; expected the {rows} coordinates of target {target.name!r}")
     return particles, dims

@@ -13,14 +13,13 @@ buffers stay in the processor's cache, and every buffer is used again for the ne
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import activation
-from phys_value_gradient.values.features import Coordinates, SortedDistances
+from phys_value_gradient.values.features import Features
 from phys_value_gradient.values.slopes import sloped_activation
 from phys_value_gradient.values.steps import Sinusoids, Step, StepTables, at_step
 
@@ -47,7 +46,7 @@ class ValueNetwork(nn.Module):
 
     def __init__(
         self,
-        features: Coordinates | SortedDistances,
+        features: Features,
         time: StepTables | Sinusoids,
         weights: list[Tensor],
         head: Tensor,
@@ -82,12 +81,11 @@ class ValueNetwork(nn.Module):
             (R, N).
         """
         self._check(t)
-        hidden: Tensor = self.features(z)
-        for weight, bias in zip(self.weights, self.time(t), strict=True):
+        hidden: Tensor = self.features(z, t)
+        biases, offset, outward = self._at(t)
+        for weight, bias in zip(self.weights, biases, strict=True):
             hidden = self._activation(torch.baddbmm(bias, hidden, weight))
-        if self.factors is not None:
-            hidden = hidden * at_step(self.factors, t)
-        return torch.baddbmm(at_step(self.offset, t), hidden, self.head).squeeze(-1)
+        return self._summed(hidden, outward) + offset
 
     @torch.no_grad()
     def value_and_gradient(self, z: Tensor, t: Step) -> tuple[Tensor, Tensor]:
@@ -104,10 +102,10 @@ class ValueNetwork(nn.Module):
         """
         self._check(t)
         replicas, rows, _ = z.shape
-        value, gradient = z.new_empty(replicas, rows, 1), torch.empty_like(z)
-        width, layers = self.head.shape[1], len(self.weights)
-        chunk = min(rows, rows if z.is_cuda else max(CHUNK // (replicas * width), 16))
-        buffers = [z.new_empty(replicas, chunk, width) for _ in range(layers + 2)]
+        value, gradient = z.new_empty(replicas, rows), torch.empty_like(z)
+        width, layers, sites = self.head.shape[1], len(self.weights), self.features.sites
+        chunk = min(rows, rows if z.is_cuda else max(CHUNK // (replicas * width * sites), 16))
+        buffers = [z.new_empty(replicas, chunk * sites, width) for _ in range(layers + 2)]
         backward = [weight.mT.contiguous() for weight in self.weights]
         shared = self._at(t) if isinstance(t, int) else None
         if shared is not None:
@@ -117,28 +115,35 @@ class ValueNetwork(nn.Module):
             part = slice(start, min(start + chunk, rows))
             points = z[:, part]
             if part.stop - start < chunk:
-                buffers = [buffer[:, : part.stop - start] for buffer in buffers]
-            biases, offset, outward = shared or self._at(cast(Tensor, t)[part])
-            features, saved = self.features.with_saved(points)
+                buffers = [buffer[:, : (part.stop - start) * sites] for buffer in buffers]
+            step = t if isinstance(t, int) else t[part]
+            biases, offset, outward = shared or self._at(step)
+            features, saved = self.features.with_saved(points, step)
             last = self._activate(features, biases, buffers)
+            torch.add(self._summed(last, outward), offset, out=value[:, part])
             if shared is None:
-                value[:, part] = offset + (last * outward).sum(-1, keepdim=True)
                 buffers[layers - 1].mul_(outward)
-            else:
-                torch.baddbmm(offset, last, outward.mT, out=value[:, part])
             gradient[:, part] = self.features.pull_back(self._pull_back(backward, buffers), saved)
-        return value.squeeze(-1), gradient
+        return value, gradient
 
     def _check(self, t: Step) -> None:
         if isinstance(t, int) and not 0 <= t < self.steps:
             raise ConfigurationError(f"t is {t}; expected a step from 0 to {self.steps - 1}")
 
     def _at(self, t: Step) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Biases of the layers, offset (R, N or 1, 1) and outward weights k_t w_out (R, N or 1, W)."""
+        """Biases of the layers, c_t (R, N or 1) and outward weights k_t w_out (R, N·M or 1, W)."""
+        offset = at_step(self.offset, t).squeeze(-1)
+        rows = t if isinstance(t, int) or self.features.sites == 1 else t.repeat_interleave(self.features.sites)
         outward = self.head.mT
         if self.factors is not None:
-            outward = outward * at_step(self.factors, t)
-        return self.time(t), at_step(self.offset, t), outward
+            outward = outward * at_step(self.factors, rows)
+        return self.time(rows), offset, outward
+
+    def _summed(self, last: Tensor, outward: Tensor) -> Tensor:
+        """V − c_t (R, N) of the last hidden layer's rows (R, N·M, W), those of a state added up."""
+        value = torch.bmm(last, outward.mT).squeeze(-1) if outward.shape[1] == 1 else (last * outward).sum(-1)
+        sites = self.features.sites
+        return value if sites == 1 else value.unflatten(1, (-1, sites)).sum(-1)
 
     def _activate(self, features: Tensor, biases: list[Tensor], buffers: list[Tensor]) -> Tensor:
         """The last hidden layer. Slopes f'(h_l) are left in ``buffers[l − 1]``; the last two buffers take turns."""

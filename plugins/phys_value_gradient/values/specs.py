@@ -13,7 +13,7 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import Field, StackedLinear
 from phys_samplers.randomness import Streams
 from phys_samplers.target import Target
-from phys_value_gradient.values.features import Coordinates, SortedDistances, particle_layout
+from phys_value_gradient.values.features import Coordinates, Environments, Features, SortedDistances, particle_layout
 from phys_value_gradient.values.network import ValueNetwork
 from phys_value_gradient.values.steps import Sinusoids, StepTables
 
@@ -46,8 +46,8 @@ class ValueField(Field):
             raise ConfigurationError(f"time_width is {self.time_width}; expected an even number of at least 2, or None")
 
     @abstractmethod
-    def features(self, dim: int, *, target: Target, replicas: int) -> Coordinates | SortedDistances:
-        """What the network sees of states of ``dim`` coordinates."""
+    def features(self, dim: int, steps: int, *, streams: Streams, target: Target) -> Features:
+        """What the network sees of states of ``dim`` coordinates; see ``build_value``."""
 
     def build_value(self, dim: int, steps: int, *, streams: Streams, target: Target) -> ValueNetwork:
         """The stacked network V^t(z), t in 0..T−1.
@@ -63,7 +63,7 @@ class ValueField(Field):
         """
         if dim < 1 or steps < 1:
             raise ConfigurationError(f"dim is {dim} and steps {steps}; expected both to be at least 1")
-        features = self.features(dim, target=target, replicas=streams.replicas)
+        features = self.features(dim, steps, streams=streams, target=target)
         gains = [self.input_gain] + [1.0] * (self.depth - 1)
         widths = [features.features] + [self.width] * (self.depth - 1)
         # √3 makes U(−1/√n, 1/√n) keep unit variance through the layers.
@@ -104,7 +104,7 @@ class ValueField(Field):
 class ValueMLP(ValueField):
     """A perceptron of the state with biases of its own for each step."""
 
-    def features(self, dim: int, *, target: Target, replicas: int) -> Coordinates:
+    def features(self, dim: int, steps: int, *, streams: Streams, target: Target) -> Features:
         """See ``ValueField.features``."""
         return Coordinates(dim)
 
@@ -127,13 +127,10 @@ class ValueDistances(ValueField):
 
     inverse: ClassVar[bool] = False
 
-    def features(self, dim: int, *, target: Target, replicas: int) -> SortedDistances:
+    def features(self, dim: int, steps: int, *, streams: Streams, target: Target) -> Features:
         """See ``ValueField.features``."""
-        layout = particle_layout(target, asked_by=type(self).__name__)
-        rows = target.dim if target.subspace is None else len(target.subspace)
-        if rows != dim:
-            raise ConfigurationError(f"dim is {dim}; expected the {rows} coordinates of target {target.name!r}")
-        return SortedDistances(layout, target.subspace, replicas=replicas, inverse=self.inverse)
+        layout = particle_layout(target, dim, asked_by=type(self).__name__)
+        return SortedDistances(layout, target.subspace, replicas=streams.replicas, inverse=self.inverse)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,3 +142,35 @@ class ValueInverseDistances(ValueDistances):
 
     factors: ClassVar[bool] = True
     inverse: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueEnvironments(ValueField):
+    """The sum over particles of a perceptron of their environments (Behler and Parrinello 2007, PRL 98, 146401).
+
+    Args:
+        channels: numbers of one environment; see ``features.Environments``.
+        core: length below which a pair's inverse distance no longer rises, in units of the target.
+    """
+
+    channels: int = 32
+    core: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.channels < 1 or not 0 < self.core < math.inf:
+            raise ConfigurationError(
+                f"channels is {self.channels} and core {self.core}; expected at least 1 and a positive length"
+            )
+
+    def features(self, dim: int, steps: int, *, streams: Streams, target: Target) -> Features:
+        """See ``ValueField.features``."""
+        return Environments(
+            particle_layout(target, dim, asked_by=type(self).__name__),
+            target.subspace,
+            channels=self.channels,
+            core=self.core,
+            steps=steps,
+            activation_name=self.activation,
+            streams=streams,
+        )
