@@ -9,17 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from phys_monte_carlo.ais import AIS
     from phys_monte_carlo.hamiltonian import HMC
+    from phys_monte_carlo.smc import SMC
     from phys_monte_carlo.svgd import SVGD
     from phys_monte_carlo.tempering import ParallelTempering
 
 _HOME = {
+    "AIS": "ais",
     "HMC": "hamiltonian",
     "ParallelTempering": "tempering",
+    "SMC": "smc",
     "SVGD": "svgd",
 }
 
-__all__ = ["HMC", "SVGD", "ParallelTempering"]
+__all__ = ["AIS", "HMC", "SMC", "SVGD", "ParallelTempering"]
 
 
 def __getattr__(name: str) -> Any:

@@ -52,6 +52,38 @@ BA = """@inproceedings{ba2022understanding,
   booktitle = {ICLR}, year = {2022}
 }"""
 
+DEL_MORAL = """@article{delmoral2006sequential,
+  title = {Sequential {Monte} {Carlo} samplers},
+  author = {Del Moral, Pierre and Doucet, Arnaud and Jasra, Ajay},
+  journal = {Journal of the Royal Statistical Society: Series B}, volume = {68}, number = {3}, pages = {411--436},
+  year = {2006}
+}"""
+
+NEAL_AIS = """@article{neal2001annealed,
+  title = {Annealed importance sampling},
+  author = {Neal, Radford M.},
+  journal = {Statistics and Computing}, volume = {11}, number = {2}, pages = {125--139}, year = {2001}
+}"""
+
+ZHOU = """@article{zhou2016toward,
+  title = {Toward Automatic Model Comparison: An Adaptive Sequential {Monte} {Carlo} Approach},
+  author = {Zhou, Yan and Johansen, Adam M. and Aston, John A. D.},
+  journal = {Journal of Computational and Graphical Statistics}, volume = {25}, number = {3}, pages = {701--726},
+  year = {2016}
+}"""
+
+LEE_WHITELEY = """@article{lee2018variance,
+  title = {Variance estimation in the particle filter},
+  author = {Lee, Anthony and Whiteley, Nick},
+  journal = {Biometrika}, volume = {105}, number = {3}, pages = {609--625}, year = {2018}
+}"""
+
+GEFFNER_DOMKE = """@inproceedings{geffner2021mcmc,
+  title = {{MCMC} Variational Inference via Uncorrected {Hamiltonian} Annealing},
+  author = {Geffner, Tomas and Domke, Justin},
+  booktitle = {NeurIPS}, year = {2021}, eprint = {2107.04150}, archiveprefix = {arXiv}
+}"""
+
 DENSITY = frozenset({"log_prob", "score"})
 
 
@@ -84,4 +116,22 @@ def phys_components() -> Iterable[Component]:
         reference="Liu & Wang 2016, Algorithm 1; Ba et al. 2022 on the spreads",
         needs={"score"},
         citation="\n\n".join((LIU_WANG, BA)),
+    )
+    yield Component(
+        "sampler",
+        "smc",
+        "phys_monte_carlo.smc:SMC",
+        summary="sequential Monte Carlo from a fitted Gaussian, temperatures adapted; log Z with its standard error",
+        reference="Del Moral, Doucet & Jasra 2006; Zhou et al. 2016, Section 3.3; Lee & Whiteley 2018",
+        needs=DENSITY,
+        citation="\n\n".join((DEL_MORAL, ZHOU, LEE_WHITELEY)),
+    )
+    yield Component(
+        "sampler",
+        "ais",
+        "phys_monte_carlo.ais:AIS",
+        summary="annealed importance sampling from a fitted Gaussian: independent weighted samples, unbiased Z",
+        reference="Neal 2001; Geffner & Domke 2021 for moves without a test",
+        needs=DENSITY,
+        citation="\n\n".join((NEAL_AIS, ZHOU, GEFFNER_DOMKE)),
     )

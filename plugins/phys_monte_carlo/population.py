@@ -1,0 +1,156 @@
+"""What recipes share that lead a population of particles from a Gaussian to the target."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from phys_monte_carlo.annealing import Annealed, Rules, anneal
+from phys_monte_carlo.path import Path, Reference
+from phys_monte_carlo.plan import spread_of
+from phys_samplers.chains import DensityModel, DensitySampler
+from phys_samplers.chains.checks import at_least, positive
+from phys_samplers.density import FlatDensity
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.randomness import make_generator
+from phys_samplers.sampler import Draw
+
+INFLATION = 1.2
+"""By how much a fitted covariance is widened, so that tails are covered."""
+PILOT = Rules(share=0.6, threshold=0.5, moves=2, leapfrog_steps=2, target_acceptance=0.8, dense=True)
+"""How a pilot is led, whatever the run after it does: it needs moments, not weights."""
+FEWEST = 256
+"""Particles of a pilot run, beside four for each coordinate; and the fewest that a self-tuning run takes."""
+
+
+class Prepared(NamedTuple):
+    """The path to follow, and how many rows the density was asked for to find it."""
+
+    path: Path
+    rows: int
+
+
+class PathModel(DensityModel):
+    """A path ready to be followed; see ``DensityModel``."""
+
+    recipe: PathSampler
+
+    @torch.no_grad()
+    def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
+        """``n`` samples with their cost; see ``Model.draw``.
+
+        Particles have the dtype of the training rows, else torch's default. ``nfe`` is gradient evaluations per
+        sample, pilot runs included.
+
+        Raises:
+            ConfigurationError: on a ``start`` too: weights are those of a start with a known density.
+        """
+        self.check_draw(n, start)
+        recipe = self.recipe.for_draw(options)
+        if start is not None:
+            raise ConfigurationError(
+                f"start was given, but {type(recipe).__name__} weighs particles by the density they were drawn from; "
+                "leave start out and set prior_std, or use a sampler that runs chains"
+            )
+        like = torch.empty(0, dtype=self.dtype, device=self._device)
+        return recipe.simulate(self.source(), n, seed=seed, like=like)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathSampler(DensitySampler):
+    """A recipe that leads particles from a Gaussian reference to the target, along tempered densities.
+
+    Args:
+        reference: "fitted" starts from a normal law with the moments that a pilot run found, widened a little: a few
+            temperatures then suffice for a posterior. "broad" starts from N(0, prior_std² I) and saves the pilot.
+        prior_std: standard deviation of the broad reference; the pilot starts there. Modes that it does not reach are
+            not found.
+        pilot: particles of a pilot run; None takes 256 and four for each coordinate.
+        moves: per temperature.
+        leapfrog_steps: gradients per move; 1 is the Metropolis-adjusted Langevin algorithm, more are Hamiltonian.
+        share: of the conditional effective sample size that every step in temperature keeps where steps are adaptive.
+        target_acceptance: of the moves, for the step size.
+    """
+
+    model: ClassVar[type[DensityModel]] = PathModel
+
+    reference: Literal["fitted", "broad"] = "fitted"
+    prior_std: float = 5.0
+    pilot: int | None = None
+    moves: int = 2
+    leapfrog_steps: int = 2
+    share: float = 0.9
+    target_acceptance: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.reference not in ("fitted", "broad"):
+            raise ConfigurationError(f"reference is {self.reference!r}; expected 'fitted' or 'broad'")
+        positive(prior_std=self.prior_std)
+        at_least(1, moves=self.moves, leapfrog_steps=self.leapfrog_steps)
+        at_least(16, **({} if self.pilot is None else {"pilot": self.pilot}))
+        for name in ("share", "target_acceptance"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise ConfigurationError(f"{name} is {value!r}; expected a share between 0 and 1")
+
+    @abstractmethod
+    def simulate(self, density: FlatDensity, n: int, *, seed: int, like: Tensor) -> Draw:
+        """Draw ``n`` samples.
+
+        Args:
+            density: of the target, freshly made.
+            n: number of samples.
+            seed: of every random draw.
+            like: an empty tensor with the dtype and on the device of particles.
+
+        Raises:
+            DivergenceError: if no particle finds a finite density.
+        """
+
+    def pilot_size(self, density: FlatDensity) -> int:
+        """Particles of a pilot run."""
+        return FEWEST + 4 * density.dim if self.pilot is None else self.pilot
+
+    def rules(self, **changes: Any) -> Rules:
+        """How particles are led, with some rules changed."""
+        rules: dict[str, Any] = {
+            "share": self.share,
+            "threshold": 0.5,
+            "moves": self.moves,
+            "leapfrog_steps": self.leapfrog_steps,
+            "target_acceptance": self.target_acceptance,
+        }
+        return Rules(**{**rules, **changes})
+
+    def prepare(self, density: FlatDensity, *, seed: int, like: Tensor) -> Prepared:
+        """The path from the reference asked for; runs the pilot if that is fitted."""
+        mean = like.new_zeros(density.dim)
+        broad = Path(density, Reference(mean, torch.full_like(mean, self.prior_std)))
+        if self.reference == "broad":
+            return Prepared(broad, 0)
+        size = self.pilot_size(density)
+        generator = make_generator(seed, "pilot", device=like.device)
+        run = anneal(broad, size, rules=PILOT, generator=generator)
+        z = broad.place(run.particles.u)
+        factor = spread_of(z, run.log_weights.exp(), dense=True) * INFLATION**0.5
+        return Prepared(Path(density, Reference(z.mean(0), factor)), size * run.evaluations)
+
+    def rehearse(self, path: Path, *, seed: int, like: Tensor) -> tuple[Annealed, int]:
+        """A small run along ``path`` that finds its own temperatures and step sizes, and the rows it asked for."""
+        size = self.pilot_size(path.density)
+        run = anneal(path, size, rules=self.rules(), generator=make_generator(seed, "rehearsal", device=like.device))
+        return run, size * run.evaluations
+
+
+def course(run: Annealed) -> dict[str, Any]:
+    """Facts of a run for the diagnostics: temperatures, their inverses β, mean and least acceptance by temperature."""
+    return {
+        "temperatures": len(run.plan.betas),
+        "betas": run.plan.betas.tolist(),
+        "acceptance": float(run.acceptance.mean()),
+        "acceptance_min": float(run.acceptance.min()),
+    }
