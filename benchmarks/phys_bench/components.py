@@ -89,6 +89,40 @@ DIGITS = _uci(
     "10.24432/C50P49",
 )
 
+IONOSPHERE = _uci(
+    "sigillito1989ionosphere",
+    "Ionosphere",
+    "Sigillito, V. and Wing, S. and Hutton, L. and Baker, K.",
+    1989,
+    "10.24432/C5W01B",
+)
+SONAR = _uci(
+    "sejnowski1988sonar",
+    "Connectionist Bench (Sonar, Mines vs. Rocks)",
+    "Sejnowski, Terry and Gorman, R.",
+    1988,
+    "10.24432/C5T01Q",
+)
+GERMAN_CREDIT = _uci("hofmann1994german", "Statlog (German Credit Data)", "Hofmann, Hans", 1994, "10.24432/C5NC77")
+
+INFERENCE_GYM = """@misc{sountsov2020inference,
+  title = {Inference {G}ym}, author = {Sountsov, Pavel and Radul, Alexey and contributors}, year = {2020},
+  url = {https://pypi.org/project/inference_gym}
+}"""
+
+COX_PROCESS = """@article{moller1998log,
+  title = {Log {G}aussian {C}ox Processes},
+  author = {M{\\o}ller, Jesper and Syversveen, Anne Randi and Waagepetersen, Rasmus Plenge},
+  journal = {Scandinavian Journal of Statistics}, volume = {25}, number = {3}, pages = {451--482}, year = {1998}
+}
+
+@inproceedings{arbel2021annealed,
+  title = {Annealed Flow Transport {M}onte {C}arlo},
+  author = {Arbel, Michael and Matthews, Alexander G. D. G. and Doucet, Arnaud},
+  booktitle = {International Conference on Machine Learning}, year = {2021}, eprint = {2102.07501},
+  archiveprefix = {arXiv}
+}"""
+
 MNIST = """@article{lecun1998gradient,
   title = {Gradient-Based Learning Applied to Document Recognition},
   author = {LeCun, Yann and Bottou, L{\\'e}on and Bengio, Yoshua and Haffner, Patrick},
@@ -201,6 +235,36 @@ def phys_components() -> Iterable[Component]:
         reference="arXiv:2410.01796, App. F.1, Fig. 7",
         citation=f"{BELLMAN}\n\n{MNIST}",
     )
+    for name, function, dim, summary, reference, citation in (
+        ("ionosphere", "ionosphere", 35, "logistic regression of 351 radar returns", "doi:10.24432/C5W01B", IONOSPHERE),
+        ("sonar", "sonar", 61, "logistic regression of 208 sonar echoes", "doi:10.24432/C5T01Q", SONAR),
+        (
+            "german-credit",
+            "german_credit",
+            25,
+            "logistic regression of 1,000 loans",
+            "doi:10.24432/C5NC77",
+            GERMAN_CREDIT,
+        ),
+        (
+            "brownian-motion",
+            "brownian_motion",
+            32,
+            "Brownian path and scales seen through noise",
+            "Inference Gym",
+            INFERENCE_GYM,
+        ),
+        (
+            "cox-process",
+            "cox_process",
+            1600,
+            "log-Gaussian Cox process of 126 pines",
+            "arXiv:2102.07501, App. G.4",
+            COX_PROCESS,
+        ),
+    ):
+        summary = f"Bayesian posterior: {summary}, dimension {dim}"
+        yield _task(name, f"posteriors:{function}", dim, summary, reference=reference, citation=citation)
 
 
 def _task(name: str, target: str, dim: int, summary: str, *, reference: str = "", citation: str = "") -> Component:

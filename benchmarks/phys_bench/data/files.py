@@ -101,7 +101,7 @@ class PinnedFile(PinnedBytes):
         plain: name of the same table as comma-separated values under one header line, LF line ends.
         plain_sha256: of that file.
         header: column names, where the original has no header line of its own.
-        delimiter: between the cells of the original.
+        delimiter: between the cells of the original; a blank stands for any number of them.
     """
 
     plain: str
@@ -118,7 +118,10 @@ class PinnedFile(PinnedBytes):
         content = self.content()
         published = _sha256(content) == self.original_sha256
         lines = content.decode("ascii").splitlines()
-        rows = [tuple(row) for row in csv.reader(lines, delimiter=self.delimiter if published else ",")]
+        if published and self.delimiter == " ":
+            rows = [tuple(line.split()) for line in lines]
+        else:
+            rows = [tuple(row) for row in csv.reader(lines, delimiter=self.delimiter if published else ",")]
         names = self.header if published and self.header else rows.pop(0)
         return Table(names, tuple(rows))
 

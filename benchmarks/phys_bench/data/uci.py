@@ -1,4 +1,4 @@
-"""Five tables of the UCI Machine Learning Repository (https://archive.ics.uci.edu), all licensed CC BY 4.0.
+"""Eight tables of the UCI Machine Learning Repository (https://archive.ics.uci.edu), all licensed CC BY 4.0.
 
 Each can be had from two places of the repository, as an archive per data set and as a single file.
 """
@@ -88,4 +88,35 @@ RED_WINE = PinnedFile(
     plain_sha256="d22f4f11db0456ff21745d2fa96d26fa348a8cdb889efda65bde802085be45fd",
     urls=(f"{_ARCHIVES}/186/wine+quality.zip", f"{_FILES}/wine-quality/winequality-red.csv"),
     delimiter=";",
+)
+
+IONOSPHERE = PinnedFile(
+    original="ionosphere.data",
+    original_sha256="46d52186b84e20be52918adb93e8fb9926b34795ff7504c24350ae0616a04bbd",
+    plain="ionosphere.csv",
+    plain_sha256="c3c36b692d178f83a1dc212112fa2c703a8b236a60b7146bf969e43b19efd3e1",
+    urls=(f"{_ARCHIVES}/52/ionosphere.zip", f"{_FILES}/ionosphere/ionosphere.data"),
+    header=(*(f"a{i:02d}" for i in range(1, 35)), "class"),
+)
+
+SONAR = PinnedFile(
+    original="sonar.all-data",
+    original_sha256="e90434cdbf00fcf93ffa911fe447ae25606979658e60f1d32e155c3b5240234d",
+    plain="sonar.csv",
+    plain_sha256="44708832eef6ecbbffb2f00c8a799fcc8e88d3a0bd49bda8542e11c3e6d2152e",
+    urls=(
+        f"{_ARCHIVES}/151/connectionist+bench+sonar+mines+vs+rocks.zip",
+        f"{_FILES}/undocumented/connectionist-bench/sonar/sonar.all-data",
+    ),
+    header=(*(f"band{i:02d}" for i in range(1, 61)), "class"),
+)
+
+GERMAN_CREDIT = PinnedFile(
+    original="german.data-numeric",
+    original_sha256="2752b044394958ab6dd193a0b56ca0f0b3a2d8bc7cb8c008e35a5e84bbec02f8",
+    plain="german_credit_numeric.csv",
+    plain_sha256="00e6de496ccedd339ce9d11a980b818e5d8566eecc8d430dcf07c2b2be70cea7",
+    urls=(f"{_ARCHIVES}/144/statlog+german+credit+data.zip", f"{_FILES}/statlog/german/german.data-numeric"),
+    header=(*(f"a{i:02d}" for i in range(1, 25)), "class"),
+    delimiter=" ",
 )
