@@ -49,7 +49,7 @@ def test_panels_of_a_system_of_particles() -> None:
 
 def test_energies_follow_the_marginals_of_other_laws() -> None:
     drawn = sample_picture(numbers(), task="t", sampler="s", colour="red")
-    assert drawn.alt.endswith("marginals by coordinate, 5–95 %; energies.")
+    assert drawn.alt.endswith("marginals, 5–95 %; energies.")
 
 
 def test_histograms_show_the_numbers() -> None:

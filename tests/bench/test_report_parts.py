@@ -74,7 +74,7 @@ def test_scattered_fields_and_high_dimension_are_drawn() -> None:
     assert "score field" in sample_picture(arrays, task="t", sampler="s", colour="red").alt
     many = {"samples": rng.normal(size=(50, 20)), "reference": rng.normal(size=(50, 20))}
     assert sample_picture(many, task="t", sampler="s", colour="red").alt.endswith(
-        "true samples, x₁x₂ of 20; generated samples, x₁x₂ of 20; marginals by coordinate, 5–95 %, first 16."
+        "true samples, x₁x₂ of 20; generated samples, x₁x₂ of 20; marginals, 5–95 %, first 16."
     )
 
 

@@ -147,7 +147,7 @@ def _marginals(axes: Axes, *, reference: FloatArray, samples: FloatArray, colour
     """Median and 5-95 % range of every coordinate, true beside generated."""
     dim = reference.shape[1]
     shown = min(dim, MOST_MARGINALS)
-    plain(axes, title="marginals by coordinate, 5–95 %" + ("" if shown == dim else f", first {shown}"))
+    plain(axes, title="marginals, 5–95 %" + ("" if shown == dim else f", first {shown}"))
     for rows, shift, paint, label in ((reference, -0.17, REFERENCE, "true"), (samples, 0.17, colour, "generated")):
         if not len(rows):
             continue
