@@ -252,7 +252,7 @@ METRICS: tuple[Component, ...] = (
         "metric",
         "ess-per-gradient",
         "phys_samplers.metrics.draws:ESSPerGradient",
-        summary="effective independent draws per gradient of the energy, training included",
+        summary="effective independent draws per evaluation of the energy or its gradient, training included",
         traits={"best": "high", "needs_draw": True},
     ),
     Component(

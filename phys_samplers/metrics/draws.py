@@ -82,17 +82,18 @@ class DrawMetric(Metric):
             )
         return float(found)
 
-    def cost(self, costs: Mapping[str, float], key: str) -> float:
-        """``costs[key]``.
+    def cost(self, costs: Mapping[str, float], *keys: str) -> float:
+        """The sum of ``costs`` at ``keys``.
 
         Raises:
-            ConfigurationError: if it is missing or not positive.
+            ConfigurationError: if one is missing, or the sum is not positive.
         """
-        if key not in costs:
-            raise ConfigurationError(f"{self.name} weighs the cost of a draw: give costs={{{key!r}: ...}}")
-        if not costs[key] > 0:
-            raise ConfigurationError(f"{self.name}: {key} is {costs[key]}, so there is nothing to divide by")
-        return float(costs[key])
+        if missing := [key for key in keys if key not in costs]:
+            raise ConfigurationError(f"{self.name} weighs the cost of a draw: give costs={{{missing[0]!r}: ...}}")
+        total = float(sum(costs[key] for key in keys))
+        if not total > 0:
+            raise ConfigurationError(f"{self.name}: {' + '.join(keys)} is {total}, so there is nothing to divide by")
+        return total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,19 +147,20 @@ class ESS(DrawMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class ESSPerGradient(DrawMetric):
-    """Effective independent draws per gradient of the energy, training included.
+    """Effective independent draws per evaluation of the energy, training included.
 
-    Values of the energy asked without a gradient are not in it (see the column E). A trained sampler pays its training
-    with every sample, so the number rises with the number of samples that share it.
+    An evaluation is a gradient, with or without the value beside it, or a value asked alone: a sampler that asks values
+    where others ask gradients does not get them for nothing, though a value costs about a third of a gradient. A
+    trained sampler pays its training with every sample, so the number rises with the number of samples that share it.
     """
 
     best: ClassVar = "high"
     name: ClassVar[str] = "ess-per-gradient"
 
     def value(self, draw: Draw, target: Target, costs: Mapping[str, float]) -> float:
-        """ESS over gradients, both per sample."""
+        """ESS over evaluations, both per sample."""
         effective = self.fact(draw, "ess", "an effective sample size")
-        return effective / self.cost(costs, "energy_gradients")
+        return effective / self.cost(costs, "energy_gradients", "energy_densities")
 
 
 @dataclass(frozen=True, kw_only=True)

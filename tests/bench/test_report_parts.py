@@ -134,7 +134,7 @@ def test_energy_columns_and_their_panel_are_there_only_where_energies_are_asked(
         assert figure is not None
         labels[task] = [axes.get_xlabel() for axes in figure.axes]
     assert len(labels["data"]) == 2
-    assert labels["energy"][1] == "energy gradients per sample (∇E)"
+    assert labels["energy"][1] == "energy evaluations per sample (∇E + E)"
     assert labels["energy"][::2] == labels["data"]
 
 

@@ -35,7 +35,7 @@ def of(facts: dict[str, Any], n: int = 200) -> Draw:
         ("log-z-error", 2.0 - math.log(4 * math.pi)),
         ("elbo-gap", math.log(4 * math.pi) - 1.5),
         ("ess", 0.8),
-        ("ess-per-gradient", 0.8 / 40),
+        ("ess-per-gradient", 0.8 / 43),
         ("ess-per-second", 0.8 * 200 / 5),
     ],
 )
@@ -63,8 +63,8 @@ def test_costs_must_be_there_and_positive(name: str, key: str, score: Score) -> 
     metric: Metric = make("metric", name)
     with pytest.raises(ConfigurationError, match=rf"{name} weighs the cost of a draw: give costs=\{{'{key}'"):
         score(metric, NONE, NONE, draw=of(FACTS))
-    with pytest.raises(ConfigurationError, match=rf"{name}: {key} is 0.0, so there is nothing to divide by"):
-        score(metric, NONE, NONE, draw=of(FACTS), costs=COSTS | {key: 0.0})
+    with pytest.raises(ConfigurationError, match=rf"{name}: {key}.* is 0.0, so there is nothing to divide by"):
+        score(metric, NONE, NONE, draw=of(FACTS), costs=dict.fromkeys(COSTS, 0.0))
 
 
 def test_weights_that_miss_a_mode_show_in_log_z_and_not_in_ess(score: Score) -> None:

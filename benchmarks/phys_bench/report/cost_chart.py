@@ -1,4 +1,4 @@
-"""Score against cost: function evaluations, energy gradients and time, a line through the members of a sweep."""
+"""Score against cost: function evaluations, those of the energy, and time; a line through the members of a sweep."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+
+from phys_bench.results import ENERGY
 
 from .canvas import FLOOR, INK, Look, log_axis, new_figure, plain
 from .standing import floor_of
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 COSTS: tuple[tuple[str, Callable[[Cell], float | None]], ...] = (
     ("function evaluations per sample (NFE)", lambda cell: cell.costs.get("nfe")),
-    ("energy gradients per sample (∇E)", lambda cell: cell.costs.get("energy_gradients")),
+    ("energy evaluations per sample (∇E + E)", lambda cell: _sum(cell.costs, *ENERGY)),
     ("fit + sample wall time [s]", lambda cell: _sum(cell.costs, "fit_seconds", "sample_seconds")),
 )
 WIDTHS = {1: 6.0, 2: 10.6, 3: 13.2}
@@ -33,7 +35,7 @@ def _sum(costs: Mapping[str, float], *names: str) -> float | None:
 
 
 def cost_chart(run: Run, task: str, look: Mapping[str, Look]) -> Figure | None:
-    """Primary score against function evaluations, against energy gradients if any, and against time; the floor a line.
+    """Primary score against function evaluations, those of the energy if any, and time; the floor is a line.
 
     One small mark per seed, a large one at their mean; the means of a sweep, samplers that differ in their number of
     sampling steps alone, are joined. The exact oracle is left out, because the floor stands for it, and so are costs of
