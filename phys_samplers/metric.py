@@ -26,14 +26,16 @@ class Metric(ABC):
             alone; such a metric has no floor from samples.
         needs_draw: whether what came with the samples is scored (a log Z estimate, importance weights, their cost);
             the call then has the further keywords ``draw`` and ``costs`` (``energy_gradients`` and
-            ``energy_densities``, evaluations per sample, and ``seconds`` in all, each with training included), reads
-            no reference (which may be an empty tensor), and has no floor.
+            ``energy_densities``, evaluations per sample, and ``seconds`` in all, each with training included).
+        needs_rows: whether samples are compared with reference rows; without, these may be an empty tensor, and there
+            is no floor.
     """
 
     best: ClassVar[Literal["low", "high", "zero", "half", "one"]] = "low"
     needs: ClassVar[frozenset[str]] = frozenset()
     needs_model: ClassVar[bool] = False
     needs_draw: ClassVar[bool] = False
+    needs_rows: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(

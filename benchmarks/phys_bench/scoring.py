@@ -81,7 +81,7 @@ def score(
             if missing := task.missing(metric.needs):
                 errors[text] = f"needs {', '.join(missing)}, which task {label!r} does not offer"
                 continue
-            if not (len(reference) or metric.needs_draw):
+            if metric.needs_rows and not len(reference):
                 errors[text] = f"task {label!r} has neither held-out rows nor an exact sampler to compare with"
                 continue
             generator = make_generator(seeds.metric_seed(label, seed, text))

@@ -227,6 +227,13 @@ METRICS: tuple[Component, ...] = (
     ),
     Component(
         "metric",
+        "resampled",
+        "phys_samplers.metrics.resampled:Resampled",
+        summary="another metric (option metric, else w1) of samples resampled by their importance weights, if any",
+        traits={"best": "low", "needs_draw": True},
+    ),
+    Component(
+        "metric",
         "log-z-error",
         "phys_samplers.metrics.draws:LogZError",
         summary="error of the sampler's own estimate of log Z, signed",

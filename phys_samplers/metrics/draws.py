@@ -31,6 +31,7 @@ class DrawMetric(Metric):
     """A score of a draw; samples and reference are not looked at."""
 
     needs_draw: ClassVar[bool] = True
+    needs_rows: ClassVar[bool] = False
     name: ClassVar[str]
 
     def __call__(
@@ -96,6 +97,9 @@ class DrawMetric(Metric):
         return total
 
 
+EFFECTIVE = "an effective sample size (chains that have not forgotten their starts have none: their R̂ is above 1.1)"
+
+
 @dataclass(frozen=True, kw_only=True)
 class LogZError(DrawMetric):
     """log Ẑ − log Z, signed.
@@ -142,7 +146,7 @@ class ESS(DrawMetric):
 
     def value(self, draw: Draw, target: Target, costs: Mapping[str, float]) -> float:
         """The share."""
-        return self.fact(draw, "ess", "an effective sample size")
+        return self.fact(draw, "ess", EFFECTIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +163,7 @@ class ESSPerGradient(DrawMetric):
 
     def value(self, draw: Draw, target: Target, costs: Mapping[str, float]) -> float:
         """ESS over evaluations, both per sample."""
-        effective = self.fact(draw, "ess", "an effective sample size")
+        effective = self.fact(draw, "ess", EFFECTIVE)
         return effective / self.cost(costs, "energy_gradients", "energy_densities")
 
 
@@ -172,7 +176,7 @@ class ESSPerSecond(DrawMetric):
 
     def value(self, draw: Draw, target: Target, costs: Mapping[str, float]) -> float:
         """Effective draws in all over seconds in all."""
-        effective = self.fact(draw, "ess", "an effective sample size")
+        effective = self.fact(draw, "ess", EFFECTIVE)
         return effective * len(draw.samples) / self.cost(costs, "seconds")
 
 

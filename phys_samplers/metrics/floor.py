@@ -64,7 +64,7 @@ def floor(
     """
     if n < 1 or repeats < 2:
         raise ConfigurationError(f"floor: n is {n} and repeats {repeats}; expected n >= 1 and repeats >= 2")
-    if metric.needs_model or metric.needs_draw:
+    if metric.needs_model or not metric.needs_rows:
         return None
     target.require(*metric.needs, by=type(metric).__name__)
     source: Source

@@ -14,6 +14,7 @@ from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.metric import Metric
 from phys_samplers.metrics.floor import floor
+from phys_samplers.metrics.resampled import systematic
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
@@ -79,3 +80,42 @@ def test_weights_that_miss_a_mode_show_in_log_z_and_not_in_ess(score: Score) -> 
     assert score(make("metric", "log-z-error"), x, NONE, **options) == pytest.approx(math.log(8 / 9), abs=1e-3)
     assert score(make("metric", "ess"), x, NONE, **options) == pytest.approx(1.0, abs=1e-3)
     assert score(make("metric", "mode-tv"), x, x, target=nine) > 1 / 9 - 0.02
+
+
+def test_resampling_rounds_to_a_neighbouring_number_and_is_unbiased() -> None:
+    log_weights = torch.tensor([math.log(0.5), math.log(0.29), -math.inf, math.log(0.21)]) + 700.0
+    counts = torch.stack([systematic(log_weights, make_generator(0, k)).bincount(minlength=4) for k in range(2000)])
+    assert (counts.sum(1) == 4).all()
+    share = torch.tensor([0.5, 0.29, 0.0, 0.21])
+    assert ((counts - 4 * share).abs() < 1).all()
+    # at most one of two numbers: the standard error is below .5/√2000 = .011
+    assert (counts.double().mean(0) - 4 * share).abs().max() < 0.05
+
+
+def test_weighted_samples_score_as_what_their_weights_make_of_them(score: Score) -> None:
+    """One mode of nine is drawn ten times too rarely; with their weights the samples are right again."""
+    nine = make("task", "gmm9")
+    proposal = GaussianMixture(nine.law.means, [0.3] * 9, [0.1 / 9] + [8.9 / 72] * 8)
+    x = proposal.sample(9000, make_generator(5))
+    weighted = Draw(x, 0.0, {}, log_weights=nine.log_prob(x) - proposal.log_prob(x))
+    options = {"target": nine, "draw": weighted}
+    raw = score(make("metric", "mode-tv"), x, x, target=nine)
+    assert raw > 0.09
+    # the rare mode has 100 samples: its weight has a standard error of .011, half of which is total variation
+    assert score(make("metric", "resampled", metric="mode-tv"), x, x, **options) < 0.04
+    alone = {"target": nine, "draw": Draw(x, 0.0, {})}
+    assert score(make("metric", "resampled", metric="mode-tv"), x, x, **alone) == raw
+
+
+def test_a_resampled_metric_takes_on_what_it_wraps(target: Target) -> None:
+    wrapped: Metric = make("metric", "resampled", metric="mmd2[bandwidths=[1.0]]")
+    assert (wrapped.best, wrapped.needs) == ("zero", frozenset())
+    assert make("metric", "resampled", metric="mode-tv").needs == {"modes"}
+    reference = target.sample(60, generator=make_generator(0))
+    plain = floor(make("metric", "w1"), target, n=60, reference=reference)
+    assert floor(make("metric", "resampled"), target, n=60, reference=reference) == plain
+    for bad in ("nll", "ess", "w1[points=5,6]"):
+        with pytest.raises(ConfigurationError, match="resampled: metric is"):
+            make("metric", "resampled", metric=bad)
+    with pytest.raises(ConfigurationError, match="the log weights hold NaN"):
+        systematic(torch.full((3,), -math.inf), make_generator(0))
