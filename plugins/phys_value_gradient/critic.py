@@ -77,47 +77,46 @@ class LearnedLandscape:
     def values(self, z: Tensor, first: int) -> Tensor:
         """See ``Landscape``."""
         learned = self._learned(z, first)
-        value = z.new_empty(z.shape[:-1])
+        skip = self.critic.skip
+        value = self._network(z[:, :learned], first) if learned else z.new_empty(z[:, :0].shape[:-1])
+        if skip is None:
+            return value if learned == z.shape[1] else torch.cat((value, self.energy.value(z[:, learned:])), 1)
+        energy = self.energy.value(z)
         if learned:
-            points = z[:, :learned].flatten(1, 2)
-            value[:, :learned] = self.critic.network(points, rows(first, learned, z)).view(len(z), learned, -1)
-            value[:, :learned] += self.critic.offset[:, first : first + learned, None]
-        if self.critic.skip is not None:
-            energy = self.energy.value(z)
-            value[:, :learned] += self._skip(first, learned) * energy[:, :learned]
-            value[:, learned:] = energy[:, learned:]
-        elif learned < z.shape[1]:
-            value[:, learned:] = self.energy.value(z[:, learned:])
-        return value
+            energy[:, :learned].mul_(skip[:, first : first + learned, None]).add_(value)
+        return energy
 
     @torch.no_grad()
     def values_and_gradients(self, z: Tensor, first: int) -> tuple[Tensor, Tensor]:
         """See ``Landscape``."""
         learned = self._learned(z, first)
-        value, gradient = z.new_empty(z.shape[:-1]), torch.empty_like(z)
-        if learned:
-            points = z[:, :learned].flatten(1, 2)
-            v, g = self.critic.network.value_and_gradient(points, rows(first, learned, z))
-            value[:, :learned] = v.view(len(z), learned, -1)
-            value[:, :learned] += self.critic.offset[:, first : first + learned, None]
-            gradient[:, :learned] = g.view(len(z), learned, *z.shape[2:])
-        if self.critic.skip is not None:
+        skip = self.critic.skip
+        if not learned:
+            return self.energy.value_and_gradient(z)
+        points = z[:, :learned].flatten(1, 2)
+        value, gradient = self.critic.network.value_and_gradient(points, rows(first, learned, z))
+        value = value.view(len(z), learned, -1).add_(self.critic.offset[:, first : first + learned, None])
+        gradient = gradient.view(len(z), learned, *z.shape[2:])
+        if skip is not None:
             energy, slope = self.energy.value_and_gradient(z)
-            skip = self._skip(first, learned)
-            value[:, :learned] += skip * energy[:, :learned]
-            gradient[:, :learned] += skip.unsqueeze(-1) * slope[:, :learned]
-            value[:, learned:], gradient[:, learned:] = energy[:, learned:], slope[:, learned:]
-        elif learned < z.shape[1]:
-            value[:, learned:], gradient[:, learned:] = self.energy.value_and_gradient(z[:, learned:])
-        return value, gradient
+            share = skip[:, first : first + learned, None]
+            energy[:, :learned].mul_(share).add_(value)
+            slope[:, :learned].mul_(share.unsqueeze(-1)).add_(gradient)
+            return energy, slope
+        if learned == z.shape[1]:
+            return value, gradient
+        energy, slope = self.energy.value_and_gradient(z[:, learned:])
+        return torch.cat((value, energy), 1), torch.cat((gradient, slope), 1)
+
+    def _network(self, z: Tensor, first: int) -> Tensor:
+        """network + c_t (R, S, N) at states of learned steps; step by step, in pieces that stay in the cache."""
+        network, offset = self.critic.network, self.critic.offset
+        parts = [network(z[:, i], first + i) for i in range(z.shape[1])]
+        return torch.stack(parts, 1).add_(offset[:, first : first + len(parts), None])
 
     def _learned(self, z: Tensor, first: int) -> int:
         """How many of the steps of ``z`` are below T."""
         return max(min(z.shape[1], self.critic.steps - first), 0)
-
-    def _skip(self, first: int, count: int) -> Tensor:
-        assert self.critic.skip is not None
-        return self.critic.skip.detach()[:, first : first + count, None]
 
 
 def rows(first: int, count: int, z: Tensor) -> Tensor | int:

@@ -46,11 +46,11 @@ class Energy:
 
     @torch.no_grad()
     def value(self, z: Tensor) -> Tensor:
-        """E (...) at ``z`` (..., K), clipped."""
+        """E (...) at ``z`` (..., K), clipped; a new tensor."""
         return self._clipped(self.density.log_prob(z.reshape(-1, self.dim))).to(z).view(z.shape[:-1])
 
     def value_and_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """E, clipped, and ∇E (..., K)."""
+        """E, clipped, and ∇E (..., K); new tensors."""
         log_prob, score = self.density.log_prob_and_score(z.reshape(-1, self.dim))
         value = self._clipped(log_prob).to(z).view(z.shape[:-1])
         gradient = score.to(z).neg().view(z.shape)

@@ -155,6 +155,15 @@ def _ends(landscape: Landscape, z: Tensor, reached: int) -> Tensor:
     return torch.cat((landscape.values(z[:, : steps - reached], reached), at_end), 1)
 
 
+def initial_slope(landscape: Landscape, x: Tensor, temperature: float) -> Tensor:
+    """Slope (R,) in log σ of E[V⁰(σz)] − τD log σ (Eq. 39), over τD and within ±1, from prior draws x = σz (R, N, K).
+
+    E[x·∇V⁰(x)]/(τD) − 1; for a quadratic V⁰ that is σ² over its optimum, less 1, so that steps of a fixed size suit it.
+    """
+    _, gradient = landscape.values_and_gradients(x.unsqueeze(1), 0)
+    return ((x * gradient.squeeze(1)).sum(-1).mean(-1) / (temperature * x.shape[-1]) - 1).clamp_(-1, 1)
+
+
 class Learner:
     """Algorithm 2 as a loss: every call looks after walks, targets, target network and σ_init.
 
@@ -236,11 +245,10 @@ class Learner:
 
     @torch.no_grad()
     def _adapt_initial(self) -> None:
-        """A step of log σ_init down E[V⁰(σz)] − τD log σ, whose slope is E[x·∇V⁰(x)] − τD; over τD, it is near ±1."""
+        """A step of log σ_init downhill."""
         if not self.options.initial_rate:
             return
         x = self.start(self.options.batch_size)
-        _, gradient = self._landscape.values_and_gradients(x.unsqueeze(1), 0)
-        slope = (x * gradient.squeeze(1)).sum(-1).mean(-1) / (self.policy.temperature * self.energy.dim) - 1
-        self.target.log_std.sub_(slope.clamp_(-1, 1), alpha=self.options.initial_rate)
+        slope = initial_slope(self._landscape, x, self.policy.temperature)
+        self.target.log_std.sub_(slope, alpha=self.options.initial_rate)
         self.critic.log_std.copy_(self.target.log_std)

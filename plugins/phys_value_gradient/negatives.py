@@ -10,9 +10,11 @@ from torch import Tensor
 
 from phys_samplers.chains.checks import refuse_lost
 from phys_samplers.density import FlatDensity
+from phys_samplers.fields.stacked import replica
 from phys_samplers.randomness import Streams
 from phys_samplers.target import Target
 from phys_value_gradient.critic import LearnedLandscape
+from phys_value_gradient.model import ValueGradientModel
 from phys_value_gradient.policy import walk
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class ValueNegatives:
     def __init__(
         self, recipe: ValueGradientSampler, target: Target, *, seed: int, device: torch.device | str = "cpu"
     ) -> None:
-        self.recipe = recipe
+        self.recipe, self.target = recipe, target
         self._learner = recipe.learner(target, seeds=[seed], device=device)
         self._parameters = list(self._learner.critic.parameters())
         self._optimiser = torch.optim.Adam(self._parameters, lr=recipe.learning_rate, fused=True)
@@ -69,6 +71,11 @@ class ValueNegatives:
             if self.recipe.clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_norm)
             self._optimiser.step()
+
+    def model(self) -> ValueGradientModel:
+        """The values of the target network as a model, whose walks start at the prior; see ``Negatives.model``."""
+        critic = replica(self._learner.target, 0).requires_grad_(False)
+        return ValueGradientModel(self.recipe, self.target, critic=critic, log_std=critic.log_std)
 
     def _start(self, n: int) -> Tensor:
         """x_0 (1, n, K): prior draws, or rows x_T carried to t = 0, a_0 x_T + √b_0 ε."""

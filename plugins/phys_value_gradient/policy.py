@@ -2,15 +2,15 @@ r"""Policies π(x_{t+1}|x_t) = N(α x + μ, η²σ² I), σ = αs, that follow f
 
 ``taylor``    μ = −(α²s²/τ) ∇V^{t+1}(αx), η = 1: the first-order drift of the paper (Eq. 12),
 ``mean``      μ = −(αs²/τ) ∇V^t(x), η = 1,
-``moments``   the same μ, and η² = 1 + (s²/D) Δlog q̃_t(x) with 2[V^{t+1}(αx) − V^t(x)]/τ − 2D log α − s²|∇V^t/τ|² for
-              s² Δlog q̃_t.
+``moments``   the same μ, and η² = exp(2Δ/D) from Δ = [V^{t+1}(αx + μ) − V^t(x)]/τ + |μ|²/(2α²s²) − D log α.
 
 For the optimal values V^t = −τ log(Z q̃_t) the best policy is q̃(x'|x) ∝ q̃(x|x') q̃_{t+1}(x'). Its mean is exactly
-αx + αs²∇log q̃_t(x) (Tweedie's formula for x = x'/α + sε), so that ``mean`` is the Gaussian policy of least KL where
-``taylor`` is its expansion to first order in s²; its covariance is α²s²(I + s²∇∇log q̃_t), whose mean diagonal
-``moments`` takes, with the Laplacian from the heat equation ∂log q̃/∂(s²) = ½(Δlog q̃ + |∇log q̃|²) between neighbouring
-steps: no second derivatives. It is what the paper's second-order form (Eq. 36) expands, which needs the Hessian and
-breaks down where Hessian + τ/(α²s²) I is not positive definite, as between modes.
+αx + αs²∇log q̃_t(x) (Tweedie's formula for x = x'/α + sε), so that ``mean`` is the Gaussian policy of least KL among
+those with its variance, where ``taylor`` is its expansion to first order in s². Δ is what the cost-to-go rises by if
+the step goes to the mean without noise. Laplace's approximation at the mean of q̃_t(x) = ∫ q̃(x|x') q̃_{t+1}(x') dx'
+says that Δ = ½ log det of the covariance over α²s²; ``moments`` takes the isotropic part: right for normal laws
+at any s, and for no more than another value. The paper's second-order form (Eq. 36) is after the same two moments by
+the Hessian of V^{t+1}; it breaks down where Hessian + τ/(α²s²) I is not positive definite, as between modes.
 
 Source: Yoon et al. 2025 (arXiv:2502.13280), Algorithm 1 and App. C.
 """
@@ -31,7 +31,7 @@ from phys_value_gradient.landscape import Landscape
 from phys_value_gradient.process import AuxiliaryProcess, log_ratio
 
 Rule = Literal["taylor", "mean", "moments"]
-NARROWEST, WIDEST = 0.25, 2.0
+NARROWEST, WIDEST = 0.25, 1.5
 """Bounds of η² under ``moments``: learned values are not exact."""
 
 
@@ -63,21 +63,21 @@ class Policy:
         """μ (R, S, N, K) and η, 1.0 or (R, S, N, 1), at states ``z`` (R, S, N, K) of the steps from ``first``."""
         alpha, s = self.process.columns(first, z.shape[1], z)
         tau, dim = self.temperature, z.shape[-1]
-        scale: Tensor | float = 1.0
         if self.rule == "taylor":
             _, gradient = landscape.values_and_gradients(alpha * z, first + 1)
-            shift = gradient.mul_(-(alpha * s).square() / tau)
+            shift = gradient.mul_(-((alpha * s) ** 2) / tau)
         else:
             value, gradient = landscape.values_and_gradients(z, first)
-            if self.rule == "moments":
-                change = (landscape.values(alpha * z, first + 1) - value).unsqueeze(-1) / tau - dim * alpha.log()
-                spread = 2 * change - (s / tau).square() * gradient.square().sum(-1, keepdim=True)
-                scale = (1 + spread / dim).clamp_(NARROWEST, WIDEST).sqrt_()
-            shift = gradient.mul_(-alpha * s.square() / tau)
+            shift = gradient.mul_(-alpha * s**2 / tau)
         if self.drift_clip is not None:
             longest = self.drift_clip * math.sqrt(dim) * alpha * s
             shift.mul_((longest / shift.norm(dim=-1, keepdim=True).clamp_(min=1e-30)).clamp_(max=1.0))
-        return shift, scale
+        if self.rule != "moments":
+            return shift, 1.0
+        rise = landscape.values(alpha * z + shift, first + 1).sub_(value).unsqueeze(-1)
+        log_square = (shift / (alpha * s)).square_().sum(-1, keepdim=True).add_(rise, alpha=2 / tau).div_(dim)
+        log_square -= 2 * (alpha.log() if isinstance(alpha, Tensor) else math.log(alpha))
+        return shift, log_square.exp_().clamp_(NARROWEST, WIDEST).sqrt_()
 
 
 class Walk(NamedTuple):
@@ -125,7 +125,6 @@ def walk(
     kept: list[tuple[Tensor, Tensor, Tensor | float]] = []  # x, μ, η
     for t in range(process.steps):
         alpha, s = process.columns(t, 1, z)
-        alpha, s = alpha.squeeze(0), s.squeeze(0)
         shifts, scales = policy.propose(landscape, z.unsqueeze(1), t)
         shift, own = shifts.squeeze(1), scales.squeeze(1) if isinstance(scales, Tensor) else scales
         if record:

@@ -83,8 +83,14 @@ class AuxiliaryProcess:
             pairs.append((scale / alpha, blur / alpha**2 + variance))
         return tuple(reversed(pairs))
 
-    def columns(self, first: int, count: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        """α_t and s_t of ``count`` steps from ``first``, each (count, 1, 1), to multiply states (R, count, N, K) by."""
+    def columns(self, first: int, count: int, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """α_t and s_t of ``count`` steps from ``first``, to multiply states (R, count, N, K) by.
+
+        Returns:
+            each (count, 1, 1); numbers where there is one step.
+        """
+        if count == 1:
+            return self.alphas[first], math.sqrt(self.variances[first])
         alpha, s = _columns(self, like.dtype, like.device)
         return alpha[first : first + count], s[first : first + count]
 
@@ -96,26 +102,30 @@ def _columns(process: AuxiliaryProcess, dtype: torch.dtype, device: torch.device
     return alpha.view(-1, 1, 1), variance.sqrt().view(-1, 1, 1)
 
 
-def log_ratio(shift: Tensor, noise: Tensor, alpha: Tensor, s: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+def log_ratio(
+    shift: Tensor, noise: Tensor, alpha: Tensor | float, s: Tensor | float, scale: Tensor | float = 1.0
+) -> Tensor:
     """log π(x'|x) − log q̃(x|x') of a step x' = αx + μ + ηαs ε; see the module.
 
     Args:
         shift: μ (..., K).
         noise: ε (..., K).
-        alpha: α, broadcastable to (..., 1).
+        alpha: α, a number or broadcastable to (..., 1).
         s: s, likewise.
-        scale: η, likewise, or a number.
+        scale: η, likewise.
 
     Returns:
         (...).
     """
-    dim = noise.shape[-1]
     drift = shift / (alpha * s)
-    if isinstance(scale, Tensor) or scale != 1:
-        factor = torch.as_tensor(scale, dtype=noise.dtype, device=noise.device)
-        quadratic = (drift * (0.5 * drift + factor * noise) + 0.5 * (factor.square() - 1) * noise.square()).sum(-1)
-        return quadratic - dim * (alpha * factor).log().squeeze(-1)
-    return (drift * (0.5 * drift + noise)).sum(-1) - dim * alpha.log().squeeze(-1)
+    if isinstance(scale, float) and scale == 1:
+        products = (0.5 * drift).add_(noise).mul_(drift)
+    else:
+        products = (0.5 * drift + scale * noise).mul_(drift) + (0.5 * (scale * scale - 1)) * noise.square()
+    stretch = alpha * scale
+    if isinstance(stretch, Tensor):
+        return products.sum(-1) - noise.shape[-1] * stretch.log().squeeze(-1)
+    return products.sum(-1) - noise.shape[-1] * math.log(stretch)
 
 
 def schedule(

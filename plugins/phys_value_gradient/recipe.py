@@ -23,7 +23,7 @@ from phys_samplers.training import Callback, TrainingPlan, TrainingReport, train
 from phys_value_gradient.critic import Critic
 from phys_value_gradient.exact import ExactLandscape
 from phys_value_gradient.landscape import Energy
-from phys_value_gradient.learning import ERROR, Backup, Learner, Learning
+from phys_value_gradient.learning import ERROR, Backup, Learner, Learning, initial_slope
 from phys_value_gradient.model import ValueGradientModel
 from phys_value_gradient.negatives import ValueNegatives
 from phys_value_gradient.policy import Policy, Rule
@@ -32,6 +32,8 @@ from phys_value_gradient.values.specs import ValueField
 
 SAMPLING = frozenset({"policy", "drift_clip", "energy_clip", "noise_scale", "final_noise"})
 EXACT = "exact"
+INITIAL_DRAWS, INITIAL_STEPS = 4_096, 50
+"""That find σ_init of exact values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +219,7 @@ class ValueGradientSampler(Sampler):
         target.require(*self.needs, by=name)
         target = target.to(device)
         if self.value == EXACT:
-            return [self._exact(target, device=device) for _ in seeds]
+            return [self._exact(target, seed=seed, device=device) for seed in seeds]
         learner = self.learner(target, seeds=seeds, device=device)
         critic = learner.critic
         reports = train(critic, learner.loss, self.plan, callbacks=callbacks, description=f"{name} on {target.name}")
@@ -260,10 +262,15 @@ class ValueGradientSampler(Sampler):
             return self.initial_std
         return math.sqrt(1 + self.auxiliary.total) if self.process == "ve" else 1.0
 
-    def _exact(self, target: Target, *, device: torch.device | str) -> ValueGradientModel:
+    def _exact(self, target: Target, *, seed: int, device: torch.device | str) -> ValueGradientModel:
+        """Nothing but σ_init is to be found."""
         energy = Energy(FlatDensity(target), self.energy_clip)
-        ExactLandscape(target, self.auxiliary, energy)  # refuses what has no closed form
+        landscape = ExactLandscape(target, self.auxiliary, energy)
+        z = Streams([seed], "prior", device=device).normal(INITIAL_DRAWS, energy.dim)
         log_std = torch.full((1,), math.log(self._initial_std), device=device)
+        if self.initial_rate:
+            for _ in range(INITIAL_STEPS):
+                log_std -= 0.25 * initial_slope(landscape, z * log_std.exp(), self.temperature)
         return ValueGradientModel(self, target, critic=None, log_std=log_std)
 
     def restore(
