@@ -62,9 +62,9 @@ class StudentT:
         kind: dict[str, Any] = {"generator": generator, "dtype": self.mean.dtype}
         chi_square = torch.randn(n, DEGREES, **kind).square().sum(1, keepdim=True)
         t = torch.randn(n, dim, **kind) * (DEGREES / chi_square).sqrt()
-        constant = math.lgamma((DEGREES + dim) / 2) - math.lgamma(DEGREES / 2) - dim / 2 * math.log(DEGREES * math.pi)
-        log_density = constant - float(self.factor.diagonal().log().sum())
-        return self.mean + t @ self.factor.T, log_density - (DEGREES + dim) / 2 * (t.square().sum(1) / DEGREES).log1p()
+        peak = math.lgamma((DEGREES + dim) / 2) - math.lgamma(DEGREES / 2) - dim / 2 * math.log(DEGREES * math.pi)
+        peak -= float(self.factor.diagonal().log().sum())
+        return self.mean + t @ self.factor.T, peak - (DEGREES + dim) / 2 * (t.square().sum(1) / DEGREES).log1p()
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Weighted:
 
     @property
     def effective(self) -> float:
-        """Effective number of draws, 1/Σ w²."""
+        """1/Σ w²."""
         return float(1.0 / self.weights.square().sum())
 
     def log_z(self) -> tuple[float, float]:
@@ -113,12 +113,9 @@ def laplace(law: LogisticRegression) -> StudentT:
 
 def weigh(law: LogisticRegression, proposal: StudentT, n: int, generator: torch.Generator) -> Weighted:
     """``n`` weighted draws."""
-    rows, log_weights = [], []
-    for _ in range(-(-n // CHUNK)):
-        x, log_density = proposal.sample(CHUNK, generator)
-        rows.append(x)
-        log_weights.append(law.log_prob(x) - log_density)
-    return Weighted(torch.cat(rows)[:n], torch.cat(log_weights)[:n])
+    draws = [proposal.sample(CHUNK, generator) for _ in range(-(-n // CHUNK))]
+    log_weights = [law.log_prob(x) - log_density for x, log_density in draws]
+    return Weighted(torch.cat([x for x, _ in draws])[:n], torch.cat(log_weights)[:n])
 
 
 def adapted(law: LogisticRegression, generator: torch.Generator, rounds: int = ROUNDS, n: int = ROUND_SIZE) -> StudentT:
@@ -173,8 +170,7 @@ def chains(
     state, tuner, visited, accepted = hmc.init(z, density), dual_averaging.init(step_size, like=z), [], []
     for index in range(warm_up + steps):
         if warm_up:
-            log_step = tuner.log_step if index < warm_up else tuner.log_average
-            step_size = float(log_step.exp())
+            step_size = float((tuner.log_step if index < warm_up else tuner.log_average).exp())
         noise = torch.randn(z.shape, generator=generator, dtype=z.dtype)
         log_uniform = torch.rand(len(z), generator=generator, dtype=z.dtype).log()
         share = JITTER + (1 - JITTER) * torch.rand(len(z), generator=generator, dtype=z.dtype)
@@ -236,19 +232,17 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1_000_000, help="importance draws (default: 1,000,000)")
     parser.add_argument("--rows", type=int, default=4_000, help="reference rows a task (default: 4,000)")
     parser.add_argument("--seed", type=int, default=0, help="of everything (default: 0)")
-    parser.add_argument("--folder", type=Path, default=ROWS.parent, help="where the two files go")
+    parser.add_argument("--folder", type=Path, default=ROWS.parent, help="where the files go")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     rows, facts = {}, {}
     for name in TABLES:
         rows[name], facts[name] = reference(name, draws=arguments.draws, rows=arguments.rows, seed=arguments.seed)
-        own = facts[name]
-        print(f"{name}: log Z = {own['log_z']:.4f} ± {own['log_z_error']:.4f}; {own['diagnostics']}", flush=True)
-    versions = {"phys_samplers": __version__, "torch": torch.__version__.partition("+")[0]}
+        print(f"{name}: log Z = {facts[name]['log_z']:.4f}; {facts[name]['diagnostics']}", flush=True)
     (arguments.folder / ROWS.name).write_bytes(save(rows))
-    text = json.dumps({"versions": versions, "tasks": facts}, indent=1)
-    (arguments.folder / FACTS.name).write_text(text + "\n")
+    versions = {"phys_samplers": __version__, "torch": torch.__version__.partition("+")[0]}
+    (arguments.folder / FACTS.name).write_text(json.dumps({"versions": versions, "tasks": facts}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
