@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -15,6 +16,10 @@ from phys_samplers.chains.untrained import DensityModel, DensitySampler
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
+
+UNMIXED = 1.1
+"""Split-R̂ above which chains have not forgotten their starts: Gelman and Rubin's bound. Vehtari et al. 2021 ask for
+1.01, of few long chains; here one chain gives one sample."""
 
 
 class Run(NamedTuple):
@@ -39,7 +44,8 @@ class ChainModel(DensityModel):
 
         Particles have the dtype of ``start``, else of the training rows, else torch's default. ``nfe`` is gradient
         evaluations per sample, warm-up and the evaluation at the start included. Diagnostics: facts of the method,
-        ``chains``, and ESS and split-R̂ of a thinned record of the last half (see ``ChainRecord.diagnostics``).
+        ``chains``, and ESS and split-R̂ of a thinned record of the last half (see ``ChainRecord.diagnostics``); ``ess``
+        is there only where chains have forgotten their starts, which otherwise are what their states are draws of.
         With several samples per chain only the first rows of ``start`` are used, one a chain.
         """
         self.check_draw(n, start)
@@ -55,8 +61,8 @@ class ChainModel(DensityModel):
         record = ChainRecord(recipe.sampling_steps, burn_in=recipe.burn_in, samples_per_chain=recipe.samples_per_chain)
         run = recipe.run(source, x, generator=make_generator(seed, "noise", device=self._device), record=record)
         diagnostics = {**run.facts, "chains": chains, **record.diagnostics()}
-        if (effective := diagnostics.get("ess_min")) is not None:
-            diagnostics["ess"] = effective / diagnostics["recorded_chains"] * chains / n
+        if (diagnostics.get("rhat_max") or math.inf) <= UNMIXED and diagnostics["ess_min"] is not None:
+            diagnostics["ess"] = diagnostics["ess_min"] / diagnostics["recorded_chains"] * chains / n
         return Draw(source.embed(record.samples(n)), run.evaluations * chains / n, diagnostics)
 
 

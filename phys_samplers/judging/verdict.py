@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from phys_samplers.chains.chains import UNMIXED
 from phys_samplers.judging.evidence import Evidence
 from phys_samplers.judging.two_sample import two_sample_p_value
 from phys_samplers.randomness import make_generator
@@ -32,9 +33,6 @@ SIGMAS = 3.0
 """Standard errors between two log Z estimates that are held to differ."""
 FEWEST = 100.0
 """Effective draws below which a sampler cannot be the reference."""
-UNMIXED = 1.1
-"""Split-R̂ above which chains are not mixed: Gelman and Rubin's bound. Vehtari et al. 2021 ask for 1.01, of few long
-chains; here one chain gives one sample, and what matters is that it has forgotten its start."""
 COMPARED = 1_000
 """Rows of each side in a two-sample test, at most."""
 
