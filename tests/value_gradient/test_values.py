@@ -102,6 +102,10 @@ def test_chunks_leave_the_result_as_it_is(spec: type[ValueField], monkeypatch: p
     parts = net.value_and_gradient(z, t), net.value_and_gradient(z, 1)
     for one, other in zip(whole, parts, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-13)
+    with torch.no_grad():
+        values = net(z, t)
+    assert torch.equal(values, parts[0][0])
+    torch.testing.assert_close(values, net(z, t).detach(), rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -33,19 +33,21 @@ from phys_value_gradient.values.steps import Step, at_step
 
 
 class Features(nn.Module, ABC):
-    """Rows that a perceptron sees; the values of a state's rows add up.
+    """Rows that a perceptron sees; the values of a state's rows add up. They are ordered by site, then by state.
 
     Attributes:
         features: F, numbers in a row.
         sites: M, rows of one state.
+        load: numbers of one state that making its rows holds at a time.
     """
 
     features: int
     sites: int = 1
+    load: int = 0
 
     @abstractmethod
     def forward(self, z: Tensor, t: Step) -> Tensor:
-        """Rows (R, N·M, F) of states z (R, N, K)."""
+        """Rows (R, M·N, F) of states z (R, N, K)."""
 
     @abstractmethod
     def with_saved(self, z: Tensor, t: Step) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -53,7 +55,7 @@ class Features(nn.Module, ABC):
 
     @abstractmethod
     def pull_back(self, gradient: Tensor, saved: tuple[Tensor, ...]) -> Tensor:
-        """∂V/∂z (R, N, K) from ∂V/∂rows (R, N·M, F), which may be overwritten."""
+        """∂V/∂z (R, N, K) from ∂V/∂rows (R, M·N, F), which may be overwritten."""
 
 
 class Coordinates(Features):
@@ -99,13 +101,14 @@ class Pairs(Features):
         self.register_buffer("differences", matrix.to(like).repeat(replicas, 1, 1))
 
     def apart(self, z: Tensor) -> Tensor:
-        """x_i − x_j (R, N, P, m). The matrix keeps the subspace's precision."""
-        return torch.matmul(z, self.differences.to(z.dtype)).unflatten(-1, (self.pairs, self.dims))
+        """x_i − x_j (R, P, m, N): the states are last, so that every step runs along whole rows."""
+        apart = torch.matmul(self.differences.to(z.dtype).mT, z.mT)  # the matrix keeps the subspace's precision
+        return apart.unflatten(1, (self.pairs, self.dims))
 
-    def along(self, differences: Tensor, factor: Tensor) -> Tensor:
-        """∂V/∂z (R, N, K) where ∂V/∂(x_i − x_j) is a multiple (R, N, P) of the difference."""
-        pull = (differences * factor.unsqueeze(-1)).flatten(-2)
-        return torch.matmul(pull, self.differences.to(pull.dtype).mT)
+    def along(self, apart: Tensor, factor: Tensor) -> Tensor:
+        """∂V/∂z (R, N, K) where ∂V/∂(x_i − x_j) is a multiple (R, P, N) of the difference."""
+        pull = (apart * factor.unsqueeze(2)).flatten(1, 2)
+        return torch.matmul(self.differences.to(pull.dtype), pull).mT
 
 
 class SortedDistances(Pairs):
@@ -121,27 +124,28 @@ class SortedDistances(Pairs):
     def __init__(self, layout: tuple[int, int], subspace: Tensor | None, *, replicas: int, inverse: bool) -> None:
         super().__init__(layout, subspace, replicas=replicas)
         self.features, self.inverse = self.pairs, inverse
+        self.load = self.pairs * self.dims
 
     def forward(self, z: Tensor, t: Step) -> Tensor:
         """See ``Features.forward``."""
-        lengths = (self.apart(z).square().sum(-1) + 1).sqrt().sort(-1).values
+        lengths = (self.apart(z).square().sum(2) + 1).sqrt().mT.sort(-1).values
         return lengths.reciprocal() if self.inverse else lengths
 
     def with_saved(self, z: Tensor, t: Step) -> tuple[Tensor, tuple[Tensor, ...]]:
         """See ``Features.with_saved``."""
-        differences = self.apart(z)
-        lengths, order = differences.square().sum(-1).add_(1).sqrt_().sort(-1)
+        apart = self.apart(z)
+        lengths, order = apart.square().sum(2).add_(1).sqrt_().mT.sort(-1)
         features = lengths.reciprocal() if self.inverse else lengths
-        return features, (differences, lengths, order)
+        return features, (apart, lengths, order)
 
     def pull_back(self, gradient: Tensor, saved: tuple[Tensor, ...]) -> Tensor:
         """See ``Features.pull_back``: back in the order of the pairs, then along the differences.
 
         With r = √(d² + 1): ∂r/∂δ = δ/r and ∂(1/r)/∂δ = −δ/r³.
         """
-        differences, lengths, order = saved
+        apart, lengths, order = saved
         factor = gradient / (lengths.pow(3).neg_() if self.inverse else lengths)
-        return self.along(differences, torch.empty_like(factor).scatter_(-1, order, factor))
+        return self.along(apart, torch.empty_like(factor).scatter_(-1, order, factor).mT)
 
 
 class Environments(Pairs):
@@ -172,6 +176,7 @@ class Environments(Pairs):
     ) -> None:
         super().__init__(layout, subspace, replicas=streams.replicas)
         self.sites, self.features, self.core = layout[0], channels, core
+        self.load = self.pairs * max(channels, self.dims)
         layer = StackedLinear(2, channels, streams=streams, gain=math.sqrt(3.0))
         self.weight = layer.weight
         self.table = nn.Parameter(layer.bias.data.repeat(1, steps, 1))
@@ -184,38 +189,37 @@ class Environments(Pairs):
 
     def forward(self, z: Tensor, t: Step) -> Tensor:
         """See ``Features.forward``."""
-        squared = self.apart(z).square().sum(-1)
-        return self._gathered(self._activation(self._before(squared, t)))
+        lengths = (self.apart(z).square().sum(2) + self.core**2).sqrt()
+        return self._gathered(self._activation(self._before(lengths, t)), len(z[0]))
 
-    def _before(self, squared: Tensor, t: Step) -> Tensor:
-        """w r + w'/r + b_t (R, N·P, F) of squared distances (R, N, P)."""
-        lengths = (squared + self.core**2).sqrt()
+    def _before(self, lengths: Tensor, t: Step) -> Tensor:
+        """w r + w'/r + b_t (R, P·N, F) of lengths (R, P, N)."""
         inputs = torch.stack((lengths, lengths.reciprocal()), -1).flatten(1, 2)
-        bias = at_step(self.table, t if isinstance(t, int) else t.repeat_interleave(self.pairs))
-        return torch.baddbmm(bias, inputs, self.weight)
+        return torch.baddbmm(
+            at_step(self.table, t if isinstance(t, int) else t.repeat(self.pairs)), inputs, self.weight
+        )
 
-    def _gathered(self, pairs: Tensor) -> Tensor:
-        """Sums over the pairs of each particle: (R, N·P, F) → (R, N·n, F)."""
-        by_state = pairs.unflatten(1, (-1, self.pairs))
-        return torch.matmul(self.ends.to(pairs.dtype).unsqueeze(1), by_state).flatten(1, 2)
+    def _gathered(self, pairs: Tensor, states: int) -> Tensor:
+        """Sums over the pairs of each particle: (R, P·N, F) → (R, n·N, F)."""
+        wide = pairs.unflatten(1, (self.pairs, states)).flatten(2)
+        return torch.bmm(self.ends.to(pairs.dtype), wide).view(len(pairs), self.sites * states, self.features)
 
     def with_saved(self, z: Tensor, t: Step) -> tuple[Tensor, tuple[Tensor, ...]]:
         """See ``Features.with_saved``."""
-        differences = self.apart(z)
-        squared = differences.square().sum(-1)
-        hidden = self._before(squared, t)
+        apart = self.apart(z)
+        lengths = apart.square().sum(2).add_(self.core**2).sqrt_()
+        hidden = self._before(lengths, t)
         slope = torch.empty_like(hidden)
         self._sloped(hidden, slope)
-        return self._gathered(hidden), (differences, squared, slope)
+        return self._gathered(hidden, len(z[0])), (apart, lengths, slope)
 
     def pull_back(self, gradient: Tensor, saved: tuple[Tensor, ...]) -> Tensor:
         """See ``Features.pull_back``: to the pairs of each particle, through the pair layer, along the differences."""
-        differences, squared, slope = saved
-        by_state = gradient.unflatten(1, (-1, self.sites))
-        pairs = torch.matmul(self.ends.to(gradient.dtype).mT.unsqueeze(1), by_state).flatten(1, 2).mul_(slope)
-        outer = torch.bmm(pairs, self.weight.mT).view(*squared.shape, 2)
-        lengths = (squared + self.core**2).sqrt()
-        return self.along(differences, (outer[..., 0] - outer[..., 1] / lengths.square()) / lengths)
+        apart, lengths, slope = saved
+        wide = gradient.view(len(gradient), self.sites, -1)
+        pairs = torch.bmm(self.ends.to(gradient.dtype).mT, wide).view_as(slope).mul_(slope)
+        outer = torch.bmm(pairs, self.weight.mT).view(*lengths.shape, 2)
+        return self.along(apart, (outer[..., 0] - outer[..., 1] / lengths.square()) / lengths)
 
 
 def particle_layout(target: Target, dim: int, *, asked_by: str) -> tuple[int, int]:

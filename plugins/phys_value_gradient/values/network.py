@@ -71,7 +71,7 @@ class ValueNetwork(nn.Module):
         """V^t(z), differentiable in the parameters (and in z, should it ask for a gradient).
 
         One call may hold rows of many steps: temporal-difference regression over all of them is one matrix product a
-        layer.
+        layer. Where gradients are disabled, rows are taken in chunks as in ``value_and_gradient``.
 
         Args:
             z: states (R, N, K).
@@ -81,6 +81,8 @@ class ValueNetwork(nn.Module):
             (R, N).
         """
         self._check(t)
+        if not torch.is_grad_enabled():
+            return self._evaluate(z, t, None)
         hidden: Tensor = self.features(z, t)
         biases, offset, outward = self._at(t)
         for weight, bias in zip(self.weights, biases, strict=True):
@@ -101,14 +103,20 @@ class ValueNetwork(nn.Module):
             values (R, N) and gradients (R, N, K).
         """
         self._check(t)
+        gradient = torch.empty_like(z)
+        return self._evaluate(z, t, gradient), gradient
+
+    def _evaluate(self, z: Tensor, t: Step, gradient: Tensor | None) -> Tensor:
+        """V^t(z) (R, N), with ∇V^t written into ``gradient``, chunk by chunk."""
         replicas, rows, _ = z.shape
-        value, gradient = z.new_empty(replicas, rows), torch.empty_like(z)
         width, layers, sites = self.head.shape[1], len(self.weights), self.features.sites
-        chunk = min(rows, rows if z.is_cuda else max(CHUNK // (replicas * width * sites), 16))
+        largest = replicas * max(width * sites, self.features.load)
+        chunk = min(rows, rows if z.is_cuda else max(CHUNK // largest, 16))
         buffers = [z.new_empty(replicas, chunk * sites, width) for _ in range(layers + 2)]
-        backward = [weight.mT.contiguous() for weight in self.weights]
+        value = z.new_empty(replicas, rows)
+        backward = [] if gradient is None else [weight.mT.contiguous() for weight in self.weights]
         shared = self._at(t) if isinstance(t, int) else None
-        if shared is not None:
+        if shared is not None and backward:
             # all rows share the outward weights, and the last layer's product backward can take them in
             backward[-1] = shared[2].mT * backward[-1]
         for start in range(0, rows, max(chunk, 1)):
@@ -121,29 +129,31 @@ class ValueNetwork(nn.Module):
             features, saved = self.features.with_saved(points, step)
             last = self._activate(features, biases, buffers)
             torch.add(self._summed(last, outward), offset, out=value[:, part])
+            if gradient is None:
+                continue
             if shared is None:
                 buffers[layers - 1].mul_(outward)
             gradient[:, part] = self.features.pull_back(self._pull_back(backward, buffers), saved)
-        return value, gradient
+        return value
 
     def _check(self, t: Step) -> None:
         if isinstance(t, int) and not 0 <= t < self.steps:
             raise ConfigurationError(f"t is {t}; expected a step from 0 to {self.steps - 1}")
 
     def _at(self, t: Step) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Biases of the layers, c_t (R, N or 1) and outward weights k_t w_out (R, N·M or 1, W)."""
+        """Biases of the layers, c_t (R, N or 1) and outward weights k_t w_out (R, M·N or 1, W)."""
         offset = at_step(self.offset, t).squeeze(-1)
-        rows = t if isinstance(t, int) or self.features.sites == 1 else t.repeat_interleave(self.features.sites)
+        rows = t if isinstance(t, int) or self.features.sites == 1 else t.repeat(self.features.sites)
         outward = self.head.mT
         if self.factors is not None:
             outward = outward * at_step(self.factors, rows)
         return self.time(rows), offset, outward
 
     def _summed(self, last: Tensor, outward: Tensor) -> Tensor:
-        """V − c_t (R, N) of the last hidden layer's rows (R, N·M, W), those of a state added up."""
+        """V − c_t (R, N) of the last hidden layer's rows (R, M·N, W), those of a state added up."""
         value = torch.bmm(last, outward.mT).squeeze(-1) if outward.shape[1] == 1 else (last * outward).sum(-1)
         sites = self.features.sites
-        return value if sites == 1 else value.unflatten(1, (-1, sites)).sum(-1)
+        return value if sites == 1 else value.unflatten(1, (sites, -1)).sum(1)
 
     def _activate(self, features: Tensor, biases: list[Tensor], buffers: list[Tensor]) -> Tensor:
         """The last hidden layer. Slopes f'(h_l) are left in ``buffers[l − 1]``; the last two buffers take turns."""
