@@ -175,7 +175,7 @@ def anneal(path: Path, n: int, *, rules: Rules, generator: torch.Generator, plan
     for index in range(MOST):
         gain = path.gain(population.particles)
         if plan is None:
-            beta = next_temperature(population.log_weights, gain, population.beta, share=rules.share)
+            beta = next_temperature(population.weights, gain, population.beta, share=rules.share)
         else:
             beta = plan.betas[index]
         population.heat(beta, gain)
