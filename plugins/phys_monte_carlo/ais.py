@@ -55,9 +55,10 @@ class AIS(PathSampler):
         """See ``PathSampler.simulate``; the draw has ``log_weights``, whose mean exponential estimates Z.
 
         Diagnostics: ``log_z`` with ``log_z_std`` by the delta method; ``elbo``, the mean log weight; ``ess``, of the
-        weights per sample; ``temperatures``, ``betas``, ``acceptance``, ``acceptance_min``, ``pilot_nfe``.
+        weights per sample; ``temperatures``, ``betas``, ``acceptance``, ``acceptance_min``, ``reference`` (the one
+        taken), ``pilot_nfe``.
         """
-        path, rows = self.prepare(density, seed=seed, like=like)
+        path, rows, reference = self.prepare(density, seed=seed, like=like)
         rehearsal, more = self.rehearse(path, seed=seed, like=like)
         if self.schedule == "adaptive":
             plan = rehearsal.plan.stretched(self.temperatures)
@@ -74,6 +75,7 @@ class AIS(PathSampler):
             "elbo": elbo if math.isfinite(elbo) else None,
             "ess": float(1 / (n * (2 * run.log_weights).exp().sum())),
             **course(run),
+            "reference": reference,
             "pilot_nfe": (rows + more) / n,
         }
         samples = density.embed(path.place(run.particles.u))

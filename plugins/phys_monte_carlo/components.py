@@ -122,7 +122,7 @@ def phys_components() -> Iterable[Component]:
         "smc",
         "phys_monte_carlo.smc:SMC",
         summary="sequential Monte Carlo from a fitted Gaussian, temperatures adapted; log Z with its standard error",
-        reference="Del Moral, Doucet & Jasra 2006; Zhou et al. 2016, Section 3.3; Lee & Whiteley 2018",
+        reference="Del Moral, Doucet & Jasra 2006; Zhou et al. 2016; Lee & Whiteley 2018",
         needs=DENSITY,
         citation="\n\n".join((DEL_MORAL, ZHOU, LEE_WHITELEY)),
     )

@@ -11,7 +11,7 @@ The next β is the largest that keeps the share ρ of the *conditional* effectiv
 
 which compares p_{β+δ} with p_β whatever the weights W are, and falls as δ grows.
 
-Source: Neal 2001, Eq. 3 (the path); Zhou, Johansen & Aston 2016, Section 3.3.2 (CESS).
+Source: Neal 2001, Eq. 3 (the path); Zhou, Johansen & Aston 2016 (CESS).
 """
 
 from __future__ import annotations
@@ -140,10 +140,11 @@ def next_temperature(weights: Tensor, gain: Tensor, beta: Tensor, *, share: floa
     rest = 1 - beta
     whole = conditional_ess(alive, gain, rest.unsqueeze(0))[0] >= share
     low, high = torch.full_like(beta, SMALLEST), torch.zeros_like(beta)
+    ends = torch.arange(2, device=beta.device)
     fractions = torch.linspace(0, 1, CANDIDATES + 1, dtype=beta.dtype, device=beta.device)
     for _ in range(ROUNDS):
         candidates = low + (high - low) * fractions
         kept = conditional_ess(alive, gain, rest * candidates[1:-1].exp()) >= share
-        index = kept.long().cumprod(0).sum()
-        low, high = candidates[index], candidates[index + 1]
+        # a one-dimensional index: one without dimension would be fetched from the device
+        low, high = candidates[kept.long().cumprod(0).sum() + ends]
     return torch.where(whole, 1.0, beta + rest * low.exp())

@@ -12,6 +12,7 @@ from torch import Tensor
 from phys_monte_carlo.annealing import Annealed, Rules, anneal
 from phys_monte_carlo.path import Path, Reference
 from phys_monte_carlo.plan import spread_of
+from phys_monte_carlo.resampling import effective_share
 from phys_samplers.chains import DensityModel, DensitySampler
 from phys_samplers.chains.checks import at_least, positive
 from phys_samplers.density import FlatDensity
@@ -21,17 +22,21 @@ from phys_samplers.sampler import Draw
 
 INFLATION = 1.2
 """By how much a fitted covariance is widened, so that tails are covered."""
-PILOT = Rules(share=0.6, threshold=0.5, moves=2, leapfrog_steps=2, target_acceptance=0.8, dense=True)
+PILOT = Rules(share=0.6, threshold=0.3, moves=2, leapfrog_steps=3, target_acceptance=0.8, dense=True)
 """How a pilot is led, whatever the run after it does: it needs moments, not weights."""
-FEWEST = 256
-"""Particles of a pilot run, beside four for each coordinate; and the fewest that a self-tuning run takes."""
+TRUSTED, FOUNDERS = 60, 8
+"""A fit needs so many effective draws of the worst coordinate, from so many families. Where chains do not cross between
+modes the draws are as few as families with a say: 5 to 30 for many wells, over 120 for posteriors with one mode."""
+FEWEST, PILOTS = 256, 1024
+"""A pilot run has 256 particles and four for each coordinate, 1,024 at most; 256 is the least for any adaptive run."""
 
 
 class Prepared(NamedTuple):
-    """The path to follow, and how many rows the density was asked for to find it."""
+    """The path to follow, how many rows the density was asked for to find it, and the kind of reference it has."""
 
     path: Path
     rows: int
+    reference: str
 
 
 class PathModel(DensityModel):
@@ -66,10 +71,12 @@ class PathSampler(DensitySampler):
 
     Args:
         reference: "fitted" starts from a normal law with the moments that a pilot run found, widened a little: a few
-            temperatures then suffice for a posterior. "broad" starts from N(0, prior_std² I) and saves the pilot.
+            temperatures then suffice for a posterior. A pilot that did not mix, as with separate modes, is not trusted,
+            and the broad reference taken. "broad" starts from N(0, prior_std² I) in any case and saves the pilot.
         prior_std: standard deviation of the broad reference; the pilot starts there. Modes that it does not reach are
             not found.
-        pilot: particles of a pilot run; None takes 256 and four for each coordinate.
+        pilot: particles of a pilot run; None takes 256 and four for each coordinate, at most
+            1,024.
         moves: per temperature.
         leapfrog_steps: gradients per move; 1 is the Metropolis-adjusted Langevin algorithm, more are Hamiltonian.
         share: of the conditional effective sample size that every step in temperature keeps where steps are adaptive.
@@ -113,7 +120,7 @@ class PathSampler(DensitySampler):
 
     def pilot_size(self, density: FlatDensity) -> int:
         """Particles of a pilot run."""
-        return FEWEST + 4 * density.dim if self.pilot is None else self.pilot
+        return min(FEWEST + 4 * density.dim, PILOTS) if self.pilot is None else self.pilot
 
     def rules(self, **changes: Any) -> Rules:
         """How particles are led, with some rules changed."""
@@ -127,17 +134,21 @@ class PathSampler(DensitySampler):
         return Rules(**{**rules, **changes})
 
     def prepare(self, density: FlatDensity, *, seed: int, like: Tensor) -> Prepared:
-        """The path from the reference asked for; runs the pilot if that is fitted."""
+        """The path from the reference asked for; runs the pilot if that is fitted, and does without if it failed."""
         mean = like.new_zeros(density.dim)
         broad = Path(density, Reference(mean, torch.full_like(mean, self.prior_std)))
         if self.reference == "broad":
-            return Prepared(broad, 0)
+            return Prepared(broad, 0, "broad")
         size = self.pilot_size(density)
         generator = make_generator(seed, "pilot", device=like.device)
         run = anneal(broad, size, rules=PILOT, generator=generator)
+        rows = size * run.evaluations
+        effective = size * float(effective_share(run.particles.u, run.families).nan_to_num(0.0).min())
+        if effective < TRUSTED or len(run.families.unique()) < FOUNDERS:
+            return Prepared(broad, rows, "broad")
         z = broad.place(run.particles.u)
         factor = spread_of(z, run.log_weights.exp(), dense=True) * INFLATION**0.5
-        return Prepared(Path(density, Reference(z.mean(0), factor)), size * run.evaluations)
+        return Prepared(Path(density, Reference(z.mean(0), factor)), rows, "fitted")
 
     def rehearse(self, path: Path, *, seed: int, like: Tensor) -> tuple[Annealed, int]:
         """A small run along ``path`` that finds its own temperatures and step sizes, and the rows it asked for."""

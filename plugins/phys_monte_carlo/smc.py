@@ -51,9 +51,9 @@ class SMC(PathSampler):
 
         Diagnostics: ``log_z``, ``log_z_std``; ``ess``, of the worst coordinate, from families; ``unique_ancestors``,
         the share of first particles with descendants; ``temperatures``, ``betas``, ``acceptance``, ``acceptance_min``
-        (over temperatures), ``resamplings``, ``particles``, ``pilot_nfe`` (per sample).
+        (over temperatures), ``resamplings``, ``particles``, ``reference`` (the one taken), ``pilot_nfe`` (per sample).
         """
-        path, rows = self.prepare(density, seed=seed, like=like)
+        path, rows, reference = self.prepare(density, seed=seed, like=like)
         plan = None
         if self.temperatures is not None:
             rehearsal, more = self.rehearse(path, seed=seed, like=like)
@@ -73,6 +73,7 @@ class SMC(PathSampler):
             **course(run),
             "resamplings": run.resamplings,
             "particles": size,
+            "reference": reference,
             "pilot_nfe": rows / n,
         }
         samples = density.embed(path.place(run.particles.u[chosen]))

@@ -20,7 +20,7 @@ from phys_samplers import Density, load
 from phys_samplers.density import FlatDensity
 from phys_samplers.errors import ConfigurationError, DivergenceError
 from phys_samplers.evaluations import Evaluations
-from phys_samplers.laws import DoubleWell, GaussianMixture
+from phys_samplers.laws import DoubleWell, GaussianMixture, ManyWell
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
 
@@ -53,6 +53,7 @@ def test_gaussians_have_their_constant_and_their_moments(dim: int) -> None:
     assert 0 < facts["log_z_std"] < 0.03
     assert facts["log_z"] == pytest.approx(3.0, abs=4 * facts["log_z_std"])
     assert facts["ess"] > 0.5
+    assert facts["reference"] == "fitted"
     scale = torch.linspace(1, 2, dim)
     error = ((draw.samples.mean(0) - 1) / scale).abs().max().item()
     assert error < 4 / math.sqrt(1_000 * facts["ess"])
@@ -144,6 +145,15 @@ def test_laws_on_a_subspace_keep_their_centre_of_mass() -> None:
     energy = -law.log_prob(draw.samples)
     error = energy.std().item() / math.sqrt(1_000 * facts["ess"])
     assert energy.mean().item() == pytest.approx(-22.541, abs=4 * error)
+
+
+def test_a_pilot_that_lost_modes_is_not_trusted() -> None:
+    """A normal law fitted to some of 2⁸ wells would miss the others, with a small stated error."""
+    law = ManyWell(pairs=8)
+    facts = SMC(moves=3).fit(Target(event_shape=law.event_shape, law=law)).draw(1_000, seed=1).diagnostics
+    assert facts["reference"] == "broad"
+    assert facts["log_z"] == pytest.approx(law.log_z, abs=4 * facts["log_z_std"])
+    assert facts["log_z_std"] < 0.4
 
 
 def test_a_number_of_temperatures_is_kept_to_and_every_evaluation_counts() -> None:
