@@ -40,6 +40,14 @@ DU_MORDATCH = """@inproceedings{du2019implicit,
   eprint = {1903.08689}, archiveprefix = {arXiv}
 }"""
 
+SHORT = "langevin[sampling_steps=10,step_size=0.002,prior_std=1.0]"
+"""Chains of ten steps from noise: as many as the walks of the value gradient sampler beside it have."""
+WALKS = (
+    "vgs[sampling_steps=10,total_variance=2.0,end_variance=0.005,policy=mean,width=64,depth=2,draws=2,batch_size=64,"
+    "updates_per_walk=1]"
+)
+"""In standardised coordinates, down to modes of a standard deviation of 0.07."""
+
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
@@ -51,5 +59,10 @@ def phys_components() -> Iterable[Component]:
         summary="an energy learned by contrastive divergence, negatives from Langevin chains or a learned sampler",
         reference="arXiv:2502.13280, Sec. 5 and Algorithm 3; Hinton 2002",
         needs={"samples"},
+        presets={
+            "default": {},
+            "short-run": {"negatives": SHORT},
+            "vgs": {"negatives": WALKS, "depth": 2, "batch_size": 128, "well": 1.0, "settle": 50},
+        },
         citation="\n\n".join((HINTON, TIELEMAN, SHORT_RUN, ANATOMY, DU_MORDATCH, VALUE_GRADIENT)),
     )

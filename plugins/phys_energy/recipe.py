@@ -55,6 +55,9 @@ class EnergyBasedModel(Sampler):
         gamma: γ, weight of the squared energies, which bound them by 1/(2γ).
         temperature: τ.
         well: standard deviation s of the Gaussian that the network tilts, in those of the data; None for none.
+        noise_share: share of the negative samples that is drawn from N(0, s² I) instead (s = 1 without a well). Where
+            the sampler does not go, nothing else keeps the energy from falling; they raise it there to 1/(2γ), and
+            what they take from the model elsewhere is as thin as they are.
         jitter: standard deviation of normal noise that is added to rows, in those of the data.
         steps: optimiser steps.
         batch_size: rows, and negative samples, per step.
@@ -72,8 +75,8 @@ class EnergyBasedModel(Sampler):
 
     needs: ClassVar[frozenset[str]] = frozenset({"samples"})
     fixed: ClassVar[frozenset[str]] = frozenset(
-        {"negatives", "field", "width", "depth", "gamma", "temperature", "well", "jitter", "steps", "batch_size"}
-        | {"learning_rate", "ema_decay", "clip_norm", "settle", "standardise"}
+        {"negatives", "field", "width", "depth", "gamma", "temperature", "well", "steps", "batch_size"}
+        | {"noise_share", "jitter", "learning_rate", "ema_decay", "clip_norm", "settle", "standardise"}
     )
 
     negatives: Part = PERSISTENT
@@ -83,6 +86,7 @@ class EnergyBasedModel(Sampler):
     gamma: float = 0.05
     temperature: float = 1.0
     well: float | None = 1.5
+    noise_share: float = 0.05
     jitter: float = 0.0
     steps: int = 1_000
     batch_size: int = 256
@@ -99,9 +103,11 @@ class EnergyBasedModel(Sampler):
         at_least(2, batch_size=self.batch_size, log_z_samples=self.log_z_samples)
         at_least(0, settle=self.settle)
         positive(temperature=self.temperature, well=self.well)
-        for name in ("gamma", "jitter"):
+        for name in ("gamma", "noise_share", "jitter"):
             if not getattr(self, name) >= 0:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; expected a number of at least 0")
+        if not self.noise_share < 1:
+            raise ConfigurationError(f"noise_share is {self.noise_share}; expected a share below 1")
         if self.standardise not in get_args(Standardisation):
             raise ConfigurationError(
                 f"standardise is {self.standardise!r}; expected one of {', '.join(get_args(Standardisation))}"
@@ -212,6 +218,7 @@ class EnergyBasedModel(Sampler):
         description: str,
     ) -> TrainingReport:
         batches, noise = Streams([seed], "batches", device=rows.device), Streams([seed], "noise", device=rows.device)
+        scattered = round(self.noise_share * self.batch_size)
         step = 0
 
         def loss() -> Tensor:
@@ -222,7 +229,9 @@ class EnergyBasedModel(Sampler):
             data = rows[batches.integers(len(rows), self.batch_size)]
             if self.jitter:
                 data = torch.add(data, noise.normal(*data.shape[1:]), alpha=self.jitter)
-            both = energy(torch.cat((data, supply.draw(self.batch_size).unsqueeze(0)), 1))
+            negatives = supply.draw(self.batch_size - scattered).unsqueeze(0)
+            scatter = noise.normal(scattered, rows.shape[1]).mul_(self.well or 1.0)
+            both = energy(torch.cat((data, negatives, scatter), 1))
             return contrastive_loss(both[:, : self.batch_size], both[:, self.batch_size :], gamma=self.gamma)
 
         try:

@@ -23,6 +23,20 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "quick_options": {"steps": 300, "sampler": "bellman[steps=300]"},
         "small_options": {"steps": 20, "sampler": "bellman[steps=20,sampling_steps=20]"},
     },
+    **{
+        f"ebm:{preset}": {
+            "quick_options": {"steps": 150, "width": 32, "learning_rate": 1e-2, "batch_size": 64, "settle": 5, **more},
+            "small_options": {"steps": 20, "batch_size": 16},
+        }
+        for preset, more in {
+            "default": {},
+            "short-run": {},
+            "vgs": {
+                "negatives": "vgs[sampling_steps=6,total_variance=2.0,end_variance=0.1,width=16,depth=2,draws=2,"
+                "batch_size=32,updates_per_walk=1]"
+            },
+        }.items()
+    },
     "parallel-tempering": {"quick_options": {"temperatures": 5}},
     "vgs:default": {
         "quick_options": {"steps": 300, "sampling_steps": 8, "total_variance": 4.0, "width": 32},
