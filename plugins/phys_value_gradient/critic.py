@@ -1,10 +1,14 @@
 r"""The learned value functions, and with them everything of a sampler that training changes.
 
-    V^t(z) = network(z, t) + c_t + a_t E(z),   t = 0..T−1;   V^T = E
+    V^t(z) = network(k_t z, t) + c_t + ½ q_t |z|² − r_t·z + a_t E(z),   t = 0..T−1;   V^T = E
 
-The shift c_t follows the mean temporal-difference error, so that the network need not learn what is constant (log Z
-may be hundreds). The skip a_t E(x), if wanted, gives what the network lacks near the end, where V^t is almost the
-energy, at the price of an energy gradient in every step instead of one in the last.
+The network sees states in units of the spread of a unit normal law at t, k_t = 1/√(a_t² + b_t), so that it is not
+rougher than what it learns. What is linear in its coefficients follows the temporal-difference errors by weighted least
+squares, at once instead of by small steps of Adam: the constant (log Z may be hundreds), the quadratic and the skip;
+the network learns the rest. The quadratic is what remains of any law that is blurred enough, and grows as no bounded
+network does; on a subspace, where laws are symmetric about 0, it has no linear part. The skip a_t E(x), if wanted,
+gives what the network lacks near the end, where V^t is almost the energy, at the price of an energy gradient in every
+step instead of one in the last.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from phys_value_gradient.landscape import Energy
 from phys_value_gradient.process import AuxiliaryProcess
 from phys_value_gradient.values import ValueNetwork
 
+TINY = 1e-12
+
 
 class Critic(nn.Module):
     """Values of R replicas; every parameter and buffer has the replica axis first.
@@ -26,23 +32,40 @@ class Critic(nn.Module):
         network: of V^t.
         process: for the initial skip coefficients and width of the prior.
         initial_std: σ_init at first.
+        dim: K.
+        linear: whether the quadratic has a linear part.
         skip: whether to add a_t E; a_t starts at s_{T−1}²/(b_t), which is 1 at the last learned step and small where
             the energy has long been blurred away.
     """
 
+    scale: Tensor
     offset: Tensor
+    curvature: Tensor
+    slope: Tensor | None
+    skip: Tensor | None
     log_std: Tensor
 
-    def __init__(self, network: ValueNetwork, process: AuxiliaryProcess, *, initial_std: float, skip: bool) -> None:
+    def __init__(
+        self,
+        network: ValueNetwork,
+        process: AuxiliaryProcess,
+        *,
+        dim: int,
+        initial_std: float,
+        linear: bool,
+        skip: bool,
+    ) -> None:
         super().__init__()
         self.network = network
         like = next(network.parameters())
         replicas, steps = len(like), process.steps
-        self.skip: nn.Parameter | None = None
-        if skip:
-            shares = [process.variances[-1] / blur for _, blur in process.marginals[:-1]]
-            self.skip = nn.Parameter(torch.tensor(shares, dtype=like.dtype).repeat(replicas, 1))
+        scale = torch.tensor([(a**2 + b) ** -0.5 for a, b in process.marginals[:-1]], dtype=like.dtype)
+        self.register_buffer("scale", scale.repeat(replicas, 1))
         self.register_buffer("offset", like.new_zeros(replicas, steps))
+        self.register_buffer("curvature", like.new_zeros(replicas, steps))
+        self.register_buffer("slope", like.new_zeros(replicas, steps, dim) if linear else None)
+        shares = [process.variances[-1] / blur for _, blur in process.marginals[:-1]]
+        self.register_buffer("skip", torch.tensor(shares, dtype=like.dtype).repeat(replicas, 1) if skip else None)
         self.register_buffer("log_std", like.new_full((replicas,), math.log(initial_std)))
 
     @property
@@ -57,8 +80,58 @@ class Critic(nn.Module):
             z: states.
             energy: E (R, T, N) there; used by the skip alone.
         """
-        value = self.network(z.flatten(1, 2), rows(0, self.steps, z)).view(z.shape[:-1]) + self.offset.unsqueeze(-1)
+        scaled = z * self.scale[..., None, None]
+        value = self.network(scaled.flatten(1, 2), rows(0, self.steps, z)).view(z.shape[:-1]) + self.polynomial(z, 0)
         return value if self.skip is None or energy is None else value + self.skip.unsqueeze(-1) * energy
+
+    @torch.no_grad()
+    def regress(self, error: Tensor, z: Tensor, energy: Tensor | None, *, rate: float, limit: float) -> None:
+        """Move c_t, q_t, a_t and r_t a share ``rate`` of the way to the weighted least squares fit of the errors.
+
+        Features are centred; ½|z|² and E are fitted together, the coordinates of z one by one to what they leave. An
+        error beyond ``limit`` weighs less, as under Huber's loss. The ridge of 1 % takes care of energies that are
+        quadratic themselves.
+
+        Args:
+            error: targets less values (R, T, N).
+            z: states (R, T, N, K).
+            energy: E (R, T, N) there, if there is a skip.
+            rate: share.
+            limit: size of an ordinary error.
+        """
+        weight = (limit / error.abs().clamp(min=limit)).unsqueeze(-1)
+        weight /= weight.sum(2, keepdim=True)
+        columns = [0.5 * z.square().sum(-1)] + ([energy] if self.skip is not None and energy is not None else [])
+        features = torch.stack(columns, -1)
+        features = features - (weight * features).sum(2, keepdim=True)
+        moments = features.mT @ (weight * features)
+        moments.diagonal(dim1=-2, dim2=-1).mul_(1.01).add_(TINY)
+        target = features.mT @ (weight * error.unsqueeze(-1))
+        change = torch.linalg.solve_ex(moments, target)[0].mul_(rate)
+        self.curvature += change[..., 0, 0]
+        if self.skip is not None and energy is not None:
+            self.skip += change[..., 1, 0]
+        moved = (torch.stack(columns, -1) @ change).squeeze(-1)
+        if self.slope is not None:
+            left = (rate * error - moved).unsqueeze(-1)
+            mean = (weight * z).sum(2, keepdim=True)
+            spread = (weight * (z - mean).square()).sum(2)
+            along = (weight * (z - mean) * left).sum(2).div_(spread + TINY)
+            self.slope -= along
+            moved = moved + (z @ along.unsqueeze(-1)).squeeze(-1)
+        self.offset += (weight.squeeze(-1) * (rate * error - moved)).sum(-1)
+
+    def polynomial(self, z: Tensor, first: int) -> Tensor:
+        """c_t + ½ q_t |z|² − r_t·z (R, S, N) at states (R, S, N, K) of the steps from ``first``."""
+        part = slice(first, first + z.shape[1])
+        value = torch.addcmul(self.offset[:, part, None], self.curvature[:, part, None], z.square().sum(-1), value=0.5)
+        return value if self.slope is None else value - (z @ self.slope[:, part].unsqueeze(-1)).squeeze(-1)
+
+    def polynomial_gradient(self, z: Tensor, first: int) -> Tensor:
+        """q_t z − r_t (R, S, N, K)."""
+        part = slice(first, first + z.shape[1])
+        gradient = self.curvature[:, part, None, None] * z
+        return gradient if self.slope is None else gradient - self.slope[:, part].unsqueeze(2)
 
 
 class LearnedLandscape:
@@ -93,10 +166,13 @@ class LearnedLandscape:
         skip = self.critic.skip
         if not learned:
             return self.energy.value_and_gradient(z)
-        points = z[:, :learned].flatten(1, 2)
-        value, gradient = self.critic.network.value_and_gradient(points, rows(first, learned, z))
-        value = value.view(len(z), learned, -1).add_(self.critic.offset[:, first : first + learned, None])
-        gradient = gradient.view(len(z), learned, *z.shape[2:])
+        points = z[:, :learned]
+        scale = self.critic.scale[:, first : first + learned, None, None]
+        value, gradient = self.critic.network.value_and_gradient(
+            (scale * points).flatten(1, 2), rows(first, learned, z)
+        )
+        value = value.view(points.shape[:-1]).add_(self.critic.polynomial(points, first))
+        gradient = gradient.view(points.shape).mul_(scale).add_(self.critic.polynomial_gradient(points, first))
         if skip is not None:
             energy, slope = self.energy.value_and_gradient(z)
             share = skip[:, first : first + learned, None]
@@ -109,10 +185,10 @@ class LearnedLandscape:
         return torch.cat((value, energy), 1), torch.cat((gradient, slope), 1)
 
     def _network(self, z: Tensor, first: int) -> Tensor:
-        """network + c_t (R, S, N) at states of learned steps; step by step, in pieces that stay in the cache."""
-        network, offset = self.critic.network, self.critic.offset
-        parts = [network(z[:, i], first + i) for i in range(z.shape[1])]
-        return torch.stack(parts, 1).add_(offset[:, first : first + len(parts), None])
+        """All but the skip (R, S, N) at states of learned steps; step by step, in pieces that stay in the cache."""
+        scaled = z * self.critic.scale[:, first : first + z.shape[1], None, None]
+        parts = [self.critic.network(scaled[:, i], first + i) for i in range(z.shape[1])]
+        return torch.stack(parts, 1).add_(self.critic.polynomial(z, first))
 
     def _learned(self, z: Tensor, first: int) -> int:
         """How many of the steps of ``z`` are below T."""

@@ -38,8 +38,8 @@ from phys_value_gradient.process import log_ratio
 
 Backup = Literal["soft", "mean"]
 ERROR = Literal["square", "huber"]
-OFFSET_RATE = 0.1
-"""Share of the mean temporal-difference error that the shift c_t takes over at once."""
+LINEAR_RATE = 0.1
+"""Share of the temporal-difference errors that the terms linear in their coefficients take over at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,10 +206,11 @@ class Learner:
             n_step=options.n_step,
         )
         error = self.critic(self._states, self._energies) - targets
-        with torch.no_grad():
-            self.critic.offset.sub_(error.median(-1).values, alpha=OFFSET_RATE)
-            self.target.offset.copy_(self.critic.offset)
-        error = error / (self.policy.temperature * self.energy.dim)
+        limit = self.policy.temperature * self.energy.dim
+        self.critic.regress(-error.detach(), self._states, self._energies, rate=LINEAR_RATE, limit=limit)
+        for old, new in zip(self.target.buffers(), self.critic.buffers(), strict=True):
+            old.copy_(new)
+        error = error / limit
         if options.error == "huber":
             return functional.huber_loss(error, torch.zeros_like(error), reduction="none").mean((1, 2))
         return error.square().mean((1, 2))
@@ -250,5 +251,4 @@ class Learner:
             return
         x = self.start(self.options.batch_size)
         slope = initial_slope(self._landscape, x, self.policy.temperature)
-        self.target.log_std.sub_(slope, alpha=self.options.initial_rate)
-        self.critic.log_std.copy_(self.target.log_std)
+        self.critic.log_std.sub_(slope, alpha=self.options.initial_rate)

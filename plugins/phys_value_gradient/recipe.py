@@ -97,7 +97,7 @@ class ValueGradientSampler(Sampler):
     temperature: float = 1.0
     energy_skip: bool = True
     initial_std: float | None = None
-    initial_rate: float = 0.01
+    initial_rate: float = 0.003
     backup: Backup = "soft"
     draws: int = 4
     n_step: int = 1
@@ -111,7 +111,7 @@ class ValueGradientSampler(Sampler):
     decay: str = "cosine"
     ema_decay: float = 0.99
     clip_norm: float | None = 1.0
-    drift_clip: float | None = 5.0
+    drift_clip: float | None = 1.5
     energy_clip: float | None = None
     noise_scale: float = 1.0
     final_noise: bool = True
@@ -252,7 +252,14 @@ class ValueGradientSampler(Sampler):
         network = self.network.build_value(
             density.dim, self.sampling_steps, streams=Streams(seeds, "weights", device="cpu"), target=target
         )
-        critic = Critic(network, self.auxiliary, initial_std=self._initial_std, skip=self.energy_skip).to(device)
+        critic = Critic(
+            network,
+            self.auxiliary,
+            dim=density.dim,
+            initial_std=self._initial_std,
+            linear=target.subspace is None,
+            skip=self.energy_skip,
+        ).to(device)
         streams = Streams(seeds, "noise", device=device)
         return Learner(critic, Energy(density, self.energy_clip), self.rule, self.learning, streams=streams)
 
