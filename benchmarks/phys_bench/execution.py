@@ -29,7 +29,7 @@ from .fits import Fit, LastFit, fit_key
 from .meter import Meter
 from .outcome import outcome_of
 from .resolve import make, one_spec
-from .scoring import floor_facts, reference_rows, score
+from .scoring import floor_facts, metric_of, reference_rows, score
 from .store import now
 
 Emit = Callable[[dict[str, Any]], None]
@@ -171,7 +171,7 @@ def _finish(
     )
     costs["score_seconds"] = time.perf_counter() - began
     kept |= {"scores": scores, "score_errors": errors}
-    if scores[job["metrics"][0]] is None:
+    if scores[job["metrics"][0]] is None and metric_of(job["metrics"][0]).needs_rows:
         reason = f"scoring: {job['metrics'][0]}: {errors[job['metrics'][0]]}"
         return {"status": "failed", "reason": reason, **kept}
     file = Path(job["arrays"]) / f"{job['ids'][str(seed)]}.safetensors"

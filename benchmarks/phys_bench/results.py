@@ -105,8 +105,8 @@ class Results:
         """Mean rank of every sampler, best first; None for those that take no rank.
 
         Within each (task, seed) samplers are ranked by the task's primary metric; ties share the mean of their ranks. A
-        cell that failed, diverged or timed out takes the last rank, an incompatible one none. The exact sampler is the
-        yardstick and takes none.
+        cell that failed, diverged or timed out takes the last rank; an incompatible one takes none, nor does one whose
+        draw does not bring what is ranked (an estimate of log Z). The exact sampler is the yardstick and takes none.
         """
         found: dict[str, list[float]] = {sampler: [] for sampler in self.samplers}
         for task in self.tasks:
@@ -117,6 +117,8 @@ class Results:
                 if record["status"] == "incompatible" or identity["component"] == "exact":
                     continue
                 value = record["scores"].get(metric)
+                if value is None and record["status"] == "ok":
+                    continue
                 value = math.inf if value is None else badness(value, self.best(task, metric))
                 blocks.setdefault(identity["seed"], {})[identity["sampler"]] = value
             for block in blocks.values():

@@ -102,6 +102,11 @@ def test_a_task_without_any_reference_is_scored_by_what_comes_with_draws(
         }
     page = write_report(tmp_path).read_text(encoding="utf-8")
     assert "no picture" in page
+    silent = run(
+        [MIXED, "langevin[sampling_steps=8]"], tmp_path / "silent", tasks=["toy-bare"], metrics=["log-z-error"]
+    )
+    assert {(record["status"], record["scores"]["log-z-error"]) for record in silent.records} == {("ok", None)}
+    assert set(silent.mean_ranks().values()) == {None}
     refused = run(["mala"], tmp_path / "refused", tasks=["toy-bare"], metrics=["w2", "ess"])
     assert {record["status"] for record in refused.records} == {"incompatible"}
     assert "so w2, which ranks, cannot be scored" in refused.records[0]["reason"]
