@@ -62,7 +62,10 @@ def phys_components() -> Iterable[Component]:
         presets={
             "default": {},
             "short-run": {"negatives": SHORT},
-            "vgs": {"negatives": WALKS, "depth": 2, "batch_size": 128, "well": 1.0, "settle": 50},
+            "vgs": {
+                **{"negatives": WALKS, "depth": 2, "batch_size": 128, "well": 1.0, "noise_share": 0.1},
+                **{"learning_rate": 1.5e-3, "settle": 50},
+            },
         },
         citation="\n\n".join((HINTON, TIELEMAN, SHORT_RUN, ANATOMY, DU_MORDATCH, VALUE_GRADIENT)),
     )
