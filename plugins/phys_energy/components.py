@@ -48,6 +48,9 @@ WALKS = (
 )
 """In standardised coordinates, down to modes of a standard deviation of 0.07."""
 
+ALIKE = {"depth": 2, "batch_size": 128, "well": 1.0, "noise_share": 0.1, "learning_rate": 1.5e-3, "settle": 50}
+"""What the two have in common: an energy that moves slowly enough for values to follow it."""
+
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
@@ -61,11 +64,8 @@ def phys_components() -> Iterable[Component]:
         needs={"samples"},
         presets={
             "default": {},
-            "short-run": {"negatives": SHORT},
-            "vgs": {
-                **{"negatives": WALKS, "depth": 2, "batch_size": 128, "well": 1.0, "noise_share": 0.1},
-                **{"learning_rate": 1.5e-3, "settle": 50},
-            },
+            "short-run": {**ALIKE, "negatives": SHORT},
+            "vgs": {**ALIKE, "negatives": WALKS},
         },
         citation="\n\n".join((HINTON, TIELEMAN, SHORT_RUN, ANATOMY, DU_MORDATCH, VALUE_GRADIENT)),
     )
