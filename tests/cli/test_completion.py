@@ -32,7 +32,7 @@ def complete(*words: str) -> list[str]:
         (("fit", "bell"), ["bellman"]),
         (("fit", "mala["), []),
         (("fit", "edm["), ["edm[preset=default]", "edm[preset=paper]"]),
-        (("fit", "bellman", "--task", "gm"), ["gmm9"]),
+        (("fit", "bellman", "--task", "gmm"), ["gmm40", "gmm9"]),
         (("check", "mal"), ["mala"]),
         (("cite", "bellman", "mal"), ["mala"]),
         (("bench", "run", "qui"), ["quick"]),
