@@ -33,6 +33,7 @@ class Critic(nn.Module):
         process: for the initial skip coefficients and width of the prior.
         initial_std: σ_init at first.
         dim: K.
+        baseline: whether the constant, the quadratic and the skip are there at all.
         linear: whether the quadratic has a linear part.
         skip: whether to add a_t E; a_t starts at s_{T−1}²/(b_t), which is 1 at the last learned step and small where
             the energy has long been blurred away.
@@ -40,7 +41,7 @@ class Critic(nn.Module):
 
     scale: Tensor
     offset: Tensor
-    curvature: Tensor
+    curvature: Tensor | None
     slope: Tensor | None
     skip: Tensor | None
     log_std: Tensor
@@ -52,6 +53,7 @@ class Critic(nn.Module):
         *,
         dim: int,
         initial_std: float,
+        baseline: bool,
         linear: bool,
         skip: bool,
     ) -> None:
@@ -62,10 +64,12 @@ class Critic(nn.Module):
         scale = torch.tensor([(a**2 + b) ** -0.5 for a, b in process.marginals[:-1]], dtype=like.dtype)
         self.register_buffer("scale", scale.repeat(replicas, 1))
         self.register_buffer("offset", like.new_zeros(replicas, steps))
-        self.register_buffer("curvature", like.new_zeros(replicas, steps))
-        self.register_buffer("slope", like.new_zeros(replicas, steps, dim) if linear else None)
+        self.register_buffer("curvature", like.new_zeros(replicas, steps) if baseline else None)
+        self.register_buffer("slope", like.new_zeros(replicas, steps, dim) if baseline and linear else None)
         shares = [process.variances[-1] / blur for _, blur in process.marginals[:-1]]
-        self.register_buffer("skip", torch.tensor(shares, dtype=like.dtype).repeat(replicas, 1) if skip else None)
+        self.register_buffer(
+            "skip", torch.tensor(shares, dtype=like.dtype).repeat(replicas, 1) if baseline and skip else None
+        )
         self.register_buffer("log_std", like.new_full((replicas,), math.log(initial_std)))
 
     @property
@@ -99,6 +103,8 @@ class Critic(nn.Module):
             rate: share.
             limit: size of an ordinary error.
         """
+        if self.curvature is None:
+            return
         weight = (limit / error.abs().clamp(min=limit)).unsqueeze(-1)
         weight /= weight.sum(2, keepdim=True)
         columns = [0.5 * z.square().sum(-1)] + ([energy] if self.skip is not None and energy is not None else [])
@@ -122,13 +128,17 @@ class Critic(nn.Module):
         self.offset += (weight.squeeze(-1) * (rate * error - moved)).sum(-1)
 
     def polynomial(self, z: Tensor, first: int) -> Tensor:
-        """c_t + ½ q_t |z|² − r_t·z (R, S, N) at states (R, S, N, K) of the steps from ``first``."""
+        """c_t + ½ q_t |z|² − r_t·z, broadcastable to (R, S, N), at states (R, S, N, K) of the steps from ``first``."""
         part = slice(first, first + z.shape[1])
+        if self.curvature is None:
+            return self.offset[:, part, None]
         value = torch.addcmul(self.offset[:, part, None], self.curvature[:, part, None], z.square().sum(-1), value=0.5)
         return value if self.slope is None else value - (z @ self.slope[:, part].unsqueeze(-1)).squeeze(-1)
 
-    def polynomial_gradient(self, z: Tensor, first: int) -> Tensor:
+    def polynomial_gradient(self, z: Tensor, first: int) -> Tensor | float:
         """q_t z − r_t (R, S, N, K)."""
+        if self.curvature is None:
+            return 0.0
         part = slice(first, first + z.shape[1])
         gradient = self.curvature[:, part, None, None] * z
         return gradient if self.slope is None else gradient - self.slope[:, part].unsqueeze(2)

@@ -51,7 +51,8 @@ class Learning:
         backup: ``"soft"`` or ``"mean"``.
         draws: K; even numbers draw ±ε.
         n_step: n.
-        updates_per_walk: n_update; how often a batch of walks is used, with fresh noise each time.
+        minibatches: parts that a batch of walks is taken in, one a loss, each with all steps of its share of walks.
+        updates_per_walk: losses for one batch of walks, with fresh noise each; n_update times ``minibatches``.
         exploration: η of the walks' noise and start, off-policy above 1; the noise of targets is always the policy's.
         target_decay: λ of the target network φ⁻ ← λφ⁻ + (1 − λ)φ, after each use of all walks.
         error: ``"square"``, or ``"huber"``: quadratic up to an error of τD.
@@ -65,6 +66,7 @@ class Learning:
     backup: Backup = "soft"
     draws: int = 4
     n_step: int = 1
+    minibatches: int = 1
     updates_per_walk: int = 1
     exploration: float = 1.2
     target_decay: float = 0.9
@@ -77,9 +79,14 @@ class Learning:
             batch_size=self.batch_size,
             draws=self.draws,
             n_step=self.n_step,
+            minibatches=self.minibatches,
             updates_per_walk=self.updates_per_walk,
         )
         positive(exploration=self.exploration)
+        if self.minibatches > self.batch_size:
+            raise ConfigurationError(
+                f"minibatches is {self.minibatches} and batch_size {self.batch_size}; expected at least a walk for each"
+            )
         for name, value, choice in (("backup", self.backup, Backup), ("error", self.error, ERROR)):
             if value not in get_args(choice):
                 raise ConfigurationError(f"{name} is {value!r}; expected one of {', '.join(get_args(choice))}")
@@ -193,21 +200,25 @@ class Learner:
                 self._follow()
             self._adapt_initial()
             self._explore_states()
+        turn, parts = self._calls % options.minibatches, options.minibatches
+        part = slice(turn * options.batch_size // parts, (turn + 1) * options.batch_size // parts)
         self._calls += 1
+        states, scales = self._states[:, :, part], self._scales
+        energies = None if self._energies is None else self._energies[:, :, part]
         targets = backed_up(
             self._landscape,
             self.policy,
-            self._states,
-            self._shifts,
-            self._scales,
+            states,
+            self._shifts[:, :, part],
+            scales[:, :, part] if isinstance(scales, Tensor) else scales,
             self._noise,
             backup=options.backup,
             draws=options.draws,
             n_step=options.n_step,
         )
-        error = self.critic(self._states, self._energies) - targets
+        error = self.critic(states, energies) - targets
         limit = self.policy.temperature * self.energy.dim
-        self.critic.regress(-error.detach(), self._states, self._energies, rate=LINEAR_RATE, limit=limit)
+        self.critic.regress(-error.detach(), states, energies, rate=LINEAR_RATE, limit=limit)
         for old, new in zip(self.target.buffers(), self.critic.buffers(), strict=True):
             old.copy_(new)
         error = error / limit

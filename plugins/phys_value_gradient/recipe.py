@@ -57,6 +57,7 @@ class ValueGradientSampler(Sampler):
         end_variance: s_{T−1}².
         policy: how values become steps, ``"taylor"`` (the paper's), ``"mean"`` or ``"moments"``; see ``policy``.
         temperature: τ; the law sampled is p^{1/τ}. Path weights lead to p itself.
+        baseline: whether a constant and a quadratic, found by least squares, are added to the network; see ``critic``.
         energy_skip: whether the network's value is added to a learned multiple of the energy; costs an energy gradient
             a step.
         initial_std: σ_init of the prior N(0, σ²I) at first; None for the paper's, √(1 + Σs_t²) (``ve``) or 1 (``vp``).
@@ -64,7 +65,8 @@ class ValueGradientSampler(Sampler):
         backup: ``"soft"`` or ``"mean"`` targets; see ``learning``.
         draws: K, next states per target.
         n_step: n, steps that a target looks ahead.
-        updates_per_walk: optimiser steps on one batch of walks (n_update).
+        minibatches: parts that a batch of walks is taken in, one an optimiser step.
+        updates_per_walk: optimiser steps on one batch of walks (n_update times ``minibatches``).
         exploration: η of the noise of training walks.
         target_decay: λ of the target network.
         error: ``"square"`` or ``"huber"``.
@@ -95,19 +97,21 @@ class ValueGradientSampler(Sampler):
     end_variance: float = 0.05
     policy: Rule = "moments"
     temperature: float = 1.0
+    baseline: bool = True
     energy_skip: bool = True
     initial_std: float | None = None
     initial_rate: float = 0.003
     backup: Backup = "soft"
     draws: int = 4
     n_step: int = 1
+    minibatches: int = 1
     updates_per_walk: int = 2
     exploration: float = 1.2
     target_decay: float = 0.9
     error: ERROR = "huber"
-    steps: int = 3_000
+    steps: int = 1_500
     batch_size: int = 128
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     decay: str = "cosine"
     ema_decay: float = 0.99
     clip_norm: float | None = 1.0
@@ -125,6 +129,8 @@ class ValueGradientSampler(Sampler):
         )
         if self.negatives_from not in ("prior", "data"):
             raise ConfigurationError(f"negatives_from is {self.negatives_from!r}; expected 'prior' or 'data'")
+        if self.energy_skip and not self.baseline:
+            raise ConfigurationError("energy_skip is True and baseline False; the skip is a part of the baseline")
         self.rule, self.learning, self.plan  # noqa: B018 - building the parts validates their options
         if self.value == EXACT:
             if self.temperature != 1:
@@ -164,6 +170,7 @@ class ValueGradientSampler(Sampler):
             backup=self.backup,
             draws=self.draws,
             n_step=self.n_step,
+            minibatches=self.minibatches,
             updates_per_walk=self.updates_per_walk,
             exploration=self.exploration,
             target_decay=self.target_decay,
@@ -257,6 +264,7 @@ class ValueGradientSampler(Sampler):
             self.auxiliary,
             dim=density.dim,
             initial_std=self._initial_std,
+            baseline=self.baseline,
             linear=target.subspace is None,
             skip=self.energy_skip,
         ).to(device)

@@ -24,7 +24,11 @@ def critic(*, skip: bool, linear: bool = True, replicas: int = 2) -> Critic:
     """With every coefficient drawn, none left at zero."""
     streams = Streams(range(replicas), "weights")
     network = ValueMLP(width=8, depth=2).build_value(2, 4, streams=streams, target=TARGET)
-    made = Critic(network, PROCESS, dim=2, initial_std=1.5, linear=linear, skip=skip).double().requires_grad_(False)
+    made = (
+        Critic(network, PROCESS, dim=2, initial_std=1.5, baseline=True, linear=linear, skip=skip)
+        .double()
+        .requires_grad_(False)
+    )
     for name in ("offset", "curvature", "slope", "skip"):
         if (buffer := getattr(made, name)) is not None:
             buffer.copy_(Streams(range(replicas), name).normal(*buffer.shape[1:]))

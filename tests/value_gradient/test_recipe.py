@@ -135,7 +135,7 @@ def test_replicas_are_the_single_fits() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"backup": "mean", "draws": 1, "policy": "taylor", "error": "square"},
+        {"backup": "mean", "draws": 1, "policy": "taylor", "error": "square", "minibatches": 2},
         {"n_step": 3},
         {"process": "vp", "total_variance": 1.5},
         {"value": "value-fourier-mlp", "schedule": "quadratic"},
@@ -181,6 +181,8 @@ def test_an_energy_clip_makes_training_possible_where_energies_are_infinite() ->
         ({"start_variance": 1.0}, "expected one of them"),
         ({"sampling_steps": 0}, "sampling_steps is 0"),
         ({"noise_scale": 0.0}, "noise_scale"),
+        ({"baseline": False}, "baseline"),
+        ({"minibatches": 200}, "minibatches is 200"),
     ],
 )
 def test_bad_options_are_refused(options, named: str) -> None:
@@ -199,4 +201,5 @@ def test_the_presets_are_as_published() -> None:
     paper = make("sampler", "vgs", preset="paper")
     variances = paper.auxiliary.variances
     assert (variances[0], variances[-1]) == (pytest.approx(0.2), pytest.approx(0.1))
-    assert (paper.process, paper.sampling_steps, paper.width, paper.policy) == ("vp", 20, 1024, "taylor")
+    assert (paper.process, paper.sampling_steps, paper.network.width, paper.policy) == ("vp", 20, 1024, "taylor")
+    assert make("sampler", "vgs", preset="paper-128").network.width == 128
