@@ -10,6 +10,7 @@ BUILTIN_PLUGINS = (
     "phys_value_gradient.components",
     "phys_monte_carlo.components",
     "phys_energy.components",
+    "phys_distributional.components",
     "phys_bench.components",
 )
 """Module names, each with a ``phys_components`` hook. A new in-tree family adds its line here."""

@@ -42,6 +42,7 @@ def save(model: Model, path: str | Path) -> Path:
     digest = hashlib.sha256(payload).hexdigest()
     metadata = {
         "format": FORMAT,
+        "kind": model.recipe.kind,
         "sampler": recipe_name(model.recipe),
         "options": _jsonable(model.recipe.options(), f"the options of {type(model.recipe).__name__}"),
         "target": model.target_name,
@@ -87,7 +88,7 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
         raise CheckpointError(f"{folder / METADATA} has format {found!r}; this version reads format {FORMAT}")
     try:
         file, digest = folder / metadata["tensors"]["file"], metadata["tensors"]["sha256"]
-        name, options = metadata["sampler"], metadata["options"]
+        kind, name, options = metadata.get("kind", "sampler"), metadata["sampler"], metadata["options"]
         event_shape, facts = tuple(metadata["event_shape"]), metadata["facts"]
         report, needs_target = metadata["report"], metadata["needs_target"]
         target_name = metadata["target"]
@@ -109,10 +110,10 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
             f"call load({str(folder)!r}, target=...) with target {target_name!r}"
         )
     try:
-        recipe: Sampler = catalogue.make("sampler", name, **_tuples(options))
+        recipe: Sampler = catalogue.make(kind, name, **_tuples(options))
     except RegistryError as error:
         raise CheckpointError(
-            f"{folder} holds a model of sampler {name!r}, which cannot be made here: {error}; install or load the "
+            f"{folder} holds a model of {kind} {name!r}, which cannot be made here: {error}; install or load the "
             "plugin, in the version that saved the model"
         ) from error
     moved = None if target is None else target.to(device)
@@ -131,11 +132,11 @@ def recipe_name(recipe: Sampler) -> str:
     """
     cls = type(recipe)
     path = f"{cls.__module__}:{cls.__qualname__}"
-    for component in catalogue.components("sampler"):
+    for component in catalogue.components(recipe.kind):
         if component.target is cls or same_target(component.target, path):
             return component.name
     raise CheckpointError(
-        f"{path} is not a registered sampler; register it (phys_samplers.register or a plugin) so that load finds it"
+        f"{path} is not a registered {recipe.kind}; register it (phys_samplers.register or a plugin) so that load finds it"
     )
 
 

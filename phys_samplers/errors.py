@@ -42,5 +42,9 @@ class TrainingDiverged(PhysError, ArithmeticError):  # noqa: N818 - reads as the
     """Training met a loss or parameter that is not finite; the message says at which step."""
 
 
+class EnvironmentFailure(PhysError, RuntimeError):  # noqa: N818 - reads as the condition it names
+    """An environment raised, or returned what its spaces do not admit; the message names it and the step."""
+
+
 class CheckpointError(PhysError, ValueError):
     """A checkpoint is missing, truncated, of another format or of an unknown sampler."""

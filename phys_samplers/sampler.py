@@ -141,10 +141,12 @@ class Sampler(ABC):
     override ``fit_replicas`` instead (see ``phys_samplers.training.TrainedSampler``), and have ``fit`` for free.
 
     Attributes:
+        kind: of component that the recipe is registered as.
         needs: target capabilities that fitting needs.
         fixed: options that only fitting uses, so that a draw cannot change them.
     """
 
+    kind: ClassVar[str] = "sampler"
     needs: ClassVar[frozenset[str]] = frozenset()
     fixed: ClassVar[frozenset[str]] = frozenset()
 

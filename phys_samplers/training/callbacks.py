@@ -17,6 +17,9 @@ class Callback:
     def logged(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
         """At every logged step: ``loss`` and, where taken, ``validation``, each a list over replicas."""
 
+    def evaluated(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
+        """What a test of the model as it stands gave (``return``, of agents), at a step in the unit of that test."""
+
     def finished(self) -> None:
         """Training ended, also by an error."""
 

@@ -68,6 +68,16 @@ def phys_components() -> Iterable[Component]:
             "stable": STABLE,
         },
     )
+    yield Component(
+        "return_model",
+        "bellman",
+        "phys_bellman.returns:BellmanReturns",
+        summary="fields of returns as sums of Gaussians, backed up by the linear distributional Bellman operator",
+        reference="arXiv:2410.01796, Sec. 4.3",
+        needs={"experience"},
+        citation=BELLMAN,
+        presets={"default": {}},
+    )
     for name, attribute, summary, reference in (
         ("field-matching", "FieldMatching", "field matching with the full trace of the Jacobian", "Eq. 7-8"),
         ("sliced-field-matching", "SlicedFieldMatching", "field matching along random directions", "Eq. 9-11"),

@@ -1,0 +1,143 @@
+"""A trained agent: acts, shows the laws of its returns, plays episodes, saves itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor
+
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.randomness import Streams
+from phys_samplers.rl.environment import Maker
+from phys_samplers.rl.evaluation import GreedyEvaluation
+from phys_samplers.rl.fitted import FittedReturns, rebuilt
+from phys_samplers.rl.transitions import ReturnScale
+from phys_samplers.sampler import Draw
+
+if TYPE_CHECKING:
+    from phys_samplers.rl.control import Control
+    from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
+
+
+class Agent(FittedReturns):
+    """What training in an environment gave.
+
+    Args:
+        recipe: that the network was made by.
+        network: of one replica.
+        control: how it was trained; or None, for one that was loaded and knows its environment by ``environment``.
+        features: F.
+        discrete: whether observations are integers.
+        curve: evaluations: ``step`` (of the environment), ``return`` (undiscounted, greedy, mean) and ``length``.
+        environment: the id, if it has one.
+        environment_options: its keyword arguments.
+        gamma: the discount factor.
+        tail: share of the worst returns that actions are judged by.
+        scale: unit of the network's returns.
+    """
+
+    role = "control"
+
+    def __init__(
+        self,
+        recipe: ReturnModel,
+        network: ReturnNetwork,
+        *,
+        control: Control | None = None,
+        features: int,
+        discrete: bool,
+        curve: Sequence[Mapping[str, float]],
+        environment: Maker | None = None,
+        environment_options: Mapping[str, Any] | None = None,
+        gamma: float = 0.99,
+        tail: float = 1.0,
+        scale: ReturnScale | None = None,
+    ) -> None:
+        if control is not None:
+            environment, environment_options = control.environment, control.environment_options
+            gamma, tail, scale = control.gamma, control.tail, control.scale
+        assert scale is not None
+        super().__init__(recipe, network, features=features, scale=scale, discrete=discrete)
+        self.curve = [dict(row) for row in curve]
+        self.environment, self.environment_options = environment, dict(environment_options or {})
+        self.gamma, self.tail = gamma, tail
+
+    def act(self, observation: Any, *, seed: int = 0) -> int:
+        """The best action at one observation."""
+        law = self.law(observation, seed=seed)
+        return int((law.mean if self.tail >= 1 else law.lower_tail(self.tail))[0].argmax())
+
+    def play(self, episodes: int = 10, *, seed: int = 0, environment: Maker | None = None) -> Tensor:
+        """Undiscounted returns (``episodes``,) of greedy play.
+
+        Args:
+            episodes: how many, all at once.
+            seed: of the episodes.
+            environment: None for the one it was trained in.
+
+        Raises:
+            ConfigurationError: if there is none.
+        """
+        from phys_samplers.rl.control import values
+
+        environment = self.environment if environment is None else environment
+        if environment is None:
+            raise ConfigurationError("this agent was trained in an environment without an id; give environment=")
+        options = self.environment_options if environment == self.environment else {}
+        evaluation = GreedyEvaluation(environment, seeds=[seed], episodes=episodes, options=options, device=self.device)
+        noise = Streams([seed], "playing", device=self.device)
+
+        @torch.no_grad()
+        def worth(observation: Tensor) -> Tensor:
+            return values(self.network, observation, tail=self.tail, noise=noise)
+
+        try:
+            returns, _ = evaluation.run(worth, 0)
+        finally:
+            evaluation.close()
+        return torch.from_numpy(returns[0])
+
+    def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
+        """The undiscounted returns (n, 1) of ``n`` greedy episodes."""
+        self.check_draw(n, start)
+        self.recipe.for_draw(options)
+        facts = {"curve": self.curve}
+        return Draw(samples=self.play(n, seed=seed).float().unsqueeze(1), nfe=0.0, diagnostics=facts)
+
+    def facts(self) -> dict[str, Any]:
+        """What else ``restored`` needs."""
+        known = isinstance(self.environment, str)
+        return {
+            **super().facts(),
+            "environment": self.environment if known else None,
+            "environment_options": self.environment_options if known else {},
+            "gamma": self.gamma,
+            "tail": self.tail,
+            "curve": self.curve,
+        }
+
+    @classmethod
+    def restored(
+        cls,
+        recipe: ReturnModel,
+        tensors: Mapping[str, Tensor],
+        facts: Mapping[str, Any],
+        *,
+        event_shape: tuple[int, ...],
+        device: torch.device | str,
+    ) -> Self:
+        """Inverse of ``tensors`` and ``facts``."""
+        return cls(
+            recipe,
+            rebuilt(recipe, tensors, facts, device),
+            features=facts["features"],
+            discrete=facts["discrete"],
+            curve=facts["curve"],
+            environment=facts["environment"],
+            environment_options=facts["environment_options"],
+            gamma=facts["gamma"],
+            tail=facts["tail"],
+            scale=ReturnScale(*facts["returns"]),
+        )

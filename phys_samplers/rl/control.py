@@ -1,0 +1,326 @@
+r"""Learning to act: one agent loop for every return model.
+
+Off-policy Q-learning with laws instead of values: X(z, a) follows the law of Σ_{i<n} γ^i r_i + γ^n X(z', a'), with a'
+the best action at z' by the live network (Double-Q; van Hasselt et al. 2016) or the lagged one, the law of X(z', a') by
+the lagged network, and ε-greedy steps kept for replay (Mnih et al. 2015). Actions are judged by the mean of their laws,
+or by the mean of the worst share of it (conditional value at risk).
+
+The lagged network is a Polyak average, or a copy taken now and then. The average is also what is evaluated and
+deployed: a linear head's preferences jitter from update to update, which averaging removes.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.fields.stacked import replica
+from phys_samplers.randomness import Streams
+from phys_samplers.rl.environment import RETURNS, Environments, Maker, name_of
+from phys_samplers.rl.evaluation import GreedyEvaluation
+from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
+from phys_samplers.rl.replay import Replay
+from phys_samplers.rl.transitions import ReturnScale, Transitions
+from phys_samplers.training import Callback, TrainingPlan, TrainingReport, train
+from phys_samplers.training.callbacks import default_callbacks
+
+if TYPE_CHECKING:
+    from phys_samplers.rl.agent import Agent
+    from phys_samplers.target import Target
+
+BLOCK = 512
+"""Steps for which random numbers are drawn at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """How an agent meets its environment; nothing here depends on the return model.
+
+    Args:
+        environment: a gymnasium id, or a function that makes an environment.
+        environment_options: keyword arguments for the id.
+        gamma: discount factor γ.
+        returns: (low, high) between which discounted returns lie; known for some ids.
+        steps: of each replica in its environment.
+        learning_starts: random steps before the first update.
+        update_every: environment steps for each update.
+        batch_size: transitions for each update and replica.
+        capacity: steps that replay keeps.
+        n_step: n.
+        epsilon_decay: steps over which ε falls from 1 to
+        epsilon_end: its last value.
+        polyak: share of the live weights that the lagged network takes on at each update.
+        copy_every: updates between copies instead; None for the average.
+        double: whether the live network chooses a'.
+        tail: actions are judged by the mean of this share of their worst returns; 1 for the mean.
+        clip_norm: largest gradient norm.
+        decay: of the learning rate, ``constant`` or ``cosine``.
+        evaluate_every: environment steps between evaluations.
+        episodes: of each evaluation.
+
+    Raises:
+        ConfigurationError: on a bad value.
+    """
+
+    environment: Maker
+    environment_options: Mapping[str, Any] = field(default_factory=dict)
+    gamma: float = 0.99
+    returns: tuple[float, float] | None = None
+    steps: int = 12_000
+    learning_starts: int = 500
+    update_every: int = 1
+    batch_size: int = 32
+    capacity: int = 50_000
+    n_step: int = 5
+    epsilon_decay: int = 4_000
+    epsilon_end: float = 0.05
+    polyak: float = 0.02
+    copy_every: int | None = None
+    double: bool = True
+    tail: float = 1.0
+    clip_norm: float | None = 10.0
+    decay: str = "constant"
+    evaluate_every: int = 500
+    episodes: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "learning_starts", "update_every", "batch_size", "capacity", "n_step", "epsilon_decay"):
+            _count(name, getattr(self, name))
+        _count("evaluate_every", self.evaluate_every)
+        _count("episodes", self.episodes)
+        if self.copy_every is not None:
+            _count("copy_every", self.copy_every)
+        if not 0 < self.gamma < 1:
+            raise ConfigurationError(f"gamma is {self.gamma}; expected a discount factor between 0 and 1, e.g. 0.99")
+        for name in ("epsilon_end", "polyak", "tail"):
+            if not 0 <= getattr(self, name) <= 1 or (name != "epsilon_end" and getattr(self, name) == 0):
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; expected a share of at most 1")
+        if self.learning_starts + self.update_every > self.steps:
+            raise ConfigurationError(
+                f"steps is {self.steps} and learning_starts {self.learning_starts}; expected steps left for learning"
+            )
+        if self.n_step > self.capacity:
+            raise ConfigurationError(f"n_step is {self.n_step} and capacity {self.capacity}; expected room for n steps")
+        self.scale  # noqa: B018 - building it validates the range
+
+    @property
+    def name(self) -> str:
+        """Of the environment, for messages."""
+        return name_of(self.environment)
+
+    @property
+    def scale(self) -> ReturnScale:
+        """The unit of returns.
+
+        Raises:
+            ConfigurationError: if the range of returns is not known.
+        """
+        if self.returns is not None:
+            return ReturnScale(*map(float, self.returns))
+        if self.name not in RETURNS:
+            raise ConfigurationError(
+                f"returns is None, and for environment {self.name!r} the range of discounted returns is not known; "
+                "expected returns=(low, high); rewards of at most 1 give returns=(0, 1/(1 - gamma)) at the most"
+            )
+        return ReturnScale(*RETURNS[self.name](self.gamma))
+
+    @property
+    def updates(self) -> int:
+        """Optimiser steps."""
+        return (self.steps - self.learning_starts) // self.update_every
+
+    def epsilon(self, step: int) -> float:
+        """ε of the environment step ``step``."""
+        return max(self.epsilon_end, 1.0 - (1.0 - self.epsilon_end) * step / self.epsilon_decay)
+
+    def learn(
+        self,
+        recipe: ReturnModel,
+        target: Target,
+        *,
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+        callbacks: Sequence[Callback] = (),
+    ) -> list[Agent | Exception]:
+        """One agent per seed, or the exception that its training ended with; all of them in one stacked run."""
+        from phys_samplers.rl.agent import Agent
+
+        learner = _Learner(self, recipe, seeds=seeds, device=device, callbacks=default_callbacks(callbacks))
+        plan = TrainingPlan(
+            steps=self.updates,
+            learning_rate=recipe.learning_rate,
+            decay=self.decay,  # type: ignore[arg-type]
+            ema_decay=0.0,
+            clip_norm=self.clip_norm,
+        )
+        try:
+            what = f"{type(recipe).__name__} on {self.name}"
+            reports = train(learner.network, learner.loss, plan, callbacks=callbacks, description=what)
+            learner.finish()
+        finally:
+            learner.close()
+        results: list[Agent | Exception] = []
+        for index, report in enumerate(reports):
+            if not isinstance(report, TrainingReport):
+                results.append(report)
+                continue
+            network = replica(learner.deployed, index).requires_grad_(False)
+            agent = Agent(
+                recipe,
+                network,
+                control=self,
+                features=learner.environments.encoder.features,
+                discrete=learner.discrete,
+                curve=learner.curve_of(index),
+            )
+            agent.target_name, agent.event_shape, agent.report = target.name, target.event_shape, report
+            results.append(agent)
+        return results
+
+
+class _Learner:
+    """The state of R replicas that learn."""
+
+    def __init__(
+        self,
+        control: Control,
+        recipe: ReturnModel,
+        *,
+        seeds: Sequence[int],
+        device: torch.device | str,
+        callbacks: Sequence[Callback],
+    ) -> None:
+        self.control, self.device, self.callbacks = control, device, callbacks
+        options = dict(control.environment_options)
+        self.environments = Environments(control.environment, seeds=seeds, labels=["training"], options=options)
+        self.evaluation = GreedyEvaluation(
+            control.environment, seeds=seeds, episodes=control.episodes, options=options, device=device
+        )
+        encoder, actions = self.environments.encoder, self.environments.actions
+        self.discrete = "n" in vars(encoder.space)
+        self.network: ReturnNetwork = recipe.build(
+            encoder.features, actions, streams=Streams(seeds, "weights", device="cpu")
+        ).to(device)
+        self.lagged = copy.deepcopy(self.network).requires_grad_(False)
+        self.replay = Replay(
+            len(seeds),
+            encoder.features,
+            capacity=min(control.capacity, control.steps),
+            n_step=control.n_step,
+            gamma=control.gamma,
+            device=device,
+        )
+        self.scale = control.scale
+        self._batches = _blocks(Streams(seeds, "replay", device=device), control.batch_size)
+        self._choices = _blocks(Streams(seeds, "exploration", device="cpu"), 2)
+        self.noise = Streams(seeds, "noise", device=device)
+        self._judging = Streams(seeds, "judging", device=device)
+        self._evaluating = Streams(seeds, "evaluating", device=device)
+        self._updates = 0
+        self.curve: list[dict[str, Any]] = []
+
+    @property
+    def deployed(self) -> ReturnNetwork:
+        """The network that is evaluated and kept: the average, or the live one where there is none."""
+        return self.lagged if self.control.copy_every is None else self.network
+
+    def loss(self) -> Tensor:
+        """Act, then the loss (R,) on a batch."""
+        control = self.control
+        self._follow()
+        fresh = control.update_every if self._updates else control.learning_starts + control.update_every
+        for _ in range(fresh):
+            self._act()
+        self._updates += 1
+        observation, action, reward, discount, following = self.replay.draw(next(self._batches))
+        with torch.no_grad():
+            judge = self.network if control.double else self.lagged
+            chosen = values(judge, following, tail=control.tail, noise=self._judging).argmax(-1)
+            scaled = self.scale.reward(reward, discount)
+        batch = Transitions(observation, action, scaled, discount, following, chosen, self.replay.discounts)
+        return self.network.loss(batch, self.lagged, self.noise)
+
+    def finish(self) -> None:
+        """Take in the last update and evaluate once more."""
+        self._follow()
+        if not self.curve or self.curve[-1]["step"] != self.replay.taken:
+            self._evaluate()
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.environments.close()
+        self.evaluation.close()
+
+    def curve_of(self, index: int) -> list[dict[str, float]]:
+        """The evaluations of one replica."""
+        return [
+            {"step": row["step"], "return": row["return"][index], "length": row["length"][index]} for row in self.curve
+        ]
+
+    @torch.no_grad()
+    def _act(self) -> None:
+        taken, control = self.replay.taken, self.control
+        observation = self.environments.observation
+        explore, choice = next(self._choices).unbind(-1)
+        action = (choice * self.environments.actions).long()
+        if taken >= control.learning_starts and (epsilon := control.epsilon(taken)) < 1:
+            rows = torch.from_numpy(observation).to(self.device).unsqueeze(1)
+            best = values(self.network, rows, tail=control.tail, noise=self._judging)[:, 0].argmax(-1).cpu()
+            action = torch.where(explore < epsilon, action, best)
+        numbers = action.numpy()
+        self.replay.add(observation, numbers, self.environments.step(numbers))
+        if self.replay.taken % control.evaluate_every == 0:
+            self._evaluate()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Let the lagged network follow the live one."""
+        if not self._updates:
+            return
+        live: list[Tensor] = list(self.network.parameters())
+        lagged: list[Tensor] = list(self.lagged.parameters())
+        if self.control.copy_every is None:
+            torch._foreach_lerp_(lagged, live, self.control.polyak)
+        elif self._updates % self.control.copy_every == 0:
+            torch._foreach_copy_(lagged, live)
+
+    @torch.no_grad()
+    def _evaluate(self) -> None:
+        def worth(observation: Tensor) -> Tensor:
+            return values(self.deployed, observation, tail=self.control.tail, noise=self._evaluating)
+
+        returns, lengths = self.evaluation.run(worth, len(self.curve))
+        row = {
+            "step": self.replay.taken,
+            "return": np.mean(returns, 1).tolist(),
+            "length": np.mean(lengths, 1).tolist(),
+        }
+        self.curve.append(row)
+        for callback in self.callbacks:
+            callback.evaluated(row["step"], {"return": row["return"], "length": row["length"]})
+
+
+def values(network: ReturnNetwork, observation: Tensor, *, tail: float, noise: Streams) -> Tensor:
+    """What actions are worth (R, B, A): means of their laws, or of the worst share ``tail`` of them."""
+    if tail >= 1:
+        return network.mean(observation, noise=noise)
+    return network.law(observation, noise=noise).lower_tail(tail)
+
+
+def _blocks(streams: Streams, *shape: int) -> Iterator[Tensor]:
+    """Uniform draws (R, *shape), made for many steps at a time: R small draws a step cost more than what they serve."""
+    while True:
+        yield from streams.uniform(BLOCK, *shape).unbind(1)
+
+
+def _count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1 or not math.isfinite(value):
+        raise ConfigurationError(f"{name} is {value!r}; expected an integer of at least 1")

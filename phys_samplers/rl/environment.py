@@ -1,0 +1,210 @@
+"""Environments of gymnasium for R replicas: made alike, seeded apart, watched for what they must not return.
+
+Training steps one environment a replica. gymnasium's vector classes would copy every observation twice and cost almost
+twice as much per step here, so environments are stepped one by one; an episode that ends is reset within the same step
+(``AutoresetMode.SAME_STEP`` in gymnasium's terms), and the last observation of the old episode is what the transition
+holds. Evaluation uses vector environments of its own (``phys_samplers.rl.evaluation``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from phys_samplers.errors import ConfigurationError, EnvironmentFailure
+from phys_samplers.randomness import derive_seed
+
+Maker = str | Callable[[], gymnasium.Env]
+SEEDS = 2**31
+"""Environments take seeds below this."""
+
+RETURNS: dict[str, Callable[[float], tuple[float, float]]] = {
+    "CartPole-v0": lambda gamma: (0.0, 1 / (1 - gamma)),
+    "CartPole-v1": lambda gamma: (0.0, 1 / (1 - gamma)),
+    "Acrobot-v1": lambda gamma: (-1 / (1 - gamma), 0.0),
+    "MountainCar-v0": lambda gamma: (-1 / (1 - gamma), 0.0),
+    "FrozenLake-v1": lambda gamma: (0.0, 1.0),
+    "FrozenLake8x8-v1": lambda gamma: (0.0, 1.0),
+    "LunarLander-v3": lambda gamma: (-300.0, 300.0),
+}
+"""Between what discounted returns lie, by environment and discount factor."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Observations of a space as vectors of numbers: boxes flattened, discrete ones as one-hot vectors.
+
+    Args:
+        space: of observations.
+    """
+
+    space: spaces.Space[Any]
+
+    @property
+    def features(self) -> int:
+        """F."""
+        return int(spaces.flatdim(self.space))
+
+    def __call__(self, observation: Any) -> np.ndarray:
+        """The vector (F,) of one observation."""
+        if isinstance(self.space, spaces.Box):
+            return np.asarray(observation, dtype=np.float32).reshape(-1)
+        return np.asarray(spaces.flatten(self.space, observation), dtype=np.float32)
+
+    def batch(self, observations: np.ndarray) -> np.ndarray:
+        """Vectors (N, F) of the observations (N, …) of a vector environment."""
+        if isinstance(self.space, spaces.Discrete):
+            return np.eye(self.features, dtype=np.float32)[np.asarray(observations) - self.space.start]
+        if isinstance(self.space, spaces.Box):
+            return np.asarray(observations, dtype=np.float32).reshape(len(observations), -1)
+        from gymnasium.vector.utils import iterate
+
+        batched = gymnasium.vector.utils.batch_space(self.space, len(observations))
+        return np.stack([self(row) for row in iterate(batched, observations)])
+
+
+def make_environment(environment: Maker, options: dict[str, Any] | None = None, **more: Any) -> gymnasium.Env[Any, Any]:
+    """One environment.
+
+    Raises:
+        ConfigurationError: if there is none of that name, or its actions are not discrete.
+        EnvironmentFailure: if making it fails otherwise.
+    """
+    label = name_of(environment)
+    try:
+        if isinstance(environment, str):
+            made = gymnasium.make(environment, disable_env_checker=True, **(options or {}), **more)
+        else:
+            made = environment()
+    except (gymnasium.error.NameNotFound, gymnasium.error.NamespaceNotFound, gymnasium.error.VersionNotFound) as error:
+        raise ConfigurationError(f"there is no environment {label!r}: {error}") from None
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise ConfigurationError(f"environment {label!r} needs a package that is not installed: {error}") from None
+    except Exception as error:
+        raise EnvironmentFailure(f"environment {label!r} cannot be made: {type(error).__name__}: {error}") from error
+    if not isinstance(made.action_space, spaces.Discrete) or made.action_space.start:
+        raise ConfigurationError(
+            f"the actions of environment {label!r} are {made.action_space}; expected Discrete(n) from 0, "
+            "a finite set of actions (wrap the environment to offer one)"
+        )
+    try:
+        spaces.flatdim(made.observation_space)
+    except (NotImplementedError, ValueError):
+        raise ConfigurationError(
+            f"the observations of environment {label!r} are {made.observation_space}, which has no fixed length; "
+            "expected a Box, Discrete, MultiBinary, MultiDiscrete, Tuple or Dict space"
+        ) from None
+    return made
+
+
+def name_of(environment: Maker) -> str:
+    """For messages."""
+    return environment if isinstance(environment, str) else getattr(environment, "__name__", type(environment).__name__)
+
+
+class Stepped(NamedTuple):
+    """What a step of R environments gave.
+
+    Args:
+        reward: (R,).
+        terminated: (R,), the episode reached an end of its own.
+        truncated: (R,), it was cut off by a time limit.
+        final: observations (R, F) that the step led to.
+        observation: those to act on next: the first of a new episode where one ended, else the same (R, F).
+    """
+
+    reward: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    final: np.ndarray
+    observation: np.ndarray
+
+
+class Environments:
+    """R environments with seeds of their own.
+
+    Args:
+        environment: id or maker.
+        options: keyword arguments of the id.
+        seeds: one a replica.
+        labels: what they are for; environments of different labels see different randomness.
+    """
+
+    def __init__(
+        self, environment: Maker, *, seeds: Sequence[int], labels: Sequence[str], options: dict[str, Any] | None = None
+    ) -> None:
+        self.name = name_of(environment)
+        self._all = [make_environment(environment, options) for _ in seeds]
+        first = self._all[0]
+        self.encoder = Encoder(first.observation_space)
+        assert isinstance(first.action_space, spaces.Discrete)
+        self.actions = int(first.action_space.n)
+        self.steps = 0
+        shape = (len(seeds), self.encoder.features)
+        self.observation = np.empty(shape, np.float32)
+        for row, one, seed in zip(self.observation, self._all, seeds, strict=True):
+            self._reset(row, one, seed=derive_seed(seed, *labels) % SEEDS)
+
+    def step(self, actions: np.ndarray) -> Stepped:
+        """Take ``actions`` (R,).
+
+        Raises:
+            EnvironmentFailure: if an environment raises, or returns what is not finite or not in its space.
+        """
+        self.steps += 1
+        count = len(self._all)
+        reward = np.empty(count, np.float32)
+        terminated, truncated = np.empty(count, bool), np.empty(count, bool)
+        final = np.empty_like(self.observation)
+        for index, one in enumerate(self._all):
+            try:
+                observation, reward[index], terminated[index], truncated[index], _ = one.step(actions[index])
+                final[index] = self.encoder(observation)
+            except Exception as error:
+                raise self._failure(f"step({actions[index]}) raised {type(error).__name__}: {error}") from error
+        if not (np.isfinite(reward).all() and math.isfinite(float(final.sum()))):
+            raise self._failure(self._not_finite(reward, final))
+        self.observation = final
+        done = terminated | truncated
+        if done.any():
+            self.observation = final.copy()
+            for ended in np.flatnonzero(done).tolist():
+                self._reset(self.observation[ended], self._all[ended])
+        return Stepped(reward, terminated, truncated, final, self.observation)
+
+    def close(self) -> None:
+        """Close every environment."""
+        for one in self._all:
+            one.close()
+
+    def _reset(self, row: np.ndarray, one: gymnasium.Env[Any, Any], seed: int | None = None) -> None:
+        try:
+            observation, _ = one.reset(seed=seed)
+        except Exception as error:
+            raise self._failure(f"reset() raised {type(error).__name__}: {error}") from error
+        # Once an episode; within one only shapes and finite numbers are checked, which costs nothing.
+        if not one.observation_space.contains(observation):
+            raise self._failure(
+                f"reset() returned {_short(observation)}, which its observation_space {one.observation_space} does not "
+                "contain; mend the space or the observation (its dtype too)"
+            )
+        row[:] = self.encoder(observation)
+
+    def _not_finite(self, reward: np.ndarray, final: np.ndarray) -> str:
+        bad = int(np.flatnonzero(~np.isfinite(reward) | ~np.isfinite(final).all(1))[0])
+        what = f"reward {reward[bad]}" if not np.isfinite(reward[bad]) else f"observation {_short(final[bad])}"
+        return f"step() returned the {what} in replica {bad}; expected finite numbers"
+
+    def _failure(self, what: str) -> EnvironmentFailure:
+        return EnvironmentFailure(f"environment {self.name!r}, after {self.steps} steps: {what}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

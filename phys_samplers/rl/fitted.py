@@ -1,0 +1,210 @@
+"""Fitted return models: the laws of returns at any observation, in the unit of the rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.randomness import Streams, make_generator
+from phys_samplers.rl.law import ReturnLaw
+from phys_samplers.rl.transitions import ReturnScale
+from phys_samplers.sampler import Draw, Model
+
+if TYPE_CHECKING:
+    from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
+
+
+class FittedReturns(Model):
+    """What agents and predictions share.
+
+    Args:
+        recipe: that the network was made by.
+        network: of one replica.
+        features: F, length of an encoded observation.
+        scale: the unit of the network's returns.
+        discrete: whether observations are integers, which the network sees one-hot.
+    """
+
+    role: ClassVar[str]
+
+    def __init__(
+        self, recipe: ReturnModel, network: ReturnNetwork, *, features: int, scale: ReturnScale, discrete: bool
+    ) -> None:
+        self.recipe = recipe
+        self.network = network
+        self.features, self.scale, self.discrete = features, scale, discrete
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(iter(self.network.state_dict().values())).device
+
+    @property
+    def actions(self) -> int:
+        """A."""
+        return self.network.actions
+
+    def encode(self, observation: Any) -> Tensor:
+        """Rows (B, F) that the network sees, of one observation or of several.
+
+        Args:
+            observation: an integer or integers (B,), if observations are discrete; else numbers (F,) or (B, F), or of
+                the shape of the observation space, which is flattened.
+
+        Raises:
+            ConfigurationError: if they do not fit.
+        """
+        given = torch.as_tensor(np.asarray(observation) if not isinstance(observation, Tensor) else observation)
+        if self.discrete and not given.is_floating_point():
+            if given.ndim > 1 or bool(((given < 0) | (given >= self.features)).any()):
+                raise ConfigurationError(
+                    f"observation is {observation!r}; expected integers from 0 to {self.features - 1}"
+                )
+            return torch.nn.functional.one_hot(given.reshape(-1).long(), self.features).to(self.device, torch.float32)
+        if given.numel() == self.features:
+            given = given.reshape(1, -1)
+        elif given.ndim > 1 and given[0].numel() == self.features:
+            given = given.flatten(1)
+        else:
+            raise ConfigurationError(
+                f"observation has shape {tuple(given.shape)}; expected {self.features} numbers, or rows of as many"
+            )
+        return given.to(self.device, torch.float32)
+
+    @torch.no_grad()
+    def law(self, observation: Any, action: int | None = None, *, seed: int = 0) -> ReturnLaw:
+        """Laws of the return (B, A) at observations; of one ``action`` alone (B,).
+
+        Args:
+            observation: see ``encode``.
+            action: None for all.
+            seed: of draws, where the model knows its laws through draws only.
+        """
+        rows = self.encode(observation).unsqueeze(0)
+        chosen = None if action is None else self._check(action, rows)
+        law = self.network.law(rows, chosen, noise=Streams([seed], "laws", device=self.device))
+        points = law.points.expand(*law.weights.shape)[0]
+        return ReturnLaw(points, law.weights[0], law.bandwidth).moved(self.scale.width, self.scale.low)
+
+    def mean(self, observation: Any, *, seed: int = 0) -> Tensor:
+        """Expected returns (B, A)."""
+        return self.law(observation, seed=seed).mean
+
+    def density(
+        self,
+        observation: Any,
+        action: int,
+        grid: Tensor | None = None,
+        *,
+        bandwidth: float | None = None,
+        seed: int = 0,
+    ) -> tuple[Tensor, Tensor]:
+        """A grid of returns (G,) and the density of the return there (B, G).
+
+        Args:
+            observation: see ``encode``.
+            action: an integer.
+            grid: None for 257 points over the range of returns and a tenth of it beyond.
+            bandwidth: blur, in the unit of the returns; None for none, or 1 % of their range where the model has atoms.
+            seed: of draws, where the model knows its laws through draws only.
+        """
+        law = self.law(observation, action, seed=seed)
+        if grid is None:
+            low, width = self.scale.low, self.scale.width
+            grid = torch.linspace(low - 0.1 * width, low + 1.1 * width, 257, device=self.device)
+        if bandwidth is None:
+            bandwidth = 0.0 if law.bandwidth else 0.01 * self.scale.width
+        return grid, law.density(grid, bandwidth)
+
+    def returns(self, observation: Any, action: int, n: int, *, seed: int = 0) -> Tensor:
+        """``n`` draws of the return (B, n)."""
+        law = self.law(observation, action, seed=seed)
+        generator = make_generator(seed, "returns", device=self.device)
+        return law.sample(torch.rand(*law.weights.shape[:-1], n, generator=generator, device=self.device))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The network's numbers."""
+        return dict(self.network.state_dict())
+
+    def facts(self) -> dict[str, Any]:
+        """What else ``restored`` needs."""
+        return {
+            "role": self.role,
+            "features": self.features,
+            "actions": self.actions,
+            "returns": [self.scale.low, self.scale.high],
+            "discrete": self.discrete,
+        }
+
+    def _check(self, action: int, rows: Tensor) -> Tensor:
+        if isinstance(action, bool) or not 0 <= int(action) < self.actions:
+            raise ConfigurationError(f"action is {action!r}; expected an integer from 0 to {self.actions - 1}")
+        return torch.full(rows.shape[:2], int(action), device=self.device)
+
+
+class PredictedReturns(FittedReturns):
+    """The laws of the returns of a given policy.
+
+    Args:
+        recipe: that the network was made by.
+        network: of one replica, with one action: what the policy does.
+        queries: observations (Q, F) at which laws are scored.
+        scale: the unit of the network's returns.
+    """
+
+    role = "prediction"
+
+    def __init__(self, recipe: ReturnModel, network: ReturnNetwork, *, queries: Tensor, scale: ReturnScale) -> None:
+        super().__init__(recipe, network, features=queries.shape[1], scale=scale, discrete=False)
+        self.queries = queries
+
+    def laws(self, *, seed: int = 0) -> ReturnLaw:
+        """The laws (Q,) at the queries."""
+        return self.law(self.queries, 0, seed=seed)
+
+    def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
+        """``n`` draws of the returns (n, Q) from each query, independent of one another."""
+        self.check_draw(n, start)
+        self.recipe.for_draw(options)
+        law = self.laws(seed=seed)
+        generator = make_generator(seed, "returns", device=self.device)
+        uniforms = torch.rand(len(self.queries), n, generator=generator, device=self.device)
+        error = (law.total - 1).abs()
+        return Draw(
+            samples=law.sample(uniforms.to(law.weights)).T, nfe=1.0, diagnostics={"mass_error": float(error.max())}
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The network's numbers and the queries."""
+        return {**super().tensors(), "queries": self.queries}
+
+    @classmethod
+    def restored(
+        cls,
+        recipe: ReturnModel,
+        tensors: Mapping[str, Tensor],
+        facts: Mapping[str, Any],
+        *,
+        event_shape: tuple[int, ...],
+        device: torch.device | str,
+    ) -> Self:
+        """Inverse of ``tensors`` and ``facts``."""
+        numbers = dict(tensors)
+        queries = numbers.pop("queries")
+        return cls(
+            recipe, rebuilt(recipe, numbers, facts, device), queries=queries, scale=ReturnScale(*facts["returns"])
+        )
+
+
+def rebuilt(
+    recipe: ReturnModel, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], device: torch.device | str
+) -> ReturnNetwork:
+    """The network of one replica."""
+    network = recipe.build(facts["features"], facts["actions"], streams=Streams([0], "weights")).to(device)
+    network.load_state_dict(dict(tensors))
+    return network.requires_grad_(False)

@@ -1,0 +1,212 @@
+"""What a return model is: a frozen recipe, and the stacked network that it builds.
+
+A return model holds the law of the return X(z, a) = Σ_k γ^k r_k given an observation z and an action a, for R replicas
+at once. It states its loss on a batch of transitions and the law it has learned; exploration, replay, target networks
+and scoring are the same for all (``phys_samplers.rl.control``, ``prediction``), so that a comparison changes one thing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
+
+import torch
+from torch import Tensor, nn
+
+from phys_samplers.errors import CheckpointError, ConfigurationError
+from phys_samplers.fields.mlp import MLP
+from phys_samplers.randomness import Streams
+from phys_samplers.rl.law import ReturnLaw
+from phys_samplers.rl.transitions import Transitions
+from phys_samplers.sampler import Model, Sampler
+from phys_samplers.target import Target
+from phys_samplers.training import Callback
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from phys_samplers.rl.agent import Agent
+
+
+class ReturnNetwork(nn.Module, ABC):
+    """Laws of R replicas, of returns in the unit of ``ReturnScale``; every parameter has the replica axis first.
+
+    Attributes:
+        actions: A.
+    """
+
+    actions: int
+
+    @abstractmethod
+    def loss(self, batch: Transitions, target: Self, noise: Streams) -> Tensor:
+        """One loss per replica (R,).
+
+        Args:
+            batch: the transitions.
+            target: the lagged network, which gives the laws of what follows; no gradient goes there.
+            noise: for losses that draw.
+        """
+
+    @abstractmethod
+    def law(self, observation: Tensor, action: Tensor | None = None, *, noise: Streams) -> ReturnLaw:
+        """Laws (R, B, A) at observations (R, B, F); or those of ``action`` (R, B) alone, (R, B).
+
+        Args:
+            observation: encoded observations.
+            action: integers.
+            noise: for laws that are known through draws only.
+        """
+
+    def mean(self, observation: Tensor, *, noise: Streams) -> Tensor:
+        """Expected returns (R, B, A)."""
+        return self.law(observation, noise=noise).mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnModel(Sampler):
+    """A recipe for laws of returns. Subclass it as a frozen dataclass and give ``build``.
+
+    Args:
+        width: units of each hidden layer.
+        depth: number of hidden layers.
+        activation: name of the nonlinearity.
+        learning_rate: of Adam.
+    """
+
+    kind: ClassVar[str] = "return_model"
+    needs: ClassVar[frozenset[str]] = frozenset({"experience"})
+
+    width: int = 128
+    depth: int = 2
+    activation: str = "relu"
+    learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        self.trunk  # noqa: B018 - building the spec validates its options
+        if not self.learning_rate > 0:
+            raise ConfigurationError(f"learning_rate is {self.learning_rate}; expected a positive number, e.g. 1e-3")
+
+    @property
+    def fixed(self) -> frozenset[str]:  # type: ignore[override]
+        """Every option: laws are what was learned."""
+        return frozenset(self.options())
+
+    @property
+    def trunk(self) -> MLP:
+        """The perceptron from observations to the numbers that describe a law."""
+        return MLP(width=self.width, depth=self.depth, activation=self.activation, input_gain=1.0)
+
+    @abstractmethod
+    def build(self, features: int, actions: int, *, streams: Streams) -> ReturnNetwork:
+        """The stacked network.
+
+        Args:
+            features: F, length of an encoded observation.
+            actions: A.
+            streams: one per replica, for initial weights.
+        """
+
+    def fit(
+        self, target: Target, *, seed: int = 0, device: torch.device | str = "cpu", callbacks: Sequence[Callback] = ()
+    ) -> Model:
+        """See ``Sampler.fit``."""
+        (result,) = self.fit_replicas(target, seeds=[seed], device=device, callbacks=callbacks)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def fit_replicas(
+        self,
+        target: Target,
+        *,
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+        callbacks: Sequence[Callback] = (),
+    ) -> list[Model | Exception]:
+        """All seeds as one stacked network; see ``Sampler.fit_replicas``."""
+        from phys_samplers.rl.task import ReturnTask
+
+        target.require(*self.needs, by=type(self).__name__)
+        assert isinstance(target, ReturnTask)
+        return list(target.experience.learn(self, target, seeds=seeds, device=device, callbacks=callbacks))
+
+    @overload
+    def train(
+        self,
+        environment: str | Callable[[], gymnasium.Env],
+        *,
+        seed: int = ...,
+        seeds: None = ...,
+        device: torch.device | str = ...,
+        callbacks: Sequence[Callback] = ...,
+        **options: Any,
+    ) -> Agent: ...
+
+    @overload
+    def train(
+        self,
+        environment: str | Callable[[], gymnasium.Env],
+        *,
+        seeds: Sequence[int],
+        seed: int = ...,
+        device: torch.device | str = ...,
+        callbacks: Sequence[Callback] = ...,
+        **options: Any,
+    ) -> list[Agent]: ...
+
+    def train(
+        self,
+        environment: str | Callable[[], gymnasium.Env],
+        *,
+        seed: int = 0,
+        seeds: Sequence[int] | None = None,
+        device: torch.device | str = "cpu",
+        callbacks: Sequence[Callback] = (),
+        **options: Any,
+    ) -> Agent | list[Agent]:
+        """An agent that acts by the laws it learns; or one for each of ``seeds``, from one stacked run.
+
+        Args:
+            environment: a gymnasium id, or a function that makes an environment; actions must be discrete.
+            seed: of everything random.
+            seeds: several of them.
+            device: where networks compute.
+            callbacks: told of losses and of evaluations.
+            options: of ``phys_samplers.rl.Control``: ``steps``, ``gamma``, ``returns``, ``n_step``, ….
+
+        Raises:
+            ConfigurationError: on a bad option.
+            EnvironmentFailure: if the environment raises, or returns what its spaces do not admit.
+            TrainingDiverged: at the step where the loss stopped being finite; of several seeds, if all of them did.
+        """
+        from phys_samplers.rl.control import Control
+        from phys_samplers.rl.task import ReturnTask
+
+        control = Control(environment=environment, **options)
+        task = ReturnTask(event_shape=(1,), name=control.name, experience=control)
+        wanted = [seed] if seeds is None else list(seeds)
+        results: list[Any] = self.fit_replicas(task, seeds=wanted, device=device, callbacks=callbacks)
+        agents = [result for result in results if not isinstance(result, Exception)]
+        if not agents:
+            raise results[0]
+        return agents[0] if seeds is None else agents
+
+    def restore(
+        self,
+        tensors: Mapping[str, Tensor],
+        facts: Mapping[str, Any],
+        *,
+        event_shape: tuple[int, ...],
+        target: Target | None,
+        device: torch.device | str = "cpu",
+    ) -> Model:
+        """See ``Sampler.restore``."""
+        from phys_samplers.rl.agent import Agent
+        from phys_samplers.rl.fitted import PredictedReturns
+
+        makers = {cls.role: cls for cls in (Agent, PredictedReturns)}
+        if facts.get("role") not in makers:
+            raise CheckpointError(f"the role is {facts.get('role')!r}; expected one of {', '.join(makers)}")
+        return makers[facts["role"]].restored(self, tensors, facts, event_shape=event_shape, device=device)

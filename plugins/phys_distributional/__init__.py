@@ -1,0 +1,1 @@
+"""Return models of distributional reinforcement learning that others are compared with."""
