@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -324,7 +324,12 @@ class Task(Target):
         metrics: metric specs, e.g. ``("w2", "mode-tv")``; the first is the one that ranks.
         eval_size: number of generated samples scored against as many held-out rows.
         view: ((low, high), …) per coordinate, the box that pictures show.
+
+    Attributes:
+        contestants: the kind of component that competes on it.
     """
+
+    contestants: ClassVar[str] = "sampler"
 
     version: int = 1
     metrics: tuple[str, ...] = ("w2",)

@@ -92,6 +92,7 @@ class Pair:
         task: the task.
         sampler: its text in the suite, the row of every table.
         spec: the sampler's component with the suite's overrides merged in.
+        kind: of that component: ``sampler``, or ``return_model`` on tasks about returns.
         identity: everything that decides the results but the seed.
         budget: per cell. Not part of the identity: a result within the limits does not depend on them, and a cell that
             hit one is tried again when it is raised.
@@ -106,6 +107,7 @@ class Pair:
     spec: ComponentSpec
     identity: Mapping[str, Any]
     budget: Budget
+    kind: str = "sampler"
     stacks: bool = False
     fit: str | None = None
     refusal: Refusal | None = None

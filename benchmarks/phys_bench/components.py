@@ -105,6 +105,12 @@ SONAR = _uci(
 )
 GERMAN_CREDIT = _uci("hofmann1994german", "Statlog (German Credit Data)", "Hofmann, Hans", 1994, "10.24432/C5NC77")
 
+GYMNASIUM = """@misc{towers2024gymnasium,
+  title = {Gymnasium: A Standard Interface for Reinforcement Learning Environments},
+  author = {Towers, Mark and Kwiatkowski, Ariel and Terry, Jordan and others},
+  year = {2024}, eprint = {2407.17032}, archiveprefix = {arXiv}
+}"""
+
 INFERENCE_GYM = """@misc{sountsov2020inference,
   title = {Inference {G}ym}, author = {Sountsov, Pavel and Radul, Alexey and contributors}, year = {2020},
   url = {https://pypi.org/project/inference_gym}
@@ -265,6 +271,14 @@ def phys_components() -> Iterable[Component]:
     ):
         summary = f"Bayesian posterior: {summary}, dimension {dim}"
         yield _task(name, f"posteriors:{function}", dim, summary, reference=reference, citation=citation)
+    for name, function, summary, reference in (
+        ("cart-pole", "cart_pole", "CartPole-v1, 12,000 steps", "Barto, Sutton and Anderson 1983"),
+        ("acrobot", "acrobot", "Acrobot-v1, 20,000 steps", "Sutton 1996"),
+        ("frozen-lake-control", "frozen_lake_control", "FrozenLake-v1, slippery, 20,000 steps", ""),
+        ("lunar-lander", "lunar_lander", "LunarLander-v3, 60,000 steps (needs gymnasium's extra box2d)", ""),
+    ):
+        what = f"an environment to act in, for return models: {summary}"
+        yield _task(name, f"control:{function}", 1, what, reference=reference, citation=GYMNASIUM)
 
 
 def _task(name: str, target: str, dim: int, summary: str, *, reference: str = "", citation: str = "") -> Component:

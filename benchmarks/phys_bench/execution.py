@@ -42,8 +42,8 @@ def execute(job: Mapping[str, Any], emit: Emit, kept: LastFit) -> None:
     """Do a job.
 
     Args:
-        job: ``kind`` (``cells`` or ``floors``), ``task``, ``metrics``, ``eval_size``; for cells also ``sampler``,
-            ``seeds`` to fit, ``fit`` (see ``Pair.fit``), ``wanted`` (the seeds to score), ``ids`` by seed, ``device``
+        job: ``kind`` (``cells`` or ``floors``), ``task``, ``metrics``, ``eval_size``; for cells also ``sampler``, its
+            kind ``contestant``, ``seeds`` to fit, ``fit`` (see ``Pair.fit``), ``wanted`` (the seeds to score), ``ids`` by seed, ``device``
             and ``arrays`` (the folder).
         emit: told of ``step``, ``cell``, ``floor`` and ``error`` events, and of ``shared``, a fit that was kept.
         kept: the last fit made here.
@@ -70,7 +70,7 @@ def _cells(job: Mapping[str, Any], emit: Emit, kept: LastFit) -> None:
     try:
         # The fitted model keeps the counting target, so that sampling is counted too; scoring uses the task itself.
         task: Task = make("task", one_spec(job["task"], "task"))
-        recipe: Sampler = make("sampler", one_spec(job["sampler"], "sampler"))
+        recipe: Sampler = make(job["contestant"], one_spec(job["sampler"], job["contestant"]))
         fit = _fit_or_share(recipe, replace(task, evaluations=Evaluations()), job, emit, kept)
     except Exception as error:
         emit({"event": "error", **outcome_of(error, during="fitting"), "started": started, "finished": now()})

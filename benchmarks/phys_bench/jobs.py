@@ -28,6 +28,7 @@ def cell_job(cells: Sequence[Cell], seeds: Sequence[int], folder: RunFolder, dev
         "kind": "cells",
         "task": pair.task.label,
         "sampler": str(pair.spec),
+        "contestant": pair.kind,
         "label": pair.sampler,
         "fit": pair.fit,
         "seeds": list(seeds),

@@ -136,19 +136,20 @@ class Resolver:
                 seconds=override.seconds or budget.seconds, memory_mib=override.memory_mib or budget.memory_mib
             )
         full = ComponentSpec(spec.name, spec.preset, options)
-        recipe, problem = _guarded(f"sampler {str(full)!r}", lambda: make("sampler", full))
+        kind, recipe, problem = _contestant(target.contestants if target else "sampler", full)
         if problem is None and not isinstance(recipe, Sampler):
-            reason = f"sampler {str(full)!r} made a {type(recipe).__name__}, not a Sampler"
+            reason = f"{kind} {str(full)!r} made a {type(recipe).__name__}, not a Sampler"
             problem = Refusal(status="failed", reason=reason)
-        component = catalogue.registry.get("sampler", spec.name)
+        component = catalogue.registry.get(kind, spec.name)
         known = recipe.options() if isinstance(recipe, Sampler) else {"preset": spec.preset, **options}
-        resolved = identify(known, f"sampler {str(full)!r}")
+        resolved = identify(known, f"{kind} {str(full)!r}")
         identity = {
             **task.identity,
             "protocol": PROTOCOL,
             "sampler": str(spec),
             "component": spec.name,
-            "sampler_component": self.code.component("sampler", spec.name),
+            "sampler_component": self.code.component(kind, spec.name),
+            **({} if kind == "sampler" else {"kind": kind}),
             "parts": self.code.parts(resolved),
             "options": resolved,
             "device": self.device,
@@ -157,6 +158,7 @@ class Resolver:
             task=task,
             sampler=str(spec),
             spec=full,
+            kind=kind,
             identity=identity,
             budget=budget,
             stacks=isinstance(recipe, Sampler) and type(recipe).fit_replicas is not Sampler.fit_replicas,
@@ -177,6 +179,28 @@ def _guarded(what: str, build: Callable[[], T]) -> tuple[T | None, Refusal | Non
     except Exception as error:
         reason = f"{what} cannot be made: {one_line(error)}"
         return None, Refusal(status="failed", reason=reason, traceback="".join(traceback.format_exception(error)))
+
+
+def _contestant(kind: str, full: ComponentSpec) -> tuple[str, Any, Refusal | None]:
+    """The kind of component that a text names on a task of contestants ``kind``, its recipe, or why there is none.
+
+    Samplers and return models share names (``bellman`` is both), and a suite may have tasks of both: a text that makes
+    sense for the other kind alone does not fit the task; one that makes sense for neither is a mistake.
+    """
+    try:
+        recipe, problem = _guarded(f"{kind} {str(full)!r}", lambda: make(kind, full))
+    except _MISTAKES as error:
+        other = "sampler" if kind == "return_model" else "return_model"
+        try:
+            make(other, full)
+        except Exception:
+            raise error from None
+        if isinstance(error, UnknownComponent):
+            reason = f"the task is for components of kind {kind}, and {full.name!r} is a {other}"
+        else:
+            reason = f"as a {kind}, {one_line(error)}"
+        return other, None, Refusal(status="incompatible", reason=reason)
+    return kind, recipe, problem
 
 
 def _fit_id(recipe: Sampler | None, identity: Mapping[str, Any]) -> str | None:
@@ -219,7 +243,7 @@ def needs_inline(cells: list[Cell], code: Fingerprints) -> list[str]:
         for cell in cells
         for key in (
             ("task", cell.pair.task.spec.name),
-            ("sampler", cell.pair.spec.name),
+            (cell.pair.kind, cell.pair.spec.name),
             *(("metric", one_spec(metric.label, "metric").name) for metric in cell.pair.task.metrics),
             *(tuple(name.split("/", 1)) for name in cell.identity["parts"]),
         )

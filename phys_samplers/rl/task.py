@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import torch
 
@@ -41,9 +41,9 @@ class ReturnTask(Task):
         experience: what they learn from.
     """
 
-    experience: Any = None
+    contestants: ClassVar[str] = "return_model"
 
-    contestants = "return_model"
+    experience: Any = None
 
     @property
     def capabilities(self) -> frozenset[str]:

@@ -9,7 +9,7 @@ def used_components(run: Run) -> list[tuple[str, str]]:
     """(kind, name) of every component that a run names: samplers and their parts, tasks and metrics."""
     used: dict[tuple[str, str], None] = {}
     for cell in run.cells:
-        used[("sampler", cell.component)] = None
+        used[(cell.kind, cell.component)] = None
         for part in cell.parts:
             kind, _, name = part.partition("/")
             used[(kind, name)] = None

@@ -66,6 +66,7 @@ def _cell(record: Mapping[str, Any], store: RunFolder, arrays_problem: str) -> C
         sampler=identity["sampler"],
         seed=identity["seed"],
         component=identity["component"],
+        kind=identity.get("kind", "sampler"),
         status=record["status"],
         reason=record["reason"],
         traceback=record["traceback"],

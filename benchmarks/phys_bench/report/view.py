@@ -40,6 +40,7 @@ class Cell:
         sampler: label in the suite.
         seed: the seed.
         component: registry name of the sampler, for citations.
+        kind: of that component.
         status: ``ok``, ``failed``, ``diverged``, ``timeout`` or ``incompatible``.
         reason: why it is not ok, in one sentence.
         traceback: of the error, or an empty string.
@@ -65,6 +66,7 @@ class Cell:
     sampler: str
     seed: int
     component: str = ""
+    kind: str = "sampler"
     status: str = "ok"
     reason: str = ""
     traceback: str = ""

@@ -1,0 +1,148 @@
+"""What the learning curve of an agent says: how soon, how much on the way, how well at the end.
+
+A curve holds the mean undiscounted return of greedy episodes at every evaluation, on environments and with random
+numbers of their own; training's ε-greedy episodes say little of a policy.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from phys_samplers.errors import ConfigurationError, MissingCapability
+from phys_samplers.metric import Metric
+from phys_samplers.sampler import Model
+from phys_samplers.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningMetric(Metric):
+    """A number from ``model.curve``."""
+
+    best: ClassVar[Literal["low", "high", "zero", "half", "one"]] = "high"
+    needs: ClassVar[frozenset[str]] = frozenset({"experience"})
+    needs_model: ClassVar[bool] = True
+    needs_rows: ClassVar[bool] = False
+
+    def curve(self, model: Model | None) -> list[dict[str, Any]]:
+        """The evaluations after the first, which is of the untrained network.
+
+        Raises:
+            MissingCapability: if the model is no agent.
+        """
+        rows = getattr(model, "curve", None)
+        if not rows:
+            raise MissingCapability(f"{type(model).__name__} has no learning curve; expected an agent")
+        return list(rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AreaUnderCurve(LearningMetric):
+    """The mean of the curve over all evaluations: its area, by the number of steps."""
+
+    def __call__(
+        self,
+        samples: Tensor,
+        reference: Tensor,
+        *,
+        target: Target,
+        generator: torch.Generator,
+        model: Model | None = None,
+    ) -> float:
+        """See ``Metric``."""
+        rows = self.curve(model)
+        return sum(row["return"] for row in rows) / len(rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LateReturn(LearningMetric):
+    """The mean return of the last evaluations.
+
+    Args:
+        share: of the evaluations.
+    """
+
+    share: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ConfigurationError(f"share is {self.share}; expected a share, above 0 and at most 1")
+
+    def __call__(
+        self,
+        samples: Tensor,
+        reference: Tensor,
+        *,
+        target: Target,
+        generator: torch.Generator,
+        model: Model | None = None,
+    ) -> float:
+        """See ``Metric``."""
+        rows = self.curve(model)
+        last = rows[-max(1, round(self.share * len(rows))) :]
+        return sum(row["return"] for row in last) / len(last)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepsTo(LearningMetric):
+    """Environment steps until an evaluation first reaches a return.
+
+    A run that never does counts with all its steps: a lower bound, so that medians hold while fewer than half of the
+    runs are so, and means are too small.
+
+    Args:
+        level: the return.
+    """
+
+    best: ClassVar[Literal["low", "high", "zero", "half", "one"]] = "low"
+
+    level: float = 195.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.level):
+            raise ConfigurationError(f"level is {self.level}; expected a return")
+
+    def __call__(
+        self,
+        samples: Tensor,
+        reference: Tensor,
+        *,
+        target: Target,
+        generator: torch.Generator,
+        model: Model | None = None,
+    ) -> float:
+        """See ``Metric``."""
+        rows = self.curve(model)
+        return float(next((row["step"] for row in rows if row["return"] >= self.level), rows[-1]["step"]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalReturn(LearningMetric):
+    """The return of the agent as it is deployed, over the scored episodes.
+
+    Args:
+        tail: share of the worst episodes that the mean is of; 1 for all of them.
+    """
+
+    tail: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tail <= 1:
+            raise ConfigurationError(f"tail is {self.tail}; expected a share, above 0 and at most 1")
+
+    def __call__(
+        self,
+        samples: Tensor,
+        reference: Tensor,
+        *,
+        target: Target,
+        generator: torch.Generator,
+        model: Model | None = None,
+    ) -> float:
+        """See ``Metric``."""
+        worst = samples.flatten().sort().values[: max(1, round(self.tail * len(samples)))]
+        return float(worst.double().mean())
