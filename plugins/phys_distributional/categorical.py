@@ -1,0 +1,159 @@
+r"""Laws of returns on fixed atoms: by a softmax and cross entropy (C51), or linear in the network's last layer.
+
+C51 (Bellemare, Dabney, Munos 2017; arXiv:1707.06887, Algorithm 1) has w = softmax(v) and
+
+    loss = − Σ_i (Φ w')_i log w_i ,
+
+with Φ the projected backup (``atoms``) and w' the lagged network's weights at the next state.
+
+The linear method takes the softmax away and keeps all else: w = 1/K + (I − 11ᵀ/K) v sums to one without being positive,
+
+    loss = Σ_i (w − Φ w')_i² ,     or     Δ Σ_i (F − F')_i²  of the cumulated weights F,
+
+the second of which is Cramér's distance, in which Φ is an orthogonal projection, so that the backup is a contraction.
+It is the linear method without Gaussians: what Bellman fields gain over it is not due to linearity. Linear weights with
+Cramér's distance: Bellemare, Le Roux, Castro, Moitra 2019 (arXiv:1902.03149), where mass is a penalty instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from phys_distributional.atoms import Atoms
+from phys_distributional.network import HeadNetwork
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.randomness import Streams
+from phys_samplers.rl.law import ReturnLaw
+from phys_samplers.rl.recipe import ReturnModel
+from phys_samplers.rl.transitions import Transitions
+
+METRICS = ("weights", "cramer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtomicReturns(ReturnModel):
+    """Laws on fixed atoms.
+
+    Args:
+        atoms: K.
+        low: the first atom, where returns lie between 0 and 1.
+        high: the last.
+    """
+
+    atoms: int = 51
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.grid  # noqa: B018 - building it validates the options
+
+    @property
+    def grid(self) -> Atoms:
+        """The atoms."""
+        return Atoms(self.atoms, self.low, self.high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class C51Returns(AtomicReturns):
+    """Positive weights of fixed atoms, by cross entropy; see the module and ``AtomicReturns`` for the options."""
+
+    def build(self, features: int, actions: int, *, streams: Streams) -> SoftmaxNetwork:
+        """See ``ReturnModel.build``."""
+        return SoftmaxNetwork(self, features, actions, streams=streams)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoricalL2Returns(AtomicReturns):
+    """Linear weights of fixed atoms, by squared distance; see also ``AtomicReturns`` for the options.
+
+    Args:
+        metric: ``weights`` for the distance of weights, ``cramer`` for that of their cumulated sums.
+    """
+
+    metric: str = "weights"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.metric not in METRICS:
+            raise ConfigurationError(f"metric is {self.metric!r}; expected one of {', '.join(METRICS)}")
+
+    def build(self, features: int, actions: int, *, streams: Streams) -> LinearNetwork:
+        """See ``ReturnModel.build``."""
+        return LinearNetwork(self, features, actions, streams=streams)
+
+
+class AtomicNetwork(HeadNetwork):
+    """What both networks share.
+
+    Args:
+        recipe: the options.
+        features: F.
+        actions: A.
+        streams: for initial weights.
+    """
+
+    def __init__(self, recipe: AtomicReturns, features: int, actions: int, *, streams: Streams) -> None:
+        super().__init__(recipe, features, actions, recipe.atoms, streams=streams)
+        self.atoms = recipe.grid
+
+    def weights(self, heads: Tensor) -> Tensor:
+        """w (..., K) from the last layer's v (..., K)."""
+        raise NotImplementedError
+
+    def law(self, observation: Tensor, action: Tensor | None = None, *, noise: Streams) -> ReturnLaw:
+        """See ``ReturnNetwork.law``."""
+        weights = self.weights(self.heads(observation, action))
+        return ReturnLaw(self.atoms.points(weights), weights)
+
+    @torch.no_grad()
+    def aim(self, batch: Transitions) -> Tensor:
+        """Φ w' (R, B, K) by this network; only the actions that follow are turned into weights."""
+        following = self.weights(self.heads(batch.next_observation, batch.next_action))
+        return self.atoms.backed_up(following, batch.reward, batch.discount)
+
+
+class SoftmaxNetwork(AtomicNetwork):
+    """w = softmax(v)."""
+
+    def weights(self, heads: Tensor) -> Tensor:
+        """See ``AtomicNetwork.weights``."""
+        return heads.softmax(-1)
+
+    def loss(self, batch: Transitions, target: SoftmaxNetwork, noise: Streams) -> Tensor:
+        """See ``ReturnNetwork.loss``; up to the entropy of Φw'."""
+        heads = self.heads(batch.observation, batch.action)
+        return -(target.aim(batch) * heads.log_softmax(-1)).sum(-1).mean(-1)
+
+    def mean(self, observation: Tensor, *, noise: Streams) -> Tensor:
+        """See ``ReturnNetwork.mean``."""
+        weights = self.weights(self.heads(observation))
+        return weights @ self.atoms.points(weights)
+
+
+class LinearNetwork(AtomicNetwork):
+    """w = 1/K + (I − 11ᵀ/K) v."""
+
+    def __init__(self, recipe: CategoricalL2Returns, features: int, actions: int, *, streams: Streams) -> None:
+        super().__init__(recipe, features, actions, streams=streams)
+        self.cramer = recipe.metric == "cramer"
+
+    def weights(self, heads: Tensor) -> Tensor:
+        """See ``AtomicNetwork.weights``."""
+        return heads - (heads.mean(-1, keepdim=True) - 1 / self.count)
+
+    def loss(self, batch: Transitions, target: LinearNetwork, noise: Streams) -> Tensor:
+        """See ``ReturnNetwork.loss``."""
+        error = self.weights(self.heads(batch.observation, batch.action)) - target.aim(batch)
+        if self.cramer:
+            return error.cumsum(-1).square().sum(-1).mean(-1) * self.atoms.spacing
+        return error.square().sum(-1).mean(-1)
+
+    def mean(self, observation: Tensor, *, noise: Streams) -> Tensor:
+        """See ``ReturnNetwork.mean``."""
+        heads = self.heads(observation)
+        # Σ wz = z̄ + Σ v (z − z̄)
+        return (heads @ (self.atoms.points(heads) - self.atoms.middle)).add(self.atoms.middle)
