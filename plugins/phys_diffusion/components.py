@@ -24,7 +24,7 @@ DDPM_PAPER = {
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
-    """The samplers."""
+    """The samplers, and models of returns."""
     yield Component(
         "sampler",
         "edm",
@@ -44,4 +44,24 @@ def phys_components() -> Iterable[Component]:
         needs={"samples"},
         citation=DDPM,
         presets={"default": {}, "paper": DDPM_PAPER},
+    )
+    yield Component(
+        "return_model",
+        "edm",
+        "phys_diffusion.returns:EDMReturns",
+        summary="conditional denoiser of returns (EDM), bootstrapped through samples, quantiles by the probability flow",
+        reference="arXiv:2206.00364, Sec. 5; arXiv:2211.01095, Algorithm 2",
+        needs={"experience"},
+        citation=EDM,
+        presets={"default": {}},
+    )
+    yield Component(
+        "return_model",
+        "ddpm",
+        "phys_diffusion.returns:DDPMReturns",
+        summary="noise prediction of returns on a chain (DDPM), bootstrapped through samples, few deterministic steps",
+        reference="arXiv:2006.11239, Eq. 14; arXiv:2211.01095, Algorithm 2",
+        needs={"experience"},
+        citation=DDPM,
+        presets={"default": {}},
     )

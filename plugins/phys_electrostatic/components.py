@@ -88,3 +88,13 @@ def phys_components() -> Iterable[Component]:
         reference="arXiv:2209.11178, Eq. 8",
         citation=PFGM,
     )
+    yield Component(
+        "return_model",
+        "pfgmpp",
+        "phys_electrostatic.returns:PFGMppReturns",
+        summary="electric field of returns in 1 + D dimensions (PFGM++), bootstrapped through samples",
+        reference="arXiv:2302.04265, Sec. 4.1 and App. C.2",
+        needs={"experience"},
+        citation=PFGMPP,
+        presets={"default": {}},
+    )

@@ -49,7 +49,7 @@ DENSITY = frozenset({"log_prob", "score"})
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
-    """The four samplers."""
+    """The samplers, and a model of returns."""
     yield Component(
         "sampler",
         "langevin",
@@ -85,4 +85,14 @@ def phys_components() -> Iterable[Component]:
         reference="arXiv:1907.05600, Algorithm 1",
         needs={"samples"},
         citation="\n\n".join((SONG_ERMON, VINCENT, EDM)),
+    )
+    yield Component(
+        "return_model",
+        "langevin",
+        "phys_langevin.returns:LangevinReturns",
+        summary="conditional score of returns by annealed Langevin dynamics, bootstrapped through samples",
+        reference="arXiv:1907.05600, Algorithm 1",
+        needs={"experience"},
+        citation="\n\n".join((SONG_ERMON, VINCENT)),
+        presets={"default": {}},
     )

@@ -1,0 +1,92 @@
+r"""Annealed Langevin dynamics as a model of returns: a conditional score, and chains over falling noise levels.
+
+The score of the law blurred by σ is (D − x)/σ² with D the denoiser of ``phys_samplers.rl.denoised``, trained at a
+ladder of levels (denoising score matching; Vincent 2011). A step of size εσ² of dx = (D − x)/σ² dt + √2 dW with D held
+fixed is solved exactly,
+
+    x ← D + e^{−ε}(x − D) + σ √(1 − e^{−2ε}) n,
+
+(Euler's step of Song & Ermon 2019, arXiv:1907.05600, Algorithm 1, adds to the variance at any ε; with the few large
+steps that a draw may take here it would add much). Some steps at each level are followed by x ← D(x, σ_min), which
+takes the last noise out. The law is known through draws: ``law`` needs noise, its points are no quantiles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.randomness import Streams
+from phys_samplers.rl.denoised import DenoisedReturns, DenoisingNetwork
+from phys_samplers.rl.sampled import CENTRE, SampledReturns
+
+
+@dataclass(frozen=True, kw_only=True)
+class LangevinReturns(DenoisedReturns):
+    """Annealed Langevin dynamics as a model of returns; see ``DenoisedReturns`` for the other options.
+
+    Args:
+        sampling_steps: number of levels, equidistant in log σ.
+        steps_per_level: steps at each.
+        epsilon: ε, the step over σ².
+    """
+
+    sampling_steps: int = 8
+    steps_per_level: int = 2
+    epsilon: float = 1.0
+    sigma_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps_per_level < 1:
+            raise ConfigurationError(f"steps_per_level is {self.steps_per_level}; expected at least 1")
+        if not 0 < self.epsilon < math.inf:
+            raise ConfigurationError(f"epsilon is {self.epsilon}; expected a positive step, e.g. 1.0")
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The ladder, falling."""
+        ratio = self.sigma_min / self.sigma_max
+        return tuple(self.sigma_max * ratio ** (i / (self.sampling_steps - 1)) for i in range(self.sampling_steps))
+
+    def build(self, features: int, actions: int, *, streams: Streams) -> AnnealedNetwork:
+        """See ``ReturnModel.build``."""
+        return AnnealedNetwork(self, features, actions, streams=streams)
+
+
+class AnnealedNetwork(DenoisingNetwork):
+    """A denoiser at a ladder of levels, sampled by Langevin dynamics; see ``SampledNetwork`` for the arguments."""
+
+    ladder: Tensor
+
+    def __init__(self, recipe: LangevinReturns, features: int, actions: int, *, streams: Streams) -> None:
+        super().__init__(recipe, features, actions, streams=streams)
+        self.steps_per_level, self.epsilon = recipe.steps_per_level, recipe.epsilon
+        self.register_buffer("ladder", torch.tensor(self.levels).expand(streams.replicas, -1), persistent=False)
+
+    def sampling_levels(self, recipe: SampledReturns) -> Sequence[float]:
+        """The ladder."""
+        assert isinstance(recipe, LangevinReturns)
+        return recipe.levels
+
+    def training_levels(self, y: Tensor, noise: Streams) -> Tensor:
+        """Of the ladder, each as often."""
+        return self.ladder[0][noise.integers(len(self.levels), *y.shape[1:])]
+
+    @torch.no_grad()
+    def draw(self, context: Tensor, scores: Tensor, noise: Streams) -> Tensor:
+        """See ``SampledNetwork.draw``."""
+        keep, fresh = math.exp(-self.epsilon), math.sqrt(-math.expm1(-2 * self.epsilon))
+        sigma = scores.new_full((), self.levels[0])
+        x = self.denoise(context, torch.full_like(scores[..., :1], CENTRE), sigma) + sigma * scores
+        for level in self.levels:
+            sigma = scores.new_full((), level)
+            normal = noise.normal(self.steps_per_level, *scores.shape[1:])
+            for step in range(self.steps_per_level):
+                x = torch.lerp(self.denoise(context, x, sigma), x, keep).add_(normal[:, step], alpha=level * fresh)
+        return self.denoise(context, x, sigma)
