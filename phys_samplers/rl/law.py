@@ -45,7 +45,7 @@ class ReturnLaw:
 
     def moved(self, scale: float, shift: float) -> ReturnLaw:
         """The laws of ``scale`` · X + ``shift``."""
-        return replace(self, points=self.points * scale + shift, bandwidth=self.bandwidth * scale)
+        return replace(self, points=self.points * scale + shift, bandwidth=self.bandwidth * abs(scale))
 
     def chosen(self, action: Tensor) -> ReturnLaw:
         """Of laws (R, B, A), those of ``action`` (R, B): laws (R, B)."""
