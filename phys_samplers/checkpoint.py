@@ -136,7 +136,8 @@ def recipe_name(recipe: Sampler) -> str:
         if component.target is cls or same_target(component.target, path):
             return component.name
     raise CheckpointError(
-        f"{path} is not a registered {recipe.kind}; register it (phys_samplers.register or a plugin) so that load finds it"
+        f"{path} is not a registered {recipe.kind}; register it (phys_samplers.register or a plugin) so that load "
+        "finds it"
     )
 
 

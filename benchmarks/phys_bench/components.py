@@ -278,10 +278,21 @@ def phys_components() -> Iterable[Component]:
         ("lunar-lander", "lunar_lander", "LunarLander-v3, 60,000 steps (needs gymnasium's extra box2d)", ""),
     ):
         what = f"an environment to act in, for return models: {summary}"
-        yield _task(name, f"control:{function}", 1, what, reference=reference, citation=GYMNASIUM)
+        yield _task(
+            name, f"control:{function}", 1, what, reference=reference, citation=GYMNASIUM, contestants="return_model"
+        )
 
 
-def _task(name: str, target: str, dim: int, summary: str, *, reference: str = "", citation: str = "") -> Component:
+def _task(
+    name: str,
+    target: str,
+    dim: int,
+    summary: str,
+    *,
+    reference: str = "",
+    citation: str = "",
+    contestants: str = "sampler",
+) -> Component:
     return Component(
         "task",
         name,
@@ -289,5 +300,5 @@ def _task(name: str, target: str, dim: int, summary: str, *, reference: str = ""
         summary=summary,
         reference=reference,
         citation=citation,
-        traits={"dim": dim},
+        traits={"dim": dim, "contestants": contestants},
     )

@@ -43,8 +43,8 @@ def execute(job: Mapping[str, Any], emit: Emit, kept: LastFit) -> None:
 
     Args:
         job: ``kind`` (``cells`` or ``floors``), ``task``, ``metrics``, ``eval_size``; for cells also ``sampler``, its
-            kind ``contestant``, ``seeds`` to fit, ``fit`` (see ``Pair.fit``), ``wanted`` (the seeds to score), ``ids`` by seed, ``device``
-            and ``arrays`` (the folder).
+            kind ``contestant``, ``seeds`` to fit, ``fit`` (see ``Pair.fit``), ``wanted`` (the seeds to score), ``ids``
+            by seed, ``device`` and ``arrays`` (the folder).
         emit: told of ``step``, ``cell``, ``floor`` and ``error`` events, and of ``shared``, a fit that was kept.
         kept: the last fit made here.
     """

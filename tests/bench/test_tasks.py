@@ -266,6 +266,8 @@ def test_registration(tasks: dict[str, Task]) -> None:
     for name, component in found.items():
         assert component.kind == "task"
         assert component.needs == frozenset()
+        if component.traits["contestants"] == "return_model":
+            continue
         if name in TASKS:
             assert component.load() is TASKS[name]
         assert component.traits["dim"] == (tasks[name].dim if name in TASKS else DATA_DIMENSIONS[name])
