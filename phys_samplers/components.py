@@ -108,6 +108,19 @@ def phys_components() -> Iterable[Component]:
         summary="hands out random training rows: the memorising end of every table",
         needs={"samples"},
     )
+    yield Component(
+        "return_model",
+        "exact",
+        "phys_samplers.rl.oracle:ExactReturnModel",
+        summary="the task's own exact laws, or the best that a family of laws could give: the floors of every table",
+        needs={"experience", "sample"},
+        presets={
+            "default": {},
+            "gaussians-51": {"bandwidth": 0.0224},  # as wide as those of return model bellman
+            "atoms-51": {"atoms": 51},
+            "quantiles-51": {"quantiles": 51},
+        },
+    )
     for name, attribute, summary, citation in (
         ("mlp", "MLP", "multilayer perceptron with a choice of activation", ""),
         ("residual-mlp", "ResidualMLP", "perceptron whose hidden layers add to a running state", ""),

@@ -281,6 +281,22 @@ def phys_components() -> Iterable[Component]:
         yield _task(
             name, f"control:{function}", 1, what, reference=reference, citation=GYMNASIUM, contestants="return_model"
         )
+    for name, function, dim, what, reference in (
+        ("frozen-lake", "returns:frozen_lake", 11, "a slippery lake", "arXiv:2410.01796, Sec. 6.3"),
+        ("cliff-walking", "returns:cliff_walking", 37, "a walk along a cliff", ""),
+        ("taxi", "returns:taxi", 64, "a taxi, at 64 of its 400 states", ""),
+        ("cart-pole-returns", "cart_pole:cart_pole_returns", 8, "pushing a pole where it leans", ""),
+        ("shaped-returns", "returns:shaped_returns", 11, "a chain with close modes and rare, heavy losses", ""),
+    ):
+        yield _task(
+            name,
+            function,
+            dim,
+            f"returns of a given policy: {what}",
+            reference=reference,
+            citation="" if name == "shaped-returns" else GYMNASIUM,
+            contestants="return_model",
+        )
 
 
 def _task(

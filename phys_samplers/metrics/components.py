@@ -86,6 +86,11 @@ FRECHET = """@inproceedings{heusel2017gans,
   doi = {10.1016/0047-259X(82)90077-X}
 }"""
 
+TAILS = """@article{rockafellar2000optimization,
+  title = {Optimization of Conditional Value-at-Risk}, author = {Rockafellar, R. Tyrrell and Uryasev, Stanislav},
+  journal = {Journal of Risk}, volume = {2}, number = {3}, pages = {21--41}, year = {2000}
+}"""
+
 METRICS: tuple[Component, ...] = (
     Component(
         "metric",
@@ -325,5 +330,55 @@ METRICS: tuple[Component, ...] = (
         summary="mean greedy return of the finished agent, or of its worst episodes",
         needs={"experience"},
         traits={"best": "high", "needs_model": True},
+    ),
+    Component(
+        "metric",
+        "return-w1",
+        "phys_samplers.metrics.returns:ReturnW1",
+        summary="Wasserstein-1 distance of learned laws of returns to the exact ones, mean over states, range 1",
+        needs={"experience"},
+        traits={"best": "low", "needs_model": True},
+    ),
+    Component(
+        "metric",
+        "return-cramer",
+        "phys_samplers.metrics.returns:ReturnCramer",
+        summary="squared Cramér distance of learned laws of returns to the exact ones, mean over states",
+        needs={"experience"},
+        traits={"best": "low", "needs_model": True},
+    ),
+    Component(
+        "metric",
+        "return-mean-error",
+        "phys_samplers.metrics.returns:ReturnMeanError",
+        summary="error of expected returns, mean over states (option largest), as a share of the range",
+        needs={"experience"},
+        traits={"best": "low", "needs_model": True},
+    ),
+    Component(
+        "metric",
+        "return-quantile-error",
+        "phys_samplers.metrics.returns:ReturnQuantileError",
+        summary="error of five quantiles of the return, mean over them and over states",
+        needs={"experience"},
+        traits={"best": "low", "needs_model": True},
+    ),
+    Component(
+        "metric",
+        "return-tail-error",
+        "phys_samplers.metrics.returns:ReturnTailError",
+        summary="error of the mean of the worst tenth of returns, mean over states",
+        reference="Rockafellar and Uryasev 2000",
+        citation=TAILS,
+        needs={"experience"},
+        traits={"best": "low", "needs_model": True},
+    ),
+    Component(
+        "metric",
+        "return-mass-error",
+        "phys_samplers.metrics.returns:ReturnMassError",
+        summary="how far the weights of learned laws are from summing to one",
+        needs={"experience"},
+        traits={"best": "low", "needs_model": True},
     ),
 )

@@ -66,7 +66,7 @@ def simulated(chain: MarkovChain, gamma: float, state: int, n: int) -> torch.Ten
 
 
 def test_laws_agree_with_episodes() -> None:
-    """Three states, rewards of both signs. W1 of n draws to their law is about 0.003 here; the test allows five times."""
+    """Three states, rewards of both signs. W1 of the draws to their law is about 0.003; five times that is allowed."""
     rows = [
         (0, 0.3, 0.1, 1),
         (0, 0.6, -0.2, 2),
