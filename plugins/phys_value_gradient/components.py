@@ -46,6 +46,33 @@ instead of Adam, and the target network does not move within a batch of walks (n
 PAPER_128 = PAPER | {"value": {"name": "value-fourier-mlp", "width": 128, "depth": 3, "time_width": 128}}
 """VGS (128) of Table 4."""
 
+PARTICLES = {
+    "value": {"name": "value-distances", "width": 64, "depth": 3},
+    "sampling_steps": 20,
+    "total_variance": 6.75,
+    "end_variance": 0.01,
+    "initial_std": 3.2,
+    "initial_rate": 0.0,
+    "policy": "taylor",
+    "drift_clip": 1.0,
+    "energy_clip": 0.0,
+    "error": "linex",
+    "gradient_weight": 1.0,
+    "exploration": 1.1,
+    "batch_size": 64,
+    "updates_per_walk": 8,
+    "target_decay": 0.5,
+    "steps": 6_000,
+    "learning_rate": 3e-3,
+    "ema_decay": 0.0,
+    "noise_scale": 0.95,
+}
+"""DW-4: values and their gradients from soft targets, with lengths in the units of that law (energies are negative).
+
+The noise of 0.95 is that of the best policy: the exact steps from x_t to x_{t+1} have a variance of .84 to .94 s² on
+average, where Taylor's expansion takes s². Averaged weights would not fit the linear coefficients, which are current.
+"""
+
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
@@ -58,6 +85,6 @@ def phys_components() -> Iterable[Component]:
         reference="arXiv:2502.13280, Algorithms 1-3",
         needs={"log_prob", "score"},
         citation=VALUE_GRADIENT,
-        presets={"default": {}, "paper": PAPER, "paper-128": PAPER_128},
+        presets={"default": {}, "paper": PAPER, "paper-128": PAPER_128, "particles": PARTICLES},
     )
     yield from VALUES

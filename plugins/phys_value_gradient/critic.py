@@ -32,6 +32,7 @@ class Critic(nn.Module):
         network: of V^t.
         process: for the initial skip coefficients and width of the prior.
         initial_std: σ_init at first.
+        variance: of the law in each coordinate, roughly, if known; q_t is then right for such a normal law at first.
         dim: K.
         baseline: whether the constant, the quadratic and the skip are there at all.
         linear: whether the quadratic has a linear part.
@@ -53,6 +54,7 @@ class Critic(nn.Module):
         *,
         dim: int,
         initial_std: float,
+        variance: float | None = None,
         baseline: bool,
         linear: bool,
         skip: bool,
@@ -70,6 +72,10 @@ class Critic(nn.Module):
         self.register_buffer(
             "skip", torch.tensor(shares, dtype=like.dtype).repeat(replicas, 1) if baseline and skip else None
         )
+        if variance is not None and self.curvature is not None:
+            own = [1.0 - share if skip else 1.0 for share in shares]
+            starts = [part / (a**2 * variance + blur) for part, (a, blur) in zip(own, process.marginals, strict=False)]
+            self.curvature.copy_(torch.tensor(starts, dtype=like.dtype))
         self.register_buffer("log_std", like.new_full((replicas,), math.log(initial_std)))
 
     @property
@@ -78,15 +84,32 @@ class Critic(nn.Module):
         return self.offset.shape[1]
 
     def forward(self, z: Tensor, energy: Tensor | None) -> Tensor:
-        """V^t (R, T, N) at states (R, T, N, K) of all steps, differentiable in the parameters.
+        """V^t (R, T, N) at states (R, T, N, K) of all steps, differentiable in the parameters; in z see ``gradients``.
 
         Args:
             z: states.
             energy: E (R, T, N) there; used by the skip alone.
         """
         scaled = z * self.scale[..., None, None]
-        value = self.network(scaled.flatten(1, 2), rows(0, self.steps, z)).view(z.shape[:-1]) + self.polynomial(z, 0)
+        value = self.network(scaled.flatten(1, 2), rows(0, self.steps, z)).view(z.shape[:-1])
+        value = value + self.polynomial(z.detach(), 0)
         return value if self.skip is None or energy is None else value + self.skip.unsqueeze(-1) * energy
+
+    def gradients(self, values: Tensor, z: Tensor, energy_gradient: Tensor | None) -> Tensor:
+        """∇V^t (R, T, N, K) with a graph to the parameters, from the ``values`` of ``forward`` at ``z``.
+
+        Args:
+            values: from ``forward``, whose ``z`` asked for gradients.
+            z: states.
+            energy_gradient: ∇E (R, T, N, K) there; used by the skip alone.
+        """
+        (gradient,) = torch.autograd.grad(values.sum(), z, create_graph=True)
+        gradient = gradient + self.polynomial_gradient(z.detach(), 0)
+        return (
+            gradient
+            if self.skip is None or energy_gradient is None
+            else torch.addcmul(gradient, self.skip[..., None, None], energy_gradient)
+        )
 
     @torch.no_grad()
     def regress(self, error: Tensor, z: Tensor, energy: Tensor | None, *, rate: float, limit: float) -> None:

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from phys_samplers.density import FlatDensity
 
+HIGHEST = 1e30
+"""Stands for energies that are infinite or not a number."""
+
 
 class Landscape(Protocol):
     """V^t for t = 0..T."""
@@ -31,8 +34,8 @@ class Energy:
 
     Args:
         density: of the target; its calls are counted there.
-        clip: largest energy; None for no limit. Gradients stay those of the energy itself, so that a particle beyond
-            the limit still finds its way down.
+        clip: energy c above which E goes on as c + K log(1 + (E − c)/K), value and gradient alike, so that what is far
+            up still finds its way down, by steps of a bounded length; None for E as it is.
     """
 
     def __init__(self, density: FlatDensity, clip: float | None = None) -> None:
@@ -46,21 +49,27 @@ class Energy:
 
     @torch.no_grad()
     def value(self, z: Tensor) -> Tensor:
-        """E (...) at ``z`` (..., K), clipped; a new tensor."""
-        return self._clipped(self.density.log_prob(z.reshape(-1, self.dim))).to(z).view(z.shape[:-1])
+        """E (...) at ``z`` (..., K), bent; a new tensor."""
+        energy = self.density.log_prob(z.reshape(-1, self.dim)).to(z).neg().view(z.shape[:-1])
+        return energy if self.clip is None else self._bent(energy)[0]
 
     def value_and_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """E, clipped, and ∇E (..., K); new tensors."""
+        """E and ∇E (..., K), bent; new tensors."""
         log_prob, score = self.density.log_prob_and_score(z.reshape(-1, self.dim))
-        value = self._clipped(log_prob).to(z).view(z.shape[:-1])
-        gradient = score.to(z).neg().view(z.shape)
-        return value, gradient if self.clip is None else gradient.nan_to_num_(nan=0.0)
+        energy, gradient = log_prob.to(z).neg().view(z.shape[:-1]), score.to(z).neg().view(z.shape)
+        if self.clip is None:
+            return energy, gradient
+        energy, slope = self._bent(energy)
+        return energy, gradient.mul_(slope.unsqueeze(-1)).nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
     @torch.no_grad()
     def log_prob(self, z: Tensor) -> Tensor:
-        """log p (N,) at states (N, K), not clipped."""
+        """log p (N,) at states (N, K), as it is."""
         return self.density.log_prob(z).to(z)
 
-    def _clipped(self, log_prob: Tensor) -> Tensor:
-        energy = log_prob.neg()
-        return energy if self.clip is None else energy.nan_to_num(nan=self.clip).clamp_(max=self.clip)
+    def _bent(self, energy: Tensor) -> tuple[Tensor, Tensor]:
+        """The energy as it goes on above the limit, and its derivative there."""
+        assert self.clip is not None
+        energy = energy.nan_to_num(nan=HIGHEST, posinf=HIGHEST)
+        above = energy.sub(self.clip).clamp_(min=0).div_(self.dim)
+        return energy.clamp_(max=self.clip).add_(above.log1p(), alpha=self.dim), above.add_(1).reciprocal_()

@@ -1,20 +1,15 @@
-r"""Learning the values: Algorithm 2, with the targets that the optimal values offer.
+r"""Learning the values: Algorithm 2, by regression on the targets of all steps at once.
 
-A target for V^t(x_t) looks n steps ahead along K walks with fresh noise of the policy π,
+With the error δ = V^t(x) − target in units of τ, the loss of a state is δ², Huber's, or
 
-    c_k = V^{t+n}(x_{t+n}) + τ Σ_{j<n} log π/q̃,      mean:  (1/K) Σ_k c_k,     soft:  −τ log (1/K) Σ_k e^{−c_k/τ}
+    linex    e^δ − δ − 1,
 
-with V^T = E at the end. The mean is the paper's (Eq. 13–14): the value of the policy at hand, which is above the
-optimal one as long as the policy is not optimal. The soft target is an importance sampling estimate of the recursion
-that the optimal value fulfils whatever the policy,
+whose minimum over noisy soft targets is at E[e^{V − target}] = 1, that is at the optimal value itself: there is no bias
+by Jensen's inequality, for any K. What values are for is their gradients, so that these may be learned as well: the
+loss of a drift is its distance from the target's in units of the step's noise, |αs (∇V^t − target)|²/2τ², the KL
+divergence of the step that the error costs, by Huber's loss.
 
-    e^{−V^t(x)/τ} = E_{q̃ reversed}[…] = E_π[(q̃/π) e^{−V^{t+1}(x')/τ}],
-
-biased upwards by Jensen's inequality for finite K only, by about the variance of c over 2Kτ. Draws come in pairs ±ε,
-which leaves even orders of the noise alone.
-
-Source: Yoon et al. 2025 (arXiv:2502.13280), Algorithm 2, Eq. 13, 14, 39. Eq. 13 writes the online values on the right;
-the target network is meant. The running cost is kept with its noise, see ``process``; the released code averages it.
+Source: Yoon et al. 2025 (arXiv:2502.13280), Algorithm 2, Eq. 13, 14, 39; the last two losses are not in the paper.
 """
 
 from __future__ import annotations
@@ -34,10 +29,11 @@ from phys_samplers.randomness import Streams
 from phys_value_gradient.critic import Critic, LearnedLandscape
 from phys_value_gradient.landscape import Energy, Landscape
 from phys_value_gradient.policy import Policy, walk
-from phys_value_gradient.process import log_ratio
+from phys_value_gradient.targets import Backup, backed_up
 
-Backup = Literal["soft", "mean"]
-ERROR = Literal["square", "huber"]
+ERROR = Literal["square", "huber", "linex"]
+STEEPEST = math.log(4.0)
+"""δ from which linex goes on linearly; values that far too high are rare but for the beginning."""
 LINEAR_RATE = 0.1
 """Share of the temporal-difference errors that the terms linear in their coefficients take over at once."""
 
@@ -55,7 +51,8 @@ class Learning:
         updates_per_walk: losses for one batch of walks, with fresh noise each; n_update times ``minibatches``.
         exploration: η of the walks' noise and start, off-policy above 1; the noise of targets is always the policy's.
         target_decay: λ of the target network φ⁻ ← λφ⁻ + (1 − λ)φ, after each use of all walks.
-        error: ``"square"``, or ``"huber"``: quadratic up to an error of τD.
+        error: ``"square"``, ``"huber"``: quadratic up to an error of τD, or ``"linex"``.
+        gradient_weight: of the loss of drifts; 0 learns from values alone.
         initial_rate: step of σ_init, on log σ; 0 keeps it.
 
     Raises:
@@ -71,6 +68,7 @@ class Learning:
     exploration: float = 1.2
     target_decay: float = 0.9
     error: ERROR = "square"
+    gradient_weight: float = 0.0
     initial_rate: float = 0.01
 
     def __post_init__(self) -> None:
@@ -90,6 +88,11 @@ class Learning:
         for name, value, choice in (("backup", self.backup, Backup), ("error", self.error, ERROR)):
             if value not in get_args(choice):
                 raise ConfigurationError(f"{name} is {value!r}; expected one of {', '.join(get_args(choice))}")
+        if not 0 <= self.gradient_weight < math.inf or (self.gradient_weight and self.backup != "soft"):
+            raise ConfigurationError(
+                f"gradient_weight is {self.gradient_weight} and backup {self.backup!r}; expected a finite weight of at "
+                "least 0, which is 0 but for soft targets"
+            )
         if not 0 <= self.target_decay < 1 or not 0 <= self.initial_rate < math.inf:
             raise ConfigurationError(
                 f"target_decay is {self.target_decay} and initial_rate {self.initial_rate}; expected "
@@ -97,69 +100,10 @@ class Learning:
             )
 
 
-@torch.no_grad()
-def backed_up(
-    landscape: Landscape,
-    policy: Policy,
-    states: Tensor,
-    shifts: Tensor,
-    scales: Tensor | float,
-    noise: Streams,
-    *,
-    backup: Backup,
-    draws: int,
-    n_step: int = 1,
-) -> Tensor:
-    """Targets (R, T, N) for V^t at ``states`` (R, T, N, K) of all steps, whose policy is (``shifts``, ``scales``)."""
-    process, tau = policy.process, policy.temperature
-    replicas, steps, particles, dim = states.shape
-
-    def spread(tensor: Tensor) -> Tensor:
-        """Each particle ``draws`` times: (R, T, K·N, ·)."""
-        return tensor if draws == 1 else tensor.repeat(1, 1, draws, 1)
-
-    z, shift = spread(states), spread(shifts)
-    scale = spread(scales) if isinstance(scales, Tensor) else scales
-    cost = states.new_zeros(replicas, steps, draws * particles)
-    for ahead in range(min(n_step, steps)):
-        # Walks that began at step t are now at t + ahead; those of the last ``ahead`` steps have ended.
-        moving = steps - ahead
-        if ahead:
-            shift, scale = policy.propose(landscape, z[:, :moving], ahead)
-        alpha, s = process.columns(ahead, moving, z)
-        epsilon = _draw(noise, replicas, moving, draws, particles, dim, z)
-        cost[:, :moving] += log_ratio(shift, epsilon, alpha, s, scale)
-        moved = alpha * z[:, :moving] + shift + (alpha * s * scale) * epsilon
-        z = moved if not ahead else torch.cat((moved, z[:, moving:]), 1)
-    reached = min(n_step, steps)
-    value = _ends(landscape, z, reached)
-    returns = value.div_(tau).add_(cost).view(replicas, steps, draws, particles)
-    if draws == 1:
-        return returns.squeeze(2).mul_(tau)
-    if backup == "mean":
-        return returns.mean(2).mul_(tau)
-    return (returns.neg_().logsumexp(2) - math.log(draws)).mul_(-tau)
-
-
-def _draw(noise: Streams, replicas: int, steps: int, draws: int, particles: int, dim: int, like: Tensor) -> Tensor:
-    """Normal draws (R, S, K·N, D), half of them the negatives of the others where K is even."""
-    if draws % 2:
-        return noise.normal(steps, draws * particles, dim, dtype=like.dtype)
-    half = noise.normal(steps, draws // 2 * particles, dim, dtype=like.dtype)
-    return torch.cat((half, -half), 2)
-
-
-def _ends(landscape: Landscape, z: Tensor, reached: int) -> Tensor:
-    """V^{min(t + n, T)} (R, T, M) where walks from every step t have come, n = ``reached`` steps on."""
-    steps = z.shape[1]
-    if reached == 1:
-        return landscape.values(z, 1)
-    # The last n blocks are all at T: rows of one call with one block.
-    ended = z[:, steps - reached :].flatten(1, 2).unsqueeze(1)
-    at_end = landscape.values(ended, steps).view(*z.shape[:1], reached, -1)
-    if reached == steps:
-        return at_end
-    return torch.cat((landscape.values(z[:, : steps - reached], reached), at_end), 1)
+def linex(error: Tensor) -> Tensor:
+    """e^δ − δ − 1 of every δ, linear above ``STEEPEST``."""
+    capped = error.clamp(max=STEEPEST)
+    return capped.expm1() - error + (error - capped) * math.exp(STEEPEST)
 
 
 def initial_slope(landscape: Landscape, x: Tensor, temperature: float) -> Tensor:
@@ -204,7 +148,6 @@ class Learner:
         part = slice(turn * options.batch_size // parts, (turn + 1) * options.batch_size // parts)
         self._calls += 1
         states, scales = self._states[:, :, part], self._scales
-        energies = None if self._energies is None else self._energies[:, :, part]
         targets = backed_up(
             self._landscape,
             self.policy,
@@ -215,16 +158,41 @@ class Learner:
             backup=options.backup,
             draws=options.draws,
             n_step=options.n_step,
+            gradients=options.gradient_weight > 0,
         )
-        error = self.critic(states, energies) - targets
-        limit = self.policy.temperature * self.energy.dim
-        self.critic.regress(-error.detach(), states, energies, rate=LINEAR_RATE, limit=limit)
+        energies = None if self._energies is None else self._energies[:, :, part]
+        if targets.gradients is not None:
+            states.requires_grad_()
+        values = self.critic(states, energies)
+        error = (values - targets.values) / self.policy.temperature
+        loss = self._loss_of_values(error)
+        if targets.gradients is not None:
+            slopes = None if self._energy_slopes is None else self._energy_slopes[:, :, part]
+            gradients = self.critic.gradients(values, states, slopes)
+            loss = loss + options.gradient_weight * self._loss_of_drifts(gradients - targets.gradients)
+        pull = error.detach() if options.error != "linex" else error.detach().clamp(max=STEEPEST).expm1_()
+        tau = self.policy.temperature
+        self.critic.regress(-tau * pull, states, energies, rate=LINEAR_RATE, limit=tau * self.energy.dim)
         for old, new in zip(self.target.buffers(), self.critic.buffers(), strict=True):
             old.copy_(new)
-        error = error / limit
-        if options.error == "huber":
+        return loss
+
+    def _loss_of_values(self, error: Tensor) -> Tensor:
+        """(R,) of errors δ (R, T, N), over D²."""
+        dim = self.energy.dim
+        if self.options.error == "linex":
+            return linex(error).mean((1, 2)) / dim**2
+        error = error / dim
+        if self.options.error == "huber":
             return functional.huber_loss(error, torch.zeros_like(error), reduction="none").mean((1, 2))
         return error.square().mean((1, 2))
+
+    def _loss_of_drifts(self, error: Tensor) -> Tensor:
+        """(R,) of errors of gradients (R, T, N, K), over D²."""
+        alpha, s = self.policy.process.columns(0, error.shape[1], error)
+        drift = error * (alpha * s / self.policy.temperature)
+        loss = functional.huber_loss(drift, torch.zeros_like(drift), reduction="none")
+        return loss.sum(-1).mean((1, 2)) / self.energy.dim**2
 
     @torch.no_grad()
     def start(self, n: int) -> Tensor:
@@ -247,7 +215,11 @@ class Learner:
         assert path.states is not None
         assert path.shifts is not None
         self._states, self._shifts, self._scales = path.states, path.shifts, path.scales
-        self._energies = None if self.critic.skip is None else self.energy.value(path.states)
+        self._energies, self._energy_slopes = None, None
+        if self.critic.skip is not None and options.gradient_weight:
+            self._energies, self._energy_slopes = self.energy.value_and_gradient(path.states)
+        elif self.critic.skip is not None:
+            self._energies = self.energy.value(path.states)
 
     @torch.no_grad()
     def _follow(self) -> None:

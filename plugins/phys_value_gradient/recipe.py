@@ -23,11 +23,12 @@ from phys_samplers.training import Callback, TrainingPlan, TrainingReport, train
 from phys_value_gradient.critic import Critic
 from phys_value_gradient.exact import ExactLandscape
 from phys_value_gradient.landscape import Energy
-from phys_value_gradient.learning import ERROR, Backup, Learner, Learning, initial_slope
+from phys_value_gradient.learning import ERROR, Learner, Learning, initial_slope
 from phys_value_gradient.model import ValueGradientModel
 from phys_value_gradient.negatives import ValueNegatives
 from phys_value_gradient.policy import Policy, Rule
 from phys_value_gradient.process import AuxiliaryProcess, Kind, Shape, schedule
+from phys_value_gradient.targets import Backup
 from phys_value_gradient.values.specs import ValueField
 
 SAMPLING = frozenset({"policy", "drift_clip", "energy_clip", "noise_scale", "final_noise"})
@@ -60,7 +61,8 @@ class ValueGradientSampler(Sampler):
         baseline: whether a constant and a quadratic, found by least squares, are added to the network; see ``critic``.
         energy_skip: whether the network's value is added to a learned multiple of the energy; costs an energy gradient
             a step.
-        initial_std: σ_init of the prior N(0, σ²I) at first; None for the paper's, √(1 + Σs_t²) (``ve``) or 1 (``vp``).
+        initial_std: σ_init of the prior N(0, σ²I) at first, where the quadratic of the values then starts; None for the
+            paper's, √(1 + Σs_t²) (``ve``) or 1 (``vp``), and no quadratic at first.
         initial_rate: of learning σ_init; 0 keeps it.
         backup: ``"soft"`` or ``"mean"`` targets; see ``learning``.
         draws: K, next states per target.
@@ -69,7 +71,8 @@ class ValueGradientSampler(Sampler):
         updates_per_walk: optimiser steps on one batch of walks (n_update times ``minibatches``).
         exploration: η of the noise of training walks.
         target_decay: λ of the target network.
-        error: ``"square"`` or ``"huber"``.
+        error: ``"square"``, ``"huber"`` or ``"linex"``, which has no bias with soft targets; see ``learning``.
+        gradient_weight: of learning the gradients of soft targets beside their values; 0 for values alone.
         steps: optimiser steps.
         batch_size: walks per step and replica.
         learning_rate: of Adam.
@@ -77,7 +80,7 @@ class ValueGradientSampler(Sampler):
         ema_decay: of the averaged weights, which are the ones used.
         clip_norm: largest gradient norm.
         drift_clip: largest drift of a step, in units of the length of its noise; None for no limit.
-        energy_clip: largest energy; None for no limit.
+        energy_clip: energy from which E goes on like a logarithm; None for E as it is. See ``landscape.Energy``.
         noise_scale: η of the noise when sampling.
         final_noise: whether the last step has noise; without it there are no path weights.
         negatives_from: where walks for negative samples start: ``"prior"``, or ``"data"``: at training rows carried to
@@ -109,6 +112,7 @@ class ValueGradientSampler(Sampler):
     exploration: float = 1.2
     target_decay: float = 0.9
     error: ERROR = "huber"
+    gradient_weight: float = 0.0
     steps: int = 1_500
     batch_size: int = 128
     learning_rate: float = 2e-3
@@ -122,11 +126,9 @@ class ValueGradientSampler(Sampler):
     negatives_from: str = "prior"
 
     def __post_init__(self) -> None:
-        positive(
-            noise_scale=self.noise_scale,
-            initial_std=self.initial_std,
-            energy_clip=None if self.energy_clip is None else abs(self.energy_clip),
-        )
+        positive(noise_scale=self.noise_scale, initial_std=self.initial_std)
+        if self.energy_clip is not None and not math.isfinite(self.energy_clip):
+            raise ConfigurationError(f"energy_clip is {self.energy_clip}; expected a finite energy, or None")
         if self.negatives_from not in ("prior", "data"):
             raise ConfigurationError(f"negatives_from is {self.negatives_from!r}; expected 'prior' or 'data'")
         if self.energy_skip and not self.baseline:
@@ -175,6 +177,7 @@ class ValueGradientSampler(Sampler):
             exploration=self.exploration,
             target_decay=self.target_decay,
             error=self.error,
+            gradient_weight=self.gradient_weight,
             initial_rate=self.initial_rate,
         )
 
@@ -264,6 +267,7 @@ class ValueGradientSampler(Sampler):
             self.auxiliary,
             dim=density.dim,
             initial_std=self._initial_std,
+            variance=self._variance,
             baseline=self.baseline,
             linear=target.subspace is None,
             skip=self.energy_skip,
@@ -276,6 +280,14 @@ class ValueGradientSampler(Sampler):
         if self.initial_std is not None:
             return self.initial_std
         return math.sqrt(1 + self.auxiliary.total) if self.process == "ve" else 1.0
+
+    @property
+    def _variance(self) -> float | None:
+        """Of a normal law that the auxiliary process carries to N(0, σ_init²), if σ_init is given."""
+        if self.initial_std is None:
+            return None
+        scale, blur = self.auxiliary.marginals[0]
+        return max((self.initial_std**2 - blur) / scale**2, self.end_variance)
 
     def _exact(self, target: Target, *, seed: int, device: torch.device | str) -> ValueGradientModel:
         """Nothing but σ_init is to be found."""

@@ -58,6 +58,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
         }
         for preset in ("paper", "paper-128")
     },
+    # A law of two coordinates and positive energies instead of particles.
+    "vgs:particles": {
+        "quick_options": {
+            "steps": 300,
+            "sampling_steps": 8,
+            "value": {"name": "value-mlp", "width": 32, "depth": 2},
+            "total_variance": 2.0,
+            "end_variance": 0.05,
+            "initial_std": 1.5,
+            "energy_clip": None,
+        },
+        "small_options": {"steps": 20, "sampling_steps": 5, "batch_size": 16},
+    },
 }
 """Settings of the kit for samplers that need others, by ``name`` or ``name:preset``."""
 

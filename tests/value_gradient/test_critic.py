@@ -63,6 +63,23 @@ def test_gradients_are_those_of_the_values(skip: bool, first: int) -> None:
 
 
 @pytest.mark.parametrize("skip", [False, True])
+def test_gradients_for_learning_and_for_walking_are_the_same(skip: bool) -> None:
+    made = critic(skip=skip)
+    z = Streams([0, 1], "z").normal(4, 7, 2, dtype=torch.float64).requires_grad_()
+    energy, slope = ENERGY.value_and_gradient(z.detach())
+    learned = made.gradients(made(z, energy), z, slope)
+    torch.testing.assert_close(learned, LearnedLandscape(made, ENERGY).values_and_gradients(z.detach(), 0)[1])
+
+
+def test_the_quadratic_starts_at_a_normal_law_of_the_given_variance() -> None:
+    """Without a skip, V^t of N(0, v) has the curvature 1/(a_t² v + b_t)."""
+    network = ValueMLP(width=8, depth=2).build_value(2, 4, streams=Streams([0], "weights"), target=TARGET)
+    made = Critic(network, PROCESS, dim=2, initial_std=1.5, variance=2.0, baseline=True, linear=True, skip=False)
+    expected = [1 / (2.0 * a**2 + b) for a, b in PROCESS.marginals[:-1]]
+    torch.testing.assert_close(made.curvature, torch.tensor([expected]))
+
+
+@pytest.mark.parametrize("skip", [False, True])
 def test_what_is_linear_is_found_by_least_squares(skip: bool) -> None:
     """Errors made of the features themselves are taken over; the ridge and one-by-one slopes leave a little."""
     made, truth = critic(skip=skip, replicas=1), critic(skip=skip, replicas=1)

@@ -137,6 +137,7 @@ def test_replicas_are_the_single_fits() -> None:
     [
         {"backup": "mean", "draws": 1, "policy": "taylor", "error": "square", "minibatches": 2},
         {"n_step": 3},
+        {"error": "linex", "gradient_weight": 1.0, "initial_std": 2.0},
         {"process": "vp", "total_variance": 1.5},
         {"value": "value-fourier-mlp", "schedule": "quadratic"},
     ],
@@ -181,6 +182,7 @@ def test_an_energy_clip_makes_training_possible_where_energies_are_infinite() ->
         ({"start_variance": 1.0}, "expected one of them"),
         ({"sampling_steps": 0}, "sampling_steps is 0"),
         ({"noise_scale": 0.0}, "noise_scale"),
+        ({"energy_clip": math.inf}, "energy_clip"),
         ({"baseline": False}, "baseline"),
         ({"minibatches": 200}, "minibatches is 200"),
     ],
