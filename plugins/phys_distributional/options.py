@@ -8,13 +8,13 @@ from phys_samplers.errors import ConfigurationError
 
 
 def check_count(name: str, value: int, least: int) -> None:
-    """Refuse what is no integer of at least ``least``.
+    """Refuse integers below ``least``.
 
     Raises:
         ConfigurationError: naming the option.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"{name} is {value!r}; expected an integer of at least {least}")
+    if value < least:
+        raise ConfigurationError(f"{name} is {value}; expected an integer of at least {least}")
 
 
 def check_kappa(kappa: float, *, zero: bool) -> None:
