@@ -20,6 +20,7 @@ COMMANDS = {
     "fit": ("phys_samplers.cli.fit:fit", "Fit a sampler to a task or to data."),
     "sample": ("phys_samplers.cli.sample:sample", "Draw samples from a fitted model."),
     "bench": ("phys_samplers.cli.bench:bench", "Score samplers side by side."),
+    "rl": ("phys_samplers.cli.rl:rl", "Train agents that know the law of their return; watch them."),
     "judge": ("phys_samplers.cli.judge:judge", "Sample a density; say which sampler to trust."),
     "check": ("phys_samplers.cli.check:check", "Check that a sampler keeps the contract."),
     "new-plugin": ("phys_samplers.cli.new_plugin:new_plugin", "Write a plugin package to begin with."),

@@ -1,0 +1,144 @@
+"""``rl``: train an agent, let it play, watch it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from phys_samplers.cli.failure import Failure
+from phys_samplers.cli.layout import examples, table
+from phys_samplers.cli.making import choose_device, device_option, make, read_settings, seed_option, settings_option
+from phys_samplers.cli.words import ComponentText
+
+if TYPE_CHECKING:
+    from phys_samplers.rl import Agent
+
+folder = click.argument("agent", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+
+
+@click.group(
+    epilog=examples(
+        ("phys-samplers rl train CartPole-v1 -o pole", "a Bellman agent, about two minutes"),
+        ("phys-samplers rl play pole", "its returns"),
+        ("phys-samplers rl watch pole -o pole.gif", "an episode beside its laws of the return"),
+    ),
+)
+def rl() -> None:
+    """Distributional reinforcement learning: agents that know the law of their return."""
+
+
+@rl.command(
+    epilog=examples(
+        ("phys-samplers rl train CartPole-v1 -o pole", "with the default model"),
+        ("phys-samplers rl train CartPole-v1 --model c51 --seeds 5 -o poles", "five agents in one stacked run"),
+        ("phys-samplers rl train Acrobot-v1 --set steps=20000 --set epsilon_decay=6000 -o acrobot", "other settings"),
+        ("phys-samplers list return-model", "which models there are"),
+    ),
+)
+@click.argument("environment")
+@click.option(
+    "--model",
+    "text",
+    type=ComponentText("return_model"),
+    default="bellman",
+    show_default=True,
+    help="Return model, with options: bellman[atoms=101].",
+)
+@click.option(
+    "-o", "--out", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to save the agent to."
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Agents, seeded from --seed on."
+)
+@seed_option
+@device_option
+@settings_option
+@click.option(
+    "--log", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="JSON lines of the training."
+)
+@click.option("--tensorboard", metavar="DIR", type=click.Path(file_okay=False), help="TensorBoard's event files.")
+def train(
+    environment: str,
+    text: str,
+    out: Path,
+    seeds: int,
+    seed: int,
+    device: str,
+    settings: tuple[str, ...],
+    log: Path | None,
+    tensorboard: str | None,
+) -> None:
+    """Train agents in ENVIRONMENT, a gymnasium id, and save them.
+
+    --set changes how the agent meets its environment: steps, gamma, returns=[low,high], n_step, epsilon_decay, tail
+    (see phys_samplers.rl.Control). Several agents go into subfolders named by their seeds.
+    """
+    from phys_samplers.training.logs import JsonLines, TensorBoard
+
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise Failure(f"-o {str(out)!r} is not empty; give a new folder for the agent")
+    recipe = make("return_model", text)
+    callbacks: list[Any] = [JsonLines(log)] if log else []
+    if tensorboard:
+        callbacks.append(TensorBoard(tensorboard))
+    wanted = list(range(seed, seed + seeds))
+    try:
+        agents = recipe.train(
+            environment, seeds=wanted, device=choose_device(device), callbacks=callbacks, **read_settings(settings)
+        )
+    except TypeError as error:
+        raise Failure(f"--set: {error}") from None
+    rows = []
+    for index, agent in enumerate(agents):
+        place = out if seeds == 1 else out / f"seed-{wanted[index]}"
+        agent.save(place)
+        best = max(agent.curve, key=lambda row: row["return"])
+        rows.append((str(place), f"{agent.curve[-1]['return']:.1f}", f"{best['return']:.1f} at step {best['step']:,}"))
+    click.echo(table(rows, headers=["saved to", "last greedy return", "best"]))
+    click.echo("\nsee it act with:")
+    click.echo(f"  phys-samplers rl watch {shlex.quote(rows[0][0])} -o episode.gif")
+
+
+@rl.command(epilog=examples(("phys-samplers rl play pole --episodes 100", "mean and spread of its returns")))
+@folder
+@click.option("--episodes", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@seed_option
+def play(agent: Path, episodes: int, seed: int) -> None:
+    """Let the agent in DIR play greedily."""
+    returns = _load(agent).play(episodes, seed=seed)
+    facts = [("episodes", f"{episodes}"), ("mean return", f"{float(returns.mean()):.2f}")]
+    facts += [("standard deviation", f"{float(returns.std()):.2f}")] if episodes > 1 else []
+    facts += [("worst", f"{float(returns.min()):.2f}"), ("best", f"{float(returns.max()):.2f}")]
+    click.echo(table(facts))
+
+
+@rl.command(
+    epilog=examples(
+        ("phys-samplers rl watch pole -o pole.gif", "an animation"),
+        ("phys-samplers rl watch pole -o pole.png", "five moments on a page"),
+    ),
+)
+@folder
+@click.option(
+    "-o", "--out", metavar="FILE", required=True, type=click.Path(dir_okay=False, path_type=Path), help=".gif or .png."
+)
+@click.option("--steps", type=click.IntRange(min=1), default=500, show_default=True, help="Of the episode, at most.")
+@seed_option
+def watch(agent: Path, out: Path, steps: int, seed: int) -> None:
+    """Draw an episode of the agent in DIR: the environment, the densities of the return, and their gradient."""
+    from phys_samplers.rl.watch import watch as draw
+
+    click.echo(f"written to {draw(_load(agent), out, seed=seed, max_steps=steps)}")
+
+
+def _load(path: Path) -> Agent:
+    from phys_samplers.checkpoint import load
+    from phys_samplers.rl import Agent
+
+    model = load(path)
+    if not isinstance(model, Agent):
+        raise Failure(f"{str(path)!r} holds a {type(model).__name__}, not an agent; see: phys-samplers rl train --help")
+    return model

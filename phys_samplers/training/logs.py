@@ -1,0 +1,89 @@
+"""Callbacks that keep what training says: a file of JSON lines, or TensorBoard's event files."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from phys_samplers.errors import MissingCapability
+from phys_samplers.training.callbacks import Callback
+
+
+class JsonLines(Callback):
+    """One JSON object a line: ``event`` (``started``, ``logged``, ``evaluated``, ``finished``), ``seconds`` and values.
+
+    Args:
+        path: the file; lines are added to what it holds.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._stream: TextIO | None = None
+        self._began = 0.0
+
+    def started(self, description: str, steps: int) -> None:
+        """Open the file."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._began = time.perf_counter()
+        self._stream = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed by finished()
+        self._write("started", description=description, steps=steps)
+
+    def logged(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
+        """Write losses, one number a replica."""
+        self._write("logged", step=step, **{name: list(row) for name, row in values.items()})
+
+    def evaluated(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
+        """Write an evaluation."""
+        self._write("evaluated", step=step, **{name: list(row) for name, row in values.items()})
+
+    def finished(self) -> None:
+        """Close the file."""
+        if self._stream is not None:
+            self._write("finished")
+            self._stream.close()
+            self._stream = None
+
+    def _write(self, event: str, **values: Any) -> None:
+        assert self._stream is not None
+        row = {"event": event, "seconds": round(time.perf_counter() - self._began, 3), **values}
+        self._stream.write(json.dumps(row) + "\n")
+
+
+class TensorBoard(Callback):
+    """Scalars ``loss/replica 0``, …, ``return/replica 0``, … for TensorBoard.
+
+    Args:
+        folder: for the event files.
+
+    Raises:
+        MissingCapability: if tensorboard is not installed.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise MissingCapability(
+                "tensorboard is not installed; pip install 'phys-samplers[rl]', or log to a file with JsonLines"
+            ) from None
+        self._writer = SummaryWriter(str(folder))
+
+    def logged(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
+        """Write losses."""
+        self._add(step, values)
+
+    def evaluated(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
+        """Write an evaluation."""
+        self._add(step, values)
+
+    def finished(self) -> None:
+        """Flush."""
+        self._writer.flush()
+
+    def _add(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
+        for name, row in values.items():
+            for index, value in enumerate(row):
+                self._writer.add_scalar(f"{name}/replica {index}", value, step)
