@@ -7,17 +7,17 @@ With y standardised by a fixed mean c and standard deviation s, u = x − c, the
 
 are trained by |D − y|² over the square of F's factor. The probability flow dx/dσ = (x − D)/σ carries x = σ_max n + E y
 at the highest level to a draw at level 0, monotonically, since lines cannot cross on a line: start points that are
-quantiles end as quantiles. Between levels σ > σ' it is followed by
+quantiles end as quantiles. In λ = −log σ it is followed by the exponential Adams-Bashforth method
 
-    x' = D̃ + (σ'/σ)(x − D̃),   D̃ = D + (h/2h₋)(D − D₋),   h = log σ/σ',
+    x' = (σ'/σ) x + ∫_λ^λ' e^{ℓ−λ'} P(ℓ) dℓ,
 
-exact for constant D̃, with D̃ extrapolated from the level before: one evaluation a step, of second order (DPM-Solver++
-2M; Lu et al. 2022, arXiv:2211.01095, Algorithm 2); without extrapolation it is DDIM. With eight evaluations and exact
-denoisers of five laws (bimodal, atoms, wide, narrow, with a rare part) it is .007 off in W1 on average, against .016 of
-DDIM and .017 of Heun's method with their best levels.
+P the polynomial through D at this level and the two before: one evaluation a step, of third order (DEIS; Zhang & Chen
+2023, arXiv:2204.13902, Sec. 3.2, with P in λ; order one is DDIM). Accuracy matters more here than for data: a draw that
+is δ too narrow, backed up again and again, leaves laws of returns δγ²/(1 − γ²) too narrow. With exact denoisers of five
+laws and four Gaussians, ten evaluations at geometric levels are off by .012 standard deviations in W1 on average.
 
 Starts are centred at D(c, σ_max), the mean of the law up to O(σ_max⁻²). Starting at c makes an error of size
-(E y − c) sd(y)/σ_max, and bootstrapping adds up what is left of it at every step in time.
+(E y − c) sd(y)/σ_max, and bootstrapping adds that up too.
 """
 
 from __future__ import annotations
@@ -38,19 +38,21 @@ from phys_samplers.rl.sampled import CENTRE, HIGH, LOW, SPREAD, SampledNetwork, 
 
 LOG_MEDIAN, LOG_SPREAD = math.log(0.6 * SPREAD), 1.4
 """Of the log-normal law of training levels; the median is EDM's, in units of the data's standard deviation."""
-CURVATURE = 7.0
-"""ρ of EDM's levels: equal steps in σ^{1/ρ}."""
+ORDER = 3
+"""Evaluations that a step of the flow looks at."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DenoisedReturns(SampledReturns):
-    """Laws of returns by a denoiser with levels like EDM's; see the module and ``SampledReturns``.
+    """Laws of returns by a denoiser over falling noise levels; see the module and ``SampledReturns`` for other options.
 
     Args:
+        sampling_steps: number of levels.
         sigma_min: last noise level but zero, in units where returns lie between 0 and 1.
         sigma_max: first.
     """
 
+    sampling_steps: int = 10
     sigma_min: float = 0.01
     sigma_max: float = 2.0
 
@@ -63,10 +65,9 @@ class DenoisedReturns(SampledReturns):
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """Of sampling, falling; then comes 0."""
-        first, last = self.sigma_max ** (1 / CURVATURE), self.sigma_min ** (1 / CURVATURE)
-        count = self.sampling_steps - 1
-        return tuple((first + i / count * (last - first)) ** CURVATURE for i in range(count + 1))
+        """Of sampling, falling by a constant factor; then comes 0."""
+        ratio = self.sigma_min / self.sigma_max
+        return tuple(self.sigma_max * ratio ** (i / (self.sampling_steps - 1)) for i in range(self.sampling_steps))
 
 
 class DenoisingNetwork(SampledNetwork):
@@ -74,13 +75,10 @@ class DenoisingNetwork(SampledNetwork):
 
     parametrisation: ClassVar[Literal["edm", "epsilon"]] = "edm"
 
-    def __init__(self, recipe: SampledReturns, features: int, actions: int, *, streams: Streams) -> None:
+    def __init__(self, recipe: DenoisedReturns, features: int, actions: int, *, streams: Streams) -> None:
         super().__init__(recipe, features, actions, streams=streams)
-        self.levels = self.sampling_levels(recipe)
-
-    @abstractmethod
-    def sampling_levels(self, recipe: SampledReturns) -> Sequence[float]:
-        """Levels that draws pass, falling."""
+        self.levels = recipe.levels
+        self._steps = flow_steps(self.levels)
 
     @abstractmethod
     def training_levels(self, y: Tensor, noise: Streams) -> Tensor:
@@ -95,7 +93,7 @@ class DenoisingNetwork(SampledNetwork):
         return sigma
 
     def denoise(self, context: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        """D (R, N, M) at ``x`` (R, N, M) and σ, broadcastable to it, clipped to where returns are."""
+        """D (R, N, M) at ``x`` (R, N, M) and σ, likewise or (1, 1, 1), clipped to where returns are."""
         return self._parts(context, x, sigma)[0].clamp(LOW, HIGH)
 
     def matching(self, context: Tensor, y: Tensor, noise: Streams) -> Tensor:
@@ -110,9 +108,9 @@ class DenoisingNetwork(SampledNetwork):
         """See ``SampledNetwork.draw``."""
 
         def denoise(x: Tensor, sigma: float) -> Tensor:
-            return self.denoise(context, x, x.new_full((), sigma))
+            return self.denoise(context, x, x.new_full((1, 1, 1), sigma))
 
-        return probability_flow(denoise, self.widened(scores), self.levels)
+        return probability_flow(denoise, self.widened(scores), self.levels, self._steps)
 
     def _parts(self, context: Tensor, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """D, not clipped, and the factor of F in it."""
@@ -127,12 +125,7 @@ class DenoisingNetwork(SampledNetwork):
 
 
 class FlowNetwork(DenoisingNetwork):
-    """Log-normal levels in training, EDM's in sampling."""
-
-    def sampling_levels(self, recipe: SampledReturns) -> Sequence[float]:
-        """See ``DenoisingNetwork.sampling_levels``."""
-        assert isinstance(recipe, DenoisedReturns)
-        return recipe.levels
+    """Log-normal levels in training."""
 
     def training_levels(self, y: Tensor, noise: Streams) -> Tensor:
         """Clipped to those of sampling, so that both ends are met often."""
@@ -140,21 +133,40 @@ class FlowNetwork(DenoisingNetwork):
         return drawn.clamp_(self.levels[-1], self.levels[0])
 
 
-def probability_flow(denoise: Callable[[Tensor, float], Tensor], scores: Tensor, levels: Sequence[float]) -> Tensor:
+def flow_steps(levels: Sequence[float]) -> list[list[float]]:
+    """For each step between ``levels``, what D there and at up to two levels before, the latest first, enter x' by."""
+    nodes = [-math.log(level) for level in levels]
+    rows = []
+    for i, step in enumerate(b - a for a, b in pairwise(nodes)):
+        moments = [-math.expm1(-step)]  # ∫ e^{ℓ−λ'} (ℓ − λ)^k dℓ by parts
+        near = torch.tensor([nodes[j] - nodes[i] for j in range(i, max(i - ORDER, -1), -1)], dtype=torch.float64)
+        for k in range(1, len(near)):
+            moments.append(step**k - k * moments[-1])
+        powers = near ** torch.arange(len(near)).unsqueeze(1)
+        rows.append(torch.linalg.solve(powers, torch.tensor(moments, dtype=torch.float64)).tolist())
+    return rows
+
+
+def probability_flow(
+    denoise: Callable[[Tensor, float], Tensor],
+    scores: Tensor,
+    levels: Sequence[float],
+    steps: Sequence[Sequence[float]] | None = None,
+) -> Tensor:
     """Where the flow ends that starts at ``scores`` (R, N, M) times the first level; see the module.
 
     Args:
         denoise: D(x, σ).
         scores: draws, or quantiles, of the noise at level 1.
         levels: falling and positive; the last step goes from the last of them to 0.
+        steps: ``flow_steps`` of the levels, if known already.
     """
     centre = denoise(torch.full_like(scores[..., :1], CENTRE), levels[0])
     x = centre + levels[0] * scores
-    before, earlier = None, 0.0
-    for sigma, lower in pairwise(levels):
-        clean = denoise(x, sigma)
-        step = math.log(sigma / lower)
-        ahead = clean if before is None else torch.lerp(before, clean, 1 + step / (2 * earlier))
-        x = torch.lerp(ahead, x, lower / sigma)
-        before, earlier = clean, step
+    seen: list[Tensor] = []
+    for (sigma, lower), weights in zip(pairwise(levels), steps or flow_steps(levels), strict=True):
+        seen = [denoise(x, sigma), *seen[: ORDER - 1]]
+        x = x * (lower / sigma)
+        for clean, weight in zip(seen, weights, strict=True):
+            x = x.add_(clean, alpha=weight)
     return denoise(x, levels[-1])

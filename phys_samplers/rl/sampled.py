@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields.stacked import StackedLinear
+from phys_samplers.fields.stacked import StackedLinear, activation
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.law import ReturnLaw
 from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
@@ -31,7 +32,7 @@ LOW, HIGH = -0.06, 1.06
 CENTRE, SPREAD = 0.5, 0.3
 """A mean and a standard deviation that suit any law on [0, 1] well enough to standardise by."""
 FREQUENCIES = (1.0, 2.0, 4.0, 8.0)
-"""Of the features of a number, in units of 1/SPREAD; the first two also of the features of a level."""
+"""Of the features of a number, in units of 1/SPREAD; the lower half also of those of a level."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class SampledReturns(ReturnModel):
     """
 
     head_width: int = 64
-    draws: int = 8
+    draws: int = 4
     points: int = 32
     sampling_steps: int = 8
 
@@ -64,13 +65,20 @@ class Head(nn.Module):
 
     Args:
         width: H.
+        activation: of the hidden layers.
         streams: one per replica, for initial weights.
     """
 
-    def __init__(self, width: int, *, streams: Streams) -> None:
+    waves: Tensor
+
+    def __init__(self, width: int, activation: Callable[[Tensor], Tensor], *, streams: Streams) -> None:
         super().__init__()
-        inputs = 2 + 2 * len(FREQUENCIES) + 4
+        self.activation = activation
+        waves = torch.tensor(FREQUENCIES).expand(streams.replicas, -1)
+        self.register_buffer("waves", waves, persistent=False)
+        inputs = 1 + 2 * len(FREQUENCIES)
         self.inner = StackedLinear(inputs, width, streams=streams, gain=math.sqrt(3.0))
+        self.level = StackedLinear(1 + len(FREQUENCIES), width, streams=streams, gain=math.sqrt(3.0))
         self.outer = StackedLinear(width, width, streams=streams, gain=math.sqrt(3.0))
         self.out = StackedLinear(width, 1, streams=streams, gain=0.1)
 
@@ -80,17 +88,21 @@ class Head(nn.Module):
         Args:
             context: (R, N, H).
             y: numbers of order one (R, N, M).
-            level: likewise, or broadcastable.
+            level: likewise, or (1, 1, M) or (1, 1, 1) for all.
         """
-        count = y.shape[-1]
-        waves = [y * frequency for frequency in FREQUENCIES]
-        waves += [level.expand_as(y) * frequency for frequency in FREQUENCIES[:2]]
-        angles = torch.stack(waves, -1)
-        plain = torch.stack((y, level.expand_as(y)), -1)
-        features = torch.cat((plain, angles.sin(), angles.cos()), -1).flatten(1, 2)
-        inner = self.inner(features).unflatten(1, (-1, count)) + context.unsqueeze(2)
-        outer = nn.functional.silu(self.outer(nn.functional.silu(inner).flatten(1, 2)))
-        return self.out(outer).view(y.shape)
+        heights = self._features(level, self.waves[0, : len(FREQUENCIES) // 2]).flatten(1, 2)
+        tail = self.level(heights.expand(len(y), -1, -1))
+        inner = self.inner(self._features(y, self.waves[0]).flatten(1, 2)).view(*y.shape, -1)
+        inner = inner + (context.unsqueeze(2) + tail.view(-1, *level.shape[1:], tail.shape[-1]))
+        outer = self.outer(self.activation(inner.flatten(1, 2)))
+        return self.out(self.activation(outer)).view(y.shape)
+
+    @staticmethod
+    def _features(values: Tensor, waves: Tensor) -> Tensor:
+        """(..., 1 + 2W)."""
+        last = values.unsqueeze(-1)
+        angles = last * waves
+        return torch.cat((last, angles.sin(), angles.cos()), -1)
 
 
 class SampledNetwork(ReturnNetwork):
@@ -107,7 +119,7 @@ class SampledNetwork(ReturnNetwork):
         super().__init__()
         self.actions, self.draws, self.points = actions, recipe.draws, recipe.points
         self.trunk = recipe.trunk.build(features, actions * recipe.head_width, streams=streams)
-        self.head = Head(recipe.head_width, streams=streams)
+        self.head = Head(recipe.head_width, activation(recipe.activation), streams=streams)
 
     @abstractmethod
     def draw(self, context: Tensor, scores: Tensor, noise: Streams) -> Tensor:

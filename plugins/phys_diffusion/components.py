@@ -49,7 +49,7 @@ def phys_components() -> Iterable[Component]:
         "return_model",
         "edm",
         "phys_diffusion.returns:EDMReturns",
-        summary="conditional denoiser of returns (EDM), bootstrapped through samples, quantiles by the probability flow",
+        summary="denoiser of returns (EDM), bootstrapped through samples, quantiles by the probability flow",
         reference="arXiv:2206.00364, Sec. 5; arXiv:2211.01095, Algorithm 2",
         needs={"experience"},
         citation=EDM,

@@ -1,18 +1,19 @@
 r"""Diffusion models of returns: conditional denoisers trained on bootstrapped samples, sampled by the probability flow.
 
-``edm`` draws training levels from a log-normal law and passes EDM's levels; ``ddpm`` predicts the noise on the chain
+``edm`` is trained at levels of a log-normal law; ``ddpm`` predicts the noise on the chain
 
     x_t = √ᾱ_t u + √(1 − ᾱ_t) ε,   ᾱ_t = Π_{i ≤ t} (1 − β_i),   β from 10⁻⁴ to 0.02 in T = 1,000 steps,
 
-with u the standardised return, which is x_t/√ᾱ_t at level σ_t = s√(1/ᾱ_t − 1) in the unit of returns.
+with u the standardised return: x_t/√ᾱ_t is a return at level σ_t = s√(1/ᾱ_t − 1). It is trained at all steps of the
+chain; draws pass those nearest to levels falling from σ_max to σ_min, deterministically as DDIM does: ancestral steps
+are for long chains. At levels above σ_max the law is as good as a point.
 
-Source: Karras et al. 2022 (arXiv:2206.00364), Table 1; Ho et al. 2020 (arXiv:2006.11239), Eq. 4 and 14; quadratic
-sub-chains: Song et al. 2021 (arXiv:2010.02502), App. D.2. Conditioning and bootstrapping are of this library.
+Source: Karras et al. 2022 (arXiv:2206.00364), Sec. 5; Ho et al. 2020 (arXiv:2006.11239), Eq. 4 and 14; sub-chains: Song
+et al. 2021 (arXiv:2010.02502), Sec. 4.2. Conditioning and bootstrapping are of this library.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -22,7 +23,7 @@ from torch import Tensor
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.denoised import DenoisedReturns, DenoisingNetwork, FlowNetwork
-from phys_samplers.rl.sampled import SPREAD, SampledReturns
+from phys_samplers.rl.sampled import SPREAD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +36,11 @@ class EDMReturns(DenoisedReturns):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DDPMReturns(SampledReturns):
-    """DDPM as a model of returns; see ``SampledReturns`` for the other options.
+class DDPMReturns(DenoisedReturns):
+    """DDPM as a model of returns; see ``DenoisedReturns`` for the other options.
 
     Args:
-        chain: T.
+        chain: T, whose levels cover those of sampling.
         beta_min: β_1.
         beta_max: β_T.
     """
@@ -54,9 +55,10 @@ class DDPMReturns(SampledReturns):
             raise ConfigurationError(
                 f"beta_min is {self.beta_min} and beta_max {self.beta_max}; expected 0 < beta_min <= beta_max < 1"
             )
-        if self.chain < self.sampling_steps:
+        if len(set(self.levels)) < self.sampling_steps or self.levels[0] < 0.9 * self.sigma_max:
             raise ConfigurationError(
-                f"chain is {self.chain} and sampling_steps {self.sampling_steps}; expected no more steps than the chain"
+                f"chain is {self.chain}, with levels up to {float(self.sigmas[-1]):.3g}; expected more steps, or fewer "
+                f"than sampling_steps = {self.sampling_steps} between sigma_max = {self.sigma_max} and sigma_min"
             )
 
     @property
@@ -64,6 +66,13 @@ class DDPMReturns(SampledReturns):
         """σ_1..σ_T (T,), rising, in double precision."""
         beta = torch.linspace(self.beta_min, self.beta_max, self.chain, dtype=torch.float64)
         return SPREAD * torch.expm1(-torch.log1p(-beta).cumsum(0)).sqrt()
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Those of the chain that are nearest, on the logarithmic scale, to a constant factor apart."""
+        wanted = torch.tensor(super().levels, dtype=torch.float64)
+        nearest = (self.sigmas.log() - wanted.log().unsqueeze(1)).abs().argmin(1)
+        return tuple(self.sigmas[nearest].tolist())
 
     def build(self, features: int, actions: int, *, streams: Streams) -> ChainNetwork:
         """See ``ReturnModel.build``."""
@@ -80,13 +89,6 @@ class ChainNetwork(DenoisingNetwork):
         super().__init__(recipe, features, actions, streams=streams)
         sigmas = recipe.sigmas.float().expand(streams.replicas, -1)
         self.register_buffer("sigmas", sigmas, persistent=False)
-
-    def sampling_levels(self, recipe: SampledReturns) -> Sequence[float]:
-        """Levels t = T (i/n)² of the chain, i = n..1."""
-        assert isinstance(recipe, DDPMReturns)
-        count = recipe.sampling_steps
-        steps = sorted({max(1, round(recipe.chain * (i / count) ** 2)) for i in range(1, count + 1)}, reverse=True)
-        return recipe.sigmas[torch.tensor(steps) - 1].tolist()
 
     def training_levels(self, y: Tensor, noise: Streams) -> Tensor:
         """Those of steps drawn uniformly from the chain."""

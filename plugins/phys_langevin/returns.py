@@ -14,7 +14,6 @@ takes the last noise out. The law is known through draws: ``law`` needs noise, i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +22,7 @@ from torch import Tensor
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.denoised import DenoisedReturns, DenoisingNetwork
-from phys_samplers.rl.sampled import CENTRE, SampledReturns
+from phys_samplers.rl.sampled import CENTRE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +47,6 @@ class LangevinReturns(DenoisedReturns):
         if not 0 < self.epsilon < math.inf:
             raise ConfigurationError(f"epsilon is {self.epsilon}; expected a positive step, e.g. 1.0")
 
-    @property
-    def levels(self) -> tuple[float, ...]:
-        """The ladder, falling."""
-        ratio = self.sigma_min / self.sigma_max
-        return tuple(self.sigma_max * ratio ** (i / (self.sampling_steps - 1)) for i in range(self.sampling_steps))
-
     def build(self, features: int, actions: int, *, streams: Streams) -> AnnealedNetwork:
         """See ``ReturnModel.build``."""
         return AnnealedNetwork(self, features, actions, streams=streams)
@@ -69,11 +62,6 @@ class AnnealedNetwork(DenoisingNetwork):
         self.steps_per_level, self.epsilon = recipe.steps_per_level, recipe.epsilon
         self.register_buffer("ladder", torch.tensor(self.levels).expand(streams.replicas, -1), persistent=False)
 
-    def sampling_levels(self, recipe: SampledReturns) -> Sequence[float]:
-        """The ladder."""
-        assert isinstance(recipe, LangevinReturns)
-        return recipe.levels
-
     def training_levels(self, y: Tensor, noise: Streams) -> Tensor:
         """Of the ladder, each as often."""
         return self.ladder[0][noise.integers(len(self.levels), *y.shape[1:])]
@@ -82,10 +70,10 @@ class AnnealedNetwork(DenoisingNetwork):
     def draw(self, context: Tensor, scores: Tensor, noise: Streams) -> Tensor:
         """See ``SampledNetwork.draw``."""
         keep, fresh = math.exp(-self.epsilon), math.sqrt(-math.expm1(-2 * self.epsilon))
-        sigma = scores.new_full((), self.levels[0])
+        sigma = scores.new_full((1, 1, 1), self.levels[0])
         x = self.denoise(context, torch.full_like(scores[..., :1], CENTRE), sigma) + sigma * scores
         for level in self.levels:
-            sigma = scores.new_full((), level)
+            sigma = scores.new_full((1, 1, 1), level)
             normal = noise.normal(self.steps_per_level, *scores.shape[1:])
             for step in range(self.steps_per_level):
                 x = torch.lerp(self.denoise(context, x, sigma), x, keep).add_(normal[:, step], alpha=level * fresh)

@@ -1,0 +1,172 @@
+r"""An energy-based model of returns whose negatives, and draws, are walks of the value gradient sampler (Algorithm 3).
+
+One network gives the energy and all values of the walks: V^t(x; z, a), t = 0..T, with V^T = E the energy of the return
+of (z, a) blurred by h. The optimal V^t is the energy of the return blurred to a level √(h² + b_t), b_t = Σ_{i≥t} s_i²,
+which tells the network what t is:
+
+    V = ½ u²/(s² + level²) + g F(u/√(s² + level²), level),        u = x − c,   g² = 1 + s/level.
+
+A walk starts at N(c, s² + h² + b_0) and steps by x' = x − s_t² ∇V^t(x) + s_t ε, the mean rule of ``policy``. Of each
+batch of transitions,
+
+    E(y) − E(x_T) + λ (E(y)² + E(x_T)²)      contrasts bootstrapped y = ρ + γy' + hn with the ends of walks (Alg. 3),
+    (V^t(x_t) − V^{t+1}(x_{t+1}) − log π/q̃)²/g²     makes values follow the energy along the same walks (Alg. 2),
+
+with the mean target of one next state and no target network: the energy moves all the time, and values that lag behind
+it let the walks lag behind both. Draws end with the mean of the last step, without its noise: where returns are spread
+wide against h this takes out the variance h², of an atom it leaves about h²/2.
+
+Source: Yoon et al. 2025 (arXiv:2502.13280), Algorithms 1-3. Conditioning and bootstrapping are of this library.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.randomness import Streams
+from phys_samplers.rl.sampled import CENTRE, HIGH, LOW, SPREAD, SampledNetwork, SampledReturns
+from phys_value_gradient.process import AuxiliaryProcess, schedule
+
+LOG_MEDIAN, LOG_SPREAD = math.log(0.15), 1.0
+"""That standardise log levels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueGradientReturns(SampledReturns):
+    """An energy of returns with a value gradient sampler; see the module, and ``SampledReturns`` for other options.
+
+    Args:
+        sampling_steps: T.
+        draws: of each transition, positive and negative.
+        blur: h, in units where returns lie between 0 and 1; the last step of a walk has it for its noise too.
+        reach: √Σs_t².
+        regulariser: λ.
+        drift_clip: largest drift of a step, in units of its noise.
+    """
+
+    sampling_steps: int = 6
+    draws: int = 4
+    blur: float = 0.02
+    reach: float = 0.5
+    regulariser: float = 0.001
+    drift_clip: float = 4.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("blur", "reach", "drift_clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; expected a positive number")
+        if not 0 <= self.regulariser < math.inf:
+            raise ConfigurationError(f"regulariser is {self.regulariser}; expected a finite weight of at least 0")
+        self.process  # noqa: B018 - building it validates the options
+
+    @property
+    def process(self) -> AuxiliaryProcess:
+        """The auxiliary process of the walks."""
+        return AuxiliaryProcess(schedule("geometric", self.sampling_steps, end=self.blur**2, total=self.reach**2))
+
+    def build(self, features: int, actions: int, *, streams: Streams) -> ValueGradientNetwork:
+        """See ``ReturnModel.build``."""
+        return ValueGradientNetwork(self, features, actions, streams=streams)
+
+
+class Walks(NamedTuple):
+    """What a batch of walks met.
+
+    Args:
+        states: x_0..x_T (R, N, M, T + 1).
+        values: V^t(x_t), likewise.
+        costs: log π/q̃ of the steps (R, N, M, T).
+    """
+
+    states: Tensor
+    values: Tensor
+    costs: Tensor
+
+
+class ValueGradientNetwork(SampledNetwork):
+    """Values and energy; see the module, and ``SampledNetwork`` for the arguments."""
+
+    level: Tensor
+
+    def __init__(self, recipe: ValueGradientReturns, features: int, actions: int, *, streams: Streams) -> None:
+        super().__init__(recipe, features, actions, streams=streams)
+        process = recipe.process
+        self.blur, self.regulariser, self.drift_clip = recipe.blur, recipe.regulariser, recipe.drift_clip
+        self.noises = [math.sqrt(variance) for variance in process.variances]
+        level = torch.tensor([math.sqrt(self.blur**2 + blur) for _, blur in process.marginals])
+        self.register_buffer("level", level.expand(streams.replicas, -1), persistent=False)
+
+    def value(self, context: Tensor, x: Tensor, level: Tensor) -> Tensor:
+        """V (R, N, M) at ``x`` (R, N, M) and levels broadcastable to its last axis, (1, 1, 1) or (1, 1, M)."""
+        u, variance = x - CENTRE, level.square() + SPREAD**2
+        raw = self.head(context, u * variance.rsqrt(), (level.log() - LOG_MEDIAN) / LOG_SPREAD)
+        return 0.5 * u.square() / variance + self.gain(level) * raw
+
+    def gain(self, level: Tensor) -> Tensor:
+        """g, the size of energies at a level."""
+        return (1 + SPREAD / level).sqrt()
+
+    def drift(self, context: Tensor, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        """−s_t² ∇V^t at ``x``, and V^t; without a graph."""
+        with torch.enable_grad():
+            at = x.detach().requires_grad_()
+            value = self.value(context, at, self.level[0, t].view(1, 1, 1))
+            (slope,) = torch.autograd.grad(value.sum(), at)
+        s = self.noises[t]
+        return slope.mul_(-(s**2)).clamp_(-self.drift_clip * s, self.drift_clip * s), value.detach()
+
+    @torch.no_grad()
+    def draw(self, context: Tensor, scores: Tensor, noise: Streams) -> Tensor:
+        """See ``SampledNetwork.draw``."""
+        context = context.detach()
+        x = self._start(scores)
+        fresh = noise.normal(len(self.noises) - 1, *scores.shape[1:])
+        for t, s in enumerate(self.noises):
+            x = x + self.drift(context, x, t)[0]
+            if t < len(self.noises) - 1:
+                x = x.add_(fresh[:, t], alpha=s)
+        return x.clamp_(LOW, HIGH)
+
+    @torch.no_grad()
+    def walks(self, context: Tensor, scores: Tensor, noise: Streams) -> Walks:
+        """Walks with noise in every step, their values and their running costs."""
+        x, states, values, costs = self._start(scores), [], [], []
+        fresh = noise.normal(len(self.noises), *scores.shape[1:])
+        for t, s in enumerate(self.noises):
+            shift, value = self.drift(context, x, t)
+            states.append(x)
+            values.append(value)
+            ratio = shift / s
+            costs.append(ratio * (0.5 * ratio + fresh[:, t]))
+            x = torch.add(x + shift, fresh[:, t], alpha=s)
+        values.append(self.value(context, x, self.level[0, -1].view(1, 1, 1)))
+        return Walks(torch.stack([*states, x], -1), torch.stack(values, -1), torch.stack(costs, -1))
+
+    def matching(self, context: Tensor, y: Tensor, noise: Streams) -> Tensor:
+        """See ``SampledNetwork.matching``."""
+        normal = noise.normal(2, *y.shape[1:])
+        positive = torch.add(y, normal[:, 0], alpha=self.blur)
+        walks = self.walks(context.detach(), normal[:, 1], noise)
+        count = y.shape[-1]
+        x = torch.cat((walks.states.flatten(-2), positive), -1)
+        steps = walks.states.shape[-1]
+        level = torch.cat((self.level[0].repeat(count), self.level[0, -1:].expand(count)))
+        level = level.view(1, 1, -1)
+        value = self.value(context, x, level)
+        along, positives = value[..., :-count].unflatten(-1, (count, steps)), value[..., -count:]
+        negatives = along[..., -1]
+        contrast = positives - negatives + self.regulariser * (positives.square() + negatives.square())
+        error = (along[..., :-1] - walks.values[..., 1:] - walks.costs) / self.gain(self.level[0, :-1])
+        follow = functional.huber_loss(error, torch.zeros_like(error), reduction="none")
+        return contrast.mean((1, 2)) + follow.mean((1, 2, 3))
+
+    def _start(self, scores: Tensor) -> Tensor:
+        return CENTRE + scores * (self.level[0, 0].square() + SPREAD**2).sqrt()
