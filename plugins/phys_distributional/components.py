@@ -55,7 +55,7 @@ MODELS = (
         "categorical-l2",
         "categorical:CategoricalL2Returns",
         "linear weights of fixed atoms that sum to one, by squared distance to the projected backup",
-        "arXiv:1902.03149, Sec. 4, with the mass kept exactly",
+        "arXiv:1902.03149, with the mass kept exactly",
         LINEAR,
     ),
     (

@@ -4,7 +4,7 @@ r"""Deep Q-networks: the expected return alone, by squared temporal differences.
 
 or Huber's function of the difference. The law is one atom at q.
 
-Source: Mnih et al. 2015 (Nature 518), Eq. 2 and Methods, where the *gradient's* error term is clipped to [−1, 1]: that
+Source: Mnih et al. 2015 (Nature 518), Algorithm 1, where the *gradient's* error term is clipped to [−1, 1]: that
 is Huber's function with κ = 1 in the unit of the rewards.
 """
 

@@ -8,7 +8,7 @@ Once the samples are sorted, the inner sum is a polynomial in θ_i whose coeffic
 between θ_i − κ, θ_i and θ_i + κ: differences of cumulated sums. That is N + N' numbers for each law instead of NN',
 with the same value and the same gradient.
 
-Source: Dabney et al. 2018 (arXiv:1710.10044), Eq. 8-10; divided by κ as in arXiv:1806.06923, Eq. 3.
+Source: Dabney et al. 2018 (arXiv:1710.10044), Eq. 8-10; divided by κ as in arXiv:1806.06923, Sec. 2.
 """
 
 from __future__ import annotations
