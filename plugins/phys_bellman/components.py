@@ -78,6 +78,21 @@ def phys_components() -> Iterable[Component]:
         citation=BELLMAN,
         presets={"default": {}},
     )
+    yield Component(
+        "return_model",
+        "bellman-mlp",
+        "phys_bellman.returns:BellmanMLP",
+        summary="perceptrons s(x, z) and g(x, z) of the return, regressed on their linear Bellman backups",
+        reference="arXiv:2410.01796, Algorithm 3",
+        needs={"experience"},
+        citation=BELLMAN,
+        presets={
+            "default": {},
+            "paper": {"printed": True},
+            "corrected": {"printed": False},
+            "preserving": {"tie": True, "preserve": True},
+        },
+    )
     for name, attribute, summary, reference in (
         ("field-matching", "FieldMatching", "field matching with the full trace of the Jacobian", "Eq. 7-8"),
         ("sliced-field-matching", "SlicedFieldMatching", "field matching along random directions", "Eq. 9-11"),

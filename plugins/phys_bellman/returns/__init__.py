@@ -2,13 +2,20 @@
 
 from phys_bellman.returns.basis import FieldProduct, GaussianBasis, TabulatedBackups, backed_up, gram
 from phys_bellman.returns.linear import BellmanReturns, LinearFieldNetwork
+from phys_bellman.returns.paper import BellmanMLP, FieldPerceptrons
+from phys_bellman.returns.projected import ProjectedOperator, ProjectedReturns, stretch
 
 __all__ = [
+    "BellmanMLP",
     "BellmanReturns",
+    "FieldPerceptrons",
     "FieldProduct",
     "GaussianBasis",
     "LinearFieldNetwork",
+    "ProjectedOperator",
+    "ProjectedReturns",
     "TabulatedBackups",
     "backed_up",
     "gram",
+    "stretch",
 ]
