@@ -129,9 +129,10 @@ class Resolver:
         }
 
     def _pair(self, task: TaskPlan, target: Task | None, spec: ComponentSpec) -> Pair:
-        options, budget = dict(spec.options), self.suite.budget
+        options, budget, skip = dict(spec.options), self.suite.budget, ""
         for override in self._overrides(task.spec, spec):
             options |= override.options
+            skip = override.skip or skip
             budget = Budget(
                 seconds=override.seconds or budget.seconds, memory_mib=override.memory_mib or budget.memory_mib
             )
@@ -163,7 +164,7 @@ class Resolver:
             budget=budget,
             stacks=isinstance(recipe, Sampler) and type(recipe).fit_replicas is not Sampler.fit_replicas,
             fit=_fit_id(recipe, identity),
-            refusal=task.problem or problem or _unfit(str(spec), component, recipe, target),
+            refusal=task.problem or problem or _unfit(str(spec), component, recipe, target) or _left_out(skip),
         )
 
     def _overrides(self, task: ComponentSpec, sampler: ComponentSpec | None) -> list[Override]:
@@ -179,6 +180,10 @@ def _guarded(what: str, build: Callable[[], T]) -> tuple[T | None, Refusal | Non
     except Exception as error:
         reason = f"{what} cannot be made: {one_line(error)}"
         return None, Refusal(status="failed", reason=reason, traceback="".join(traceback.format_exception(error)))
+
+
+def _left_out(reason: str) -> Refusal | None:
+    return Refusal(status="incompatible", reason=f"left out by the suite: {reason}") if reason else None
 
 
 def _contestant(kind: str, full: ComponentSpec) -> tuple[str, Any, Refusal | None]:

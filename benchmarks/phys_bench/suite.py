@@ -17,6 +17,10 @@ A suite is a TOML file::
     sampler = "bellman"
     options = { steps = 8000 }      # of the sampler
     seconds = 300
+    [[overrides]]
+    task = "cart-pole"
+    sampler = "edm"
+    skip = "it would take hours"    # the pair is not run, and the report says why
 
 Rows ``[[published]]`` and ``[[claims]]`` say what a paper reports; see ``phys_bench.published``.
 """
@@ -65,6 +69,7 @@ class Override:
         eval_size: instead of the task's or suite's; only without ``sampler``.
         seconds: instead of the suite's.
         memory_mib: instead of the suite's.
+        skip: why the pairs are not run at all; empty if they are.
     """
 
     task: str = "*"
@@ -74,6 +79,7 @@ class Override:
     eval_size: int | None = None
     seconds: float | None = None
     memory_mib: float | None = None
+    skip: str = ""
 
     def covers(self, task: ComponentSpec, sampler: ComponentSpec | None) -> bool:
         """Whether the override is meant for this pair (for this task whatever the sampler, if that is None)."""
@@ -246,4 +252,5 @@ def _override(check: Checks, row: Mapping[str, Any], index: int) -> Override:
         eval_size=check.count(row, "eval_size", at=at),
         seconds=check.positive(row, "seconds", at=at) if row.get("seconds") is not None else None,
         memory_mib=check.positive(row, "memory_mib", at=at) if row.get("memory_mib") is not None else None,
+        skip=check.text(row, "skip", "", at=at),
     )

@@ -381,4 +381,12 @@ METRICS: tuple[Component, ...] = (
         needs={"experience"},
         traits={"best": "low", "needs_model": True},
     ),
+    Component(
+        "metric",
+        "expected-return",
+        "phys_samplers.metrics.learning:ExpectedReturn",
+        summary="discounted return that an agent expects of its best action in one state of a finite environment",
+        needs={"experience"},
+        traits={"best": "high", "needs_model": True},
+    ),
 )

@@ -146,3 +146,31 @@ class FinalReturn(LearningMetric):
         """See ``Metric``."""
         worst = samples.flatten().sort().values[: max(1, round(self.tail * len(samples)))]
         return float(worst.double().mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectedReturn(LearningMetric):
+    """The discounted return that an agent expects of its best action in one state of a finite environment.
+
+    Args:
+        state: its number.
+    """
+
+    state: int = 0
+
+    def __post_init__(self) -> None:
+        if self.state < 0:
+            raise ConfigurationError(f"state is {self.state}; expected the number of a state")
+
+    def __call__(
+        self,
+        samples: Tensor,
+        reference: Tensor,
+        *,
+        target: Target,
+        generator: torch.Generator,
+        model: Model | None = None,
+    ) -> float:
+        """See ``Metric``."""
+        self.curve(model)  # refuses what is no agent
+        return float(model.mean(self.state).max())  # type: ignore[union-attr]

@@ -8,6 +8,7 @@ from .canvas import Look
 from .charts import training_chart
 from .cost_chart import cost_chart
 from .image_panels import image_picture, is_image
+from .learning_panels import learning_chart, learning_table
 from .markup import anchor, details, escape, floor_text, label, number, picture, table
 from .overview import score_cell, swatch
 from .reading import read_arrays
@@ -37,6 +38,10 @@ def task_section(run: Run, task: str, look: Mapping[str, Look]) -> str:
     else:
         body += '<p class="notice">No cell of this task has a score: <a href="#trouble">the reasons</a>.</p>'
     body += "<h3>Costs</h3>" + _costs(run, task, look) + _cost_chart(run, task, look)
+    if (chart := learning_chart(run, task, look)) is not None:
+        alt = f"Greedy return on {task} against environment steps, a line and a band per sampler."
+        caption = "Interquartile mean over seeds; bands: 95 % bootstrap at each evaluation."
+        body += "<h3>Learning</h3>" + picture(chart, alt, caption) + learning_table(run, task, look)
     body += "<h3>Samples and fields</h3>" + _pictures(run, task, look)
     if (curves := training_chart(run, task, look)) is not None:
         drawn = picture(

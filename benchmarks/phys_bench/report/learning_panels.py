@@ -1,0 +1,100 @@
+"""Learning curves of agents: interquartile means over seeds with bands, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from phys_bench.learning import (
+    FloatArray,
+    Interval,
+    band,
+    bootstrap,
+    curve_of,
+    interquartile_mean,
+    probability_of_improvement,
+)
+
+from .canvas import INK, Look, new_figure, plain
+from .markup import escape, label, table
+from .overview import swatch
+from .view import Run
+
+STEPS_TO = "steps-to"
+
+
+def curves(run: Run, task: str) -> dict[str, tuple[FloatArray, list[FloatArray]]]:
+    """Steps and returns of every seed, by sampler; seeds evaluated at other steps are left out."""
+    found: dict[str, tuple[FloatArray, list[FloatArray]]] = {}
+    for cell in run.select(task):
+        if not cell.ok or (curve := curve_of(cell.diagnostics)) is None:
+            continue
+        steps, members = found.setdefault(cell.sampler, (curve[0], []))
+        if np.array_equal(steps, curve[0]):
+            members.append(curve[1])
+    return found
+
+
+def learning_chart(run: Run, task: str, look: Mapping[str, Look]) -> Figure | None:
+    """Greedy return against environment steps, all samplers on one pair of axes; None without curves."""
+    found = curves(run, task)
+    if not found:
+        return None
+    figure = new_figure(8.6, 4.4)
+    axes = figure.subplots()
+    for sampler, (steps, members) in found.items():
+        middle, low, high = band(members)
+        axes.fill_between(steps, low, high, color=look[sampler].colour, alpha=0.15, linewidth=0)
+        axes.plot(steps, middle, color=look[sampler].colour, linewidth=1.8, label=sampler)
+    plain(axes, title=task, grid=True)
+    axes.set_xlabel("environment steps", color=INK)
+    axes.set_ylabel("greedy return", color=INK)
+    axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def learning_table(run: Run, task: str, look: Mapping[str, Look]) -> str:
+    """Medians of steps to each level with intervals and censored runs, interquartile means, odds against the first."""
+    found = curves(run, task)
+    levels = [metric for metric in run.metrics(task) if metric.partition("[")[0] == STEPS_TO]
+    if not found:
+        return ""
+    first = next(iter(found))
+    base = np.array([members.mean() for members in found[first][1]])
+    rows = []
+    for sampler, (steps, members) in found.items():
+        cells = [cell for cell in run.select(task, sampler) if cell.ok]
+        row = [f"{swatch(look[sampler])}{label(sampler)}", str(len(members))]
+        for level in levels:
+            values = np.array([cell.scores[level] for cell in cells if level in cell.scores])
+            if not len(values):
+                row.append("")
+                continue
+            never = int((values >= steps[-1]).sum())
+            median = _text(bootstrap(values, lambda x: np.median(x, -1)))
+            row.append(median + (f"<small>; {never} never</small>" if never else ""))
+        areas = np.array([member.mean() for member in members])
+        late = np.array([member[-max(1, round(0.2 * len(member))) :].mean() for member in members])
+        row += [_text(bootstrap(areas, interquartile_mean)), _text(bootstrap(late, interquartile_mean))]
+        row.append("" if sampler == first else f"{probability_of_improvement(areas, base):.2f}")
+        rows.append(row)
+    heads = [
+        "sampler",
+        "seeds",
+        *(f"median {escape(level)}" for level in levels),
+        "area, IQM",
+        "last fifth, IQM",
+        f"P(area above {escape(first)})",
+    ]
+    note = (
+        "<p><small>Brackets: 95 % bootstrap over seeds. IQM: mean of the middle half of the seeds. A median of steps "
+        "counts runs that never reach the level with all their steps.</small></p>"
+    )
+    return table(heads, rows, classes="costs") + note
+
+
+def _text(interval: Interval) -> str:
+    style = ",.0f" if abs(interval.value) >= 10 else ".3g"
+    return f"{interval.value:{style}} <small>[{interval.low:{style}}, {interval.high:{style}}]</small>"
