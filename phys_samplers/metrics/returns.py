@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from phys_samplers.sampler import Model
     from phys_samplers.target import Target
 
-LOW, HIGH, INTERVALS = -0.5, 1.5, 4096
-"""The grid; what a model puts further out counts as if it were at its ends."""
+LOW, HIGH, INTERVALS = -0.25, 1.25, 16_384
+"""The grid; what a model puts further out counts as if it were at its ends. Where F − F* changes its sign within a
+cell, up to half of the cell is missed: 5·10⁻⁵."""
 
 
 def grid() -> Tensor:

@@ -32,6 +32,8 @@ def integrated_cdf(law: ReturnLaw, x: Tensor) -> Tensor:
         mass = torch.cat((nothing, sorted_weights.cumsum(-1)), -1).gather(-1, below)
         moment = torch.cat((nothing, (sorted_weights * points).cumsum(-1)), -1).gather(-1, below)
         return x * mass - moment
+    if points.ndim > 1 and bool((points == points[:1]).all()):
+        points = points[0]
     if points.ndim == 1:
         rows = max(1, BLOCK // len(x))
         blocks = zip(points.split(rows), weights.split(rows, -1), strict=True)
