@@ -153,7 +153,7 @@ class Control:
         """One agent per seed, or the exception that its training ended with; all of them in one stacked run."""
         from phys_samplers.rl.agent import Agent
 
-        learner = _Learner(self, recipe, seeds=seeds, device=device, callbacks=default_callbacks(callbacks))
+        learner = Learner(self, recipe, seeds=seeds, device=device, callbacks=default_callbacks(callbacks))
         plan = TrainingPlan(
             steps=self.updates,
             learning_rate=recipe.learning_rate,
@@ -186,7 +186,7 @@ class Control:
         return results
 
 
-class _Learner:
+class Learner:
     """The state of R replicas that learn."""
 
     def __init__(

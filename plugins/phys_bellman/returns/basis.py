@@ -177,11 +177,12 @@ class TabulatedBackups:
     almost three nodes wide, so that this is exact to about 10⁻⁵; c_j − r for all j lie between the nodes alike, and six
     numbers a row are all the formula needs.
 
-    Not for products with a distribution function, which do not vanish far away.
+    Far from all centres κ is nothing, but for the part of F, which is −½|x − γc| there: a straight line, by which the
+    lattice is continued.
 
     Args:
         basis: the basis.
-        product: of fields, without F.
+        product: of fields.
         discounts: γ > 0.
         preserve: whether backups preserve the bandwidth.
         like: for device and dtype.
@@ -216,8 +217,12 @@ class TabulatedBackups:
         place = (self.basis.low - reward - self.start) / self.step
         whole = place.floor()
         factors = (place - whole).unsqueeze(-1).pow(self._powers) @ self._lagrange
-        index = (whole.long().unsqueeze(-1) + self._window).clamp_(0, self.nodes - 1)
-        near = tables.gather(-1, index.add_((which * self.nodes).unsqueeze(-1)))
+        wanted = whole.long().unsqueeze(-1) + self._window
+        index = wanted.clamp(0, self.nodes - 1)
+        near = tables.gather(-1, index + (which * self.nodes).unsqueeze(-1))
+        if self.product.cdf:
+            slope = 0.5 * self.product.cdf * self.step / self.basis.bandwidth
+            near = near - slope * weights.sum(-1, keepdim=True) * (wanted - index).abs()
         total = torch.zeros_like(weights)
         for offset in range(len(OFFSETS)):
             stop = offset + FINENESS * (self.basis.count - 1) + 1

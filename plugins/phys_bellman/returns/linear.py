@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phys_bellman.returns.basis import FieldProduct, GaussianBasis, TabulatedBackups, backed_up, gram
+from phys_bellman.returns.basis import FieldProduct, GaussianBasis, TabulatedBackups, gram
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.law import ReturnLaw
@@ -145,16 +145,6 @@ class LinearFieldNetwork(ReturnNetwork):
 
     def _pull(self, batch: Transitions, following: Tensor) -> Tensor:
         """C w' (R, B, K)."""
-        if self.product.cdf:
-            return backed_up(
-                self.basis,
-                self.product,
-                self.basis.centres(following),
-                following,
-                batch.reward,
-                batch.discount,
-                preserve=self.preserve,
-            )
         if (backups := self._backups.get(batch.discounts)) is None:
             backups = TabulatedBackups(
                 self.basis, self.product, batch.discounts, preserve=self.preserve, like=following
