@@ -3,9 +3,9 @@
     python benchmarks/throughput/return_models.py
 
 The second comparison needs sb3-contrib, which is no dependency of this project (``pip install sb3-contrib``); without
-it only ours is shown. Both sides have the same network (two hidden layers), batch, replay, an update for every step and no
-evaluations, in one process and one thread; seconds are of processor time, and rounds alternate, so that a busy machine
-slows both.
+it only ours is shown. Both sides have the same network (two hidden layers), batch, replay, an update for every step and
+no evaluations, in one process and one thread; seconds are of processor time, and rounds alternate, so that a busy
+machine slows both.
 """
 
 from __future__ import annotations

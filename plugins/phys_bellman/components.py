@@ -35,6 +35,10 @@ across, and the Jacobian's loss overfits. Chosen by W1 to validation rows of thr
 Parkinsons), where whitening does most, then the blur; the box is a guard that hardly a particle meets."""
 
 
+CDF = {"density_weight": 0.0, "cdf_weight": 1.0, "preserve": False}
+"""Distribution functions, whose plain backup is a contraction."""
+
+
 def sliced(n: int) -> dict[str, object]:
     """Table 2 at ε = 0.5 with n slice vectors v and w."""
     return PAPER | {
@@ -76,7 +80,7 @@ def phys_components() -> Iterable[Component]:
         reference="arXiv:2410.01796, Sec. 4.3",
         needs={"experience"},
         citation=BELLMAN,
-        presets={"default": {}},
+        presets={"default": {}, "sharp": {"sharp": True}, "cdf": CDF},
     )
     yield Component(
         "return_model",

@@ -87,4 +87,14 @@ def phys_components() -> Iterable[Component]:
         citation=VALUE_GRADIENT,
         presets={"default": {}, "paper": PAPER, "paper-128": PAPER_128, "particles": PARTICLES},
     )
+    yield Component(
+        "return_model",
+        "vgs",
+        "phys_value_gradient.returns:ValueGradientReturns",
+        summary="energy of returns, with negatives and draws by value gradient walks; does not learn well yet",
+        reference="arXiv:2502.13280, Algorithms 1-3",
+        needs={"experience"},
+        citation=VALUE_GRADIENT,
+        presets={"default": {}},
+    )
     yield from VALUES

@@ -138,6 +138,15 @@ def test_means_are_those_of_the_laws(normalise: bool, whiten: float | None) -> N
         assert torch.allclose(laws.total, torch.ones_like(laws.total), atol=1e-6)
 
 
+def test_sharp_laws_are_the_blurred_ones_without_their_blur() -> None:
+    nets = [
+        BellmanReturns(width=8, depth=1, sharp=sharp).build(3, 2, streams=Streams([0], "w")) for sharp in (False, True)
+    ]
+    blurred, sharp = (net.law(torch.ones(1, 1, 3), noise=Streams([0], "noise")) for net in nets)
+    grid = torch.linspace(-0.2, 1.2, 57)
+    assert torch.allclose(sharp.density(grid, blurred.bandwidth), blurred.density(grid), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -148,6 +157,7 @@ def test_means_are_those_of_the_laws(normalise: bool, whiten: float | None) -> N
         ({"gradient_weight": -1.0}, "none to be negative"),
         ({"cdf_weight": 1.0, "normalise": False}, "normalise=True"),
         ({"whiten": 0.0}, "whiten is 0.0"),
+        ({"sharp": True, "preserve": False}, "preserve=True"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
     ],
 )

@@ -47,6 +47,8 @@ class BellmanReturns(ReturnModel):
         cdf_weight: of the loss of F, a Cramér distance; needs ``normalise``.
         normalise: whether Σw = 1 is kept.
         whiten: ρ, over the mean eigenvalue of G; None for no whitening.
+        sharp: whether laws are read as atoms of the weights instead of Gaussians. Under the preserving backup the fields
+            are those of p * N(0, h²), and Σ w_k δ(c_k) is p with the blur taken off; weights may be negative.
     """
 
     atoms: int = 51
@@ -59,6 +61,7 @@ class BellmanReturns(ReturnModel):
     cdf_weight: float = 0.0
     normalise: bool = True
     whiten: float | None = 1e-3
+    sharp: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,6 +70,11 @@ class BellmanReturns(ReturnModel):
             raise ConfigurationError(
                 f"cdf_weight is {self.cdf_weight} and normalise False; distribution functions of unequal mass are "
                 "infinitely far apart: expected normalise=True"
+            )
+        if self.sharp and not self.preserve:
+            raise ConfigurationError(
+                "sharp is True and preserve False; what blur plain backups leave is not known, so that it cannot be "
+                "taken off: expected preserve=True"
             )
         if self.whiten is not None and not self.whiten > 0:
             raise ConfigurationError(f"whiten is {self.whiten}; expected a positive ridge, or None")
@@ -105,6 +113,7 @@ class LinearFieldNetwork(ReturnNetwork):
         self.actions = actions
         self.basis, self.product, self.preserve = recipe.basis, recipe.product, recipe.preserve
         self.normalise = recipe.normalise
+        self.bandwidth = 0.0 if recipe.sharp else self.basis.bandwidth
         self.trunk = recipe.trunk.build(features, actions * recipe.atoms, streams=streams, out_gain=HEAD_GAIN)
         products = gram(self.basis, self.product)
         mix = torch.eye(recipe.atoms, dtype=torch.float64)
@@ -156,7 +165,7 @@ class LinearFieldNetwork(ReturnNetwork):
         """See ``ReturnNetwork.law``."""
         heads = self.heads(observation)
         weights = self.weights(heads if action is None else _of(heads, action))
-        return ReturnLaw(self.basis.centres(weights), weights, self.basis.bandwidth)
+        return ReturnLaw(self.basis.centres(weights), weights, self.bandwidth)
 
     def mean(self, observation: Tensor, *, noise: Streams) -> Tensor:
         """See ``ReturnNetwork.mean``."""
