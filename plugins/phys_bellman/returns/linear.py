@@ -47,7 +47,7 @@ class BellmanReturns(ReturnModel):
         cdf_weight: of the loss of F, a Cramér distance; needs ``normalise``.
         normalise: whether Σw = 1 is kept.
         whiten: ρ, over the mean eigenvalue of G; None for no whitening.
-        sharp: whether laws are read as atoms of the weights instead of Gaussians. Under the preserving backup the fields
+        sharp: whether laws are read as atoms of the weights instead of Gaussians. Under the preserving backup fields
             are those of p * N(0, h²), and Σ w_k δ(c_k) is p with the blur taken off; weights may be negative.
     """
 
