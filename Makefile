@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 .PHONY: bench test lint format throughput clean help
 
 help:
-	@echo "make bench       set up, then run the quick suite: table here, report.html under runs/quick"
+	@echo "make bench       set up, then run the quick suites: tables here, report.html under runs/quick and runs/rl-quick"
 	@echo "make test        set up, then run the tests"
 	@echo "make lint        set up, then run the linter and the type checker"
 	@echo "make throughput  set up, then measure training and integration speed"
@@ -22,6 +22,7 @@ $(STAMP): pyproject.toml
 
 bench: $(STAMP)
 	$(BIN)/phys-samplers bench run quick
+	$(BIN)/phys-samplers bench run rl-quick
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -41,6 +42,7 @@ throughput: $(STAMP)
 	$(BIN)/python benchmarks/throughput/sampling.py
 	$(BIN)/python benchmarks/throughput/training.py
 	$(BIN)/python benchmarks/throughput/value_gradient.py
+	$(BIN)/python benchmarks/throughput/return_models.py
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache
