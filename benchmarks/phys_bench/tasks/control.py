@@ -32,8 +32,8 @@ def cart_pole(
     n_step: int = 5,
     batch_size: int = 32,
     update_every: int = 1,
-    evaluate_every: int = 500,
-    episodes: int = 10,
+    evaluate_every: int = 250,
+    episodes: int = 5,
 ) -> ReturnTask:
     """CartPole-v1: the return is the length of an episode, at most 500.
 
