@@ -271,6 +271,8 @@ def phys_components() -> Iterable[Component]:
     ):
         summary = f"Bayesian posterior: {summary}, dimension {dim}"
         yield _task(name, f"posteriors:{function}", dim, summary, reference=reference, citation=citation)
+    what = "choices to be judged by their worst tenth, for return models: gambles with known laws"
+    yield _task("risky-choices", "risky:risky_choices", 1, what, contestants="return_model")
     for name, function, summary, reference in (
         ("cart-pole", "cart_pole", "CartPole-v1, 12,000 steps", "Barto, Sutton and Anderson 1983"),
         ("acrobot", "acrobot", "Acrobot-v1, 20,000 steps", "Sutton 1996"),

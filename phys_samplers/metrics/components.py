@@ -389,4 +389,20 @@ METRICS: tuple[Component, ...] = (
         needs={"experience"},
         traits={"best": "high", "needs_model": True},
     ),
+    Component(
+        "metric",
+        "choice-regret",
+        "phys_samplers.metrics.learning:ChoiceRegret",
+        summary="what an agent's choices are worth less than the best ones, where worth is exactly known",
+        needs={"experience"},
+        traits={"best": "low", "needs_model": True},
+    ),
+    Component(
+        "metric",
+        "choice-error",
+        "phys_samplers.metrics.learning:ChoiceError",
+        summary="error of an agent's idea of what actions are worth, where that is exactly known",
+        needs={"experience"},
+        traits={"best": "low", "needs_model": True},
+    ),
 )

@@ -174,3 +174,61 @@ class ExpectedReturn(LearningMetric):
         """See ``Metric``."""
         self.curve(model)  # refuses what is no agent
         return float(model.mean(self.state).max())  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceMetric(LearningMetric):
+    """About choices whose worth is exactly known (``target.law.choices``: states and worth of each action there)."""
+
+    best: ClassVar[Literal["low", "high", "zero", "half", "one"]] = "low"
+
+    def choices(self, target: Target, model: Model | None) -> tuple[Tensor, Tensor]:
+        """The exact worth of actions (S, A), and what the agent takes it for.
+
+        Raises:
+            MissingCapability: if the target does not know it.
+        """
+        self.curve(model)  # refuses what is no agent
+        known = getattr(target.law, "choices", None)
+        if known is None:
+            raise MissingCapability(f"target {target.name!r} does not know what actions are worth")
+        states, worth = known
+        law = model.law(states)  # type: ignore[union-attr]
+        return worth, law.lower_tail(target.law.tail).double().cpu()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceRegret(ChoiceMetric):
+    """What the agent's choices are worth less than the best ones, exactly; mean over states."""
+
+    def __call__(
+        self,
+        samples: Tensor,
+        reference: Tensor,
+        *,
+        target: Target,
+        generator: torch.Generator,
+        model: Model | None = None,
+    ) -> float:
+        """See ``Metric``."""
+        worth, seen = self.choices(target, model)
+        taken = worth.gather(1, seen.argmax(1, keepdim=True)).squeeze(1)
+        return float((worth.max(1).values - taken).mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceError(ChoiceMetric):
+    """How far off the agent's idea of each action's worth is; mean over states and actions."""
+
+    def __call__(
+        self,
+        samples: Tensor,
+        reference: Tensor,
+        *,
+        target: Target,
+        generator: torch.Generator,
+        model: Model | None = None,
+    ) -> float:
+        """See ``Metric``."""
+        worth, seen = self.choices(target, model)
+        return float((worth - seen).abs().mean())
