@@ -50,11 +50,11 @@ def small() -> dict[str, Any]:
     return {
         "returns": (0.0, 1.0),
         "gamma": 0.9,
-        "steps": 600,
-        "learning_starts": 100,
-        "epsilon_decay": 300,
+        "steps": 240,
+        "learning_starts": 60,
+        "epsilon_decay": 120,
         "n_step": 2,
         "polyak": 0.05,
-        "evaluate_every": 200,
+        "evaluate_every": 80,
         "episodes": 4,
     }

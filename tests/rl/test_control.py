@@ -29,10 +29,10 @@ def weights(agent: Agent) -> torch.Tensor:
 
 
 def test_an_agent_learns_the_corridor(recipe, maker, small) -> None:
-    agents = recipe.train(maker, seeds=[0, 1], **{**small, "steps": 1_500})
+    agents = recipe.train(maker, seeds=[0, 1], **{**small, "steps": 1_000})
     assert len(agents) == 2
     for agent in agents:
-        assert agent.curve[-1]["step"] == 1_500
+        assert agent.curve[-1]["step"] == 1_000
         assert agent.curve[-1]["return"] == 1.0
         # three steps right, each of which fails one time in ten: E[γ^(T−1)] of the negative binomial T
         exact = (0.9 * 0.9 / (1 - 0.1 * 0.9)) ** 3 / 0.9
@@ -53,9 +53,9 @@ def test_another_seed_gives_another(recipe, maker, small) -> None:
 def test_evaluations_leave_no_trace_in_training(recipe, maker, small) -> None:
     often, seldom = (
         recipe.train(maker, seed=0, **{**small, "evaluate_every": every, "episodes": episodes})
-        for every, episodes in ((50, 7), (600, 1))
+        for every, episodes in ((40, 7), (240, 1))
     )
-    assert len(often.curve) == 12
+    assert len(often.curve) == 6
     assert len(seldom.curve) == 1
     assert torch.equal(weights(often), weights(seldom))
 
@@ -102,7 +102,7 @@ def test_a_log_holds_losses_and_evaluations(recipe, maker, small, tmp_path) -> N
     rows = [json.loads(line) for line in (tmp_path / "log" / "run.jsonl").read_text().splitlines()]
     assert [row["event"] for row in rows[:1] + rows[-1:]] == ["started", "finished"]
     evaluated = [row for row in rows if row["event"] == "evaluated"]
-    assert [row["step"] for row in evaluated] == [200, 400, 600]
+    assert [row["step"] for row in evaluated] == [80, 160, 240]
     assert all(len(row["return"]) == 2 for row in evaluated)
 
 
