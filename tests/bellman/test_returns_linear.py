@@ -118,7 +118,7 @@ def test_the_loss_is_the_squared_distance_of_fields_up_to_a_constant(weights) ->
                 goal = following[i] @ bells(reward + discount * BASIS.centres(), H)
             apart = own[i] @ bells(BASIS.centres(), H) - goal
             parts = zip(weights, fields(apart), strict=True)
-            total += sum(share * float(field.square().sum()) * STEP for share, field in parts)
+            total += sum(share * float(field.detach().square().sum()) * STEP for share, field in parts)
         exact.append(total / 6)
         losses.append(float(net.loss(rows, target, noise)))
     # the tables' 10⁻⁵ are of laws; these weights are of any sign and up to a hundred times larger

@@ -343,7 +343,9 @@ def test_every_shipped_suite_names_existing_components_and_options(suite: Suite)
 
     assert suite.summary
     assert [spec.name for spec in expand(suite.tasks) if spec.name not in catalogue.names("task")] == []
+    tasks = [catalogue.registry.get("task", spec.name) for spec in expand(suite.tasks)]
+    (kind,) = {task.traits["contestants"] for task in tasks}
     for spec in expand(suite.samplers):
-        make("sampler", spec)  # raises on an unknown name, preset, option or part
+        make(kind, spec)  # raises on an unknown name, preset, option or part
     for text in suite.metrics or ():
         make("metric", one_spec(text, "metric"))
