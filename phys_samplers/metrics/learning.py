@@ -29,7 +29,7 @@ class LearningMetric(Metric):
     needs_rows: ClassVar[bool] = False
 
     def curve(self, model: Model | None) -> list[dict[str, Any]]:
-        """The evaluations after the first, which is of the untrained network.
+        """The evaluations of an agent, in order.
 
         Raises:
             MissingCapability: if the model is no agent.

@@ -66,8 +66,19 @@ class Agent(FittedReturns):
 
     def act(self, observation: Any, *, seed: int = 0) -> int:
         """The best action at one observation."""
-        law = self.law(observation, seed=seed)
-        return int((law.mean if self.tail >= 1 else law.lower_tail(self.tail))[0].argmax())
+        return int(self.law(observation, seed=seed).lower_tail(self.tail)[0].argmax())
+
+    def place(self, environment: Maker | None = None) -> tuple[Maker, dict[str, Any]]:
+        """Where to act, with keyword arguments of an id: ``environment``, or where the agent was trained.
+
+        Raises:
+            ConfigurationError: if there is neither.
+        """
+        if environment is not None and environment != self.environment:
+            return environment, {}
+        if self.environment is None:
+            raise ConfigurationError("this agent was trained in an environment without an id; give environment=")
+        return self.environment, self.environment_options
 
     def play(self, episodes: int = 10, *, seed: int = 0, environment: Maker | None = None) -> Tensor:
         """Undiscounted returns (``episodes``,) of greedy play.
@@ -82,10 +93,7 @@ class Agent(FittedReturns):
         """
         from phys_samplers.rl.control import values
 
-        environment = self.environment if environment is None else environment
-        if environment is None:
-            raise ConfigurationError("this agent was trained in an environment without an id; give environment=")
-        options = self.environment_options if environment == self.environment else {}
+        environment, options = self.place(environment)
         evaluation = GreedyEvaluation(environment, seeds=[seed], episodes=episodes, options=options, device=self.device)
         noise = Streams([seed], "playing", device=self.device)
 

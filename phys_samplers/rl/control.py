@@ -205,7 +205,7 @@ class Learner:
             control.environment, seeds=seeds, episodes=control.episodes, options=options, device=device
         )
         encoder, actions = self.environments.encoder, self.environments.actions
-        self.discrete = "n" in vars(encoder.space)
+        self.discrete = encoder.discrete
         self.network: ReturnNetwork = recipe.build(
             encoder.features, actions, streams=Streams(seeds, "weights", device="cpu")
         ).to(device)

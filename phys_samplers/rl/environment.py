@@ -47,6 +47,11 @@ class Encoder:
     space: spaces.Space[Any]
 
     @property
+    def discrete(self) -> bool:
+        """Whether observations are integers."""
+        return isinstance(self.space, spaces.Discrete)
+
+    @property
     def features(self) -> int:
         """F."""
         return int(spaces.flatdim(self.space))

@@ -50,7 +50,7 @@ class ReturnLaw:
     def chosen(self, action: Tensor) -> ReturnLaw:
         """Of laws (R, B, A), those of ``action`` (R, B): laws (R, B)."""
         points = self.points.expand(*self.weights.shape)
-        return replace(self, points=_at(points, action), weights=_at(self.weights, action))
+        return replace(self, points=of_action(points, action), weights=of_action(self.weights, action))
 
     def cdf(self, x: Tensor) -> Tensor:
         """P(X ≤ x) (..., G), of the weights divided by their sum, at ``x`` (G,)."""
@@ -120,6 +120,7 @@ def _gaussian(distance: Tensor, blur: float, weights: Tensor) -> Tensor:
     return (weights.unsqueeze(-2) @ bell).squeeze(-2)
 
 
-def _at(values: Tensor, action: Tensor) -> Tensor:
+def of_action(values: Tensor, action: Tensor) -> Tensor:
+    """Of (R, B, A, K), what belongs to ``action`` (R, B): (R, B, K)."""
     index = action[..., None, None].expand(*action.shape, 1, values.shape[-1])
     return values.gather(-2, index).squeeze(-2)

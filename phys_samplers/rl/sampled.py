@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import StackedLinear, activation
 from phys_samplers.randomness import Streams
-from phys_samplers.rl.law import ReturnLaw
+from phys_samplers.rl.law import ReturnLaw, of_action
 from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
 from phys_samplers.rl.transitions import Transitions
 
@@ -138,10 +138,7 @@ class SampledNetwork(ReturnNetwork):
     def contexts(self, observation: Tensor, action: Tensor | None) -> Tensor:
         """(R, B, A, H), or of ``action`` (R, B) alone (R, B, H)."""
         every = self.trunk(observation).unflatten(-1, (self.actions, -1))
-        if action is None:
-            return every
-        index = action[..., None, None].expand(*action.shape, 1, every.shape[-1])
-        return every.gather(2, index).squeeze(2)
+        return every if action is None else of_action(every, action)
 
     def loss(self, batch: Transitions, target: Self, noise: Streams) -> Tensor:
         """See ``ReturnNetwork.loss``."""

@@ -61,11 +61,7 @@ def episode(
     Raises:
         ConfigurationError: without an environment.
     """
-    environment = agent.environment if environment is None else environment
-    if environment is None:
-        raise ConfigurationError("this agent was trained in an environment without an id; give environment=")
-    options = agent.environment_options if environment == agent.environment else {}
-    made = _with_frames(environment, dict(options))
+    made = _with_frames(*agent.place(environment))
     encoder = Encoder(made.observation_space)
     low, width = agent.scale.low, agent.scale.width
     grid = torch.linspace(low - 0.05 * width, low + 1.05 * width, 241)
@@ -75,8 +71,7 @@ def episode(
         for step in range(max_steps):
             encoded = torch.from_numpy(encoder(observation)).unsqueeze(0)
             law = agent.law(encoded, seed=seed)
-            worth = law.mean if agent.tail >= 1 else law.lower_tail(agent.tail)
-            action = int(worth[0].argmax())
+            action = int(law.lower_tail(agent.tail)[0].argmax())
             if step % every == 0:
                 blur = 0.0 if law.bandwidth else 0.01 * width
                 gradient = law.density_gradient(grid, blur)[0, action]

@@ -17,6 +17,7 @@ Cramér's distance: Bellemare, Le Roux, Castro, Moitra 2019 (arXiv:1902.03149), 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -100,9 +101,9 @@ class AtomicNetwork(HeadNetwork):
         super().__init__(recipe, features, actions, recipe.atoms, streams=streams)
         self.atoms = recipe.grid
 
+    @abstractmethod
     def weights(self, heads: Tensor) -> Tensor:
         """w (..., K) from the last layer's v (..., K)."""
-        raise NotImplementedError
 
     def law(self, observation: Tensor, action: Tensor | None = None, *, noise: Streams) -> ReturnLaw:
         """See ``ReturnNetwork.law``."""

@@ -22,14 +22,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phys_distributional.network import HEAD_GAIN, of_action
+from phys_distributional.network import HEAD_GAIN
 from phys_distributional.options import check_count, check_kappa
 from phys_distributional.pinball import quantile_huber
 from phys_distributional.quantile_regression import equal_weights, midpoints
 from phys_samplers.fields.mlp import StackedMLP
 from phys_samplers.fields.stacked import StackedLinear
 from phys_samplers.randomness import Streams
-from phys_samplers.rl.law import ReturnLaw
+from phys_samplers.rl.law import ReturnLaw, of_action
 from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
 from phys_samplers.rl.transitions import Transitions
 

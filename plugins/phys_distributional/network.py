@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from phys_samplers.randomness import Streams
+from phys_samplers.rl.law import of_action
 from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
 
 HEAD_GAIN = 0.01
@@ -31,9 +32,3 @@ class HeadNetwork(ReturnNetwork):
         """The numbers (R, B, A, K) at observations (R, B, F); or those of ``action`` (R, B) alone, (R, B, K)."""
         heads = self.trunk(observation).unflatten(-1, (self.actions, self.count))
         return heads if action is None else of_action(heads, action)
-
-
-def of_action(values: Tensor, action: Tensor) -> Tensor:
-    """Of (R, B, A, K), what belongs to ``action`` (R, B): (R, B, K)."""
-    index = action[..., None, None].expand(*action.shape, 1, values.shape[-1])
-    return values.gather(2, index).squeeze(2)

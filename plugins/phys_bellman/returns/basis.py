@@ -98,23 +98,15 @@ class FieldProduct:
         """Products of Gaussians ``distance`` apart whose variances add up to ``variance``; ``distance`` is kept."""
         square = distance.square()
         scaled = square / variance
-        total = torch.zeros_like(distance) if self.cdf else None
-        bell = None
-        if self.density or self.gradient or self.cdf:
-            bell = scaled.mul(-0.5).clamp_(min=SMALLEST).exp_()
-            if isinstance(variance, Tensor):
-                bell = bell * (2 * math.pi * variance).rsqrt()
-            else:
-                bell = bell.mul_((2 * math.pi * variance) ** -0.5)
-        assert bell is not None
-        if total is not None:
-            root = variance.sqrt() if isinstance(variance, Tensor) else math.sqrt(variance)
-            mean = distance * torch.erf(distance / (root * math.sqrt(2))) + 2 * variance * bell
-            total = total.add_(mean, alpha=-0.5 * self.cdf / bandwidth)
+        bell = scaled.mul(-0.5).clamp_(min=SMALLEST).exp_() * (2 * math.pi * variance) ** -0.5
         factor: Tensor | float = self.density * bandwidth
         if self.gradient:
             factor = factor + self.gradient * bandwidth**3 * (1 - scaled) / variance
-        return bell * factor if total is None else total.add_(bell * factor)
+        total = bell * factor
+        if self.cdf:
+            mean = distance * torch.erf(distance * (2 * variance) ** -0.5) + 2 * variance * bell
+            total = total.add_(mean, alpha=-0.5 * self.cdf / bandwidth)
+        return total
 
 
 def gram(basis: GaussianBasis, product: FieldProduct) -> Tensor:

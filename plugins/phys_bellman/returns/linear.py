@@ -25,7 +25,7 @@ from torch import Tensor
 from phys_bellman.returns.basis import FieldProduct, GaussianBasis, TabulatedBackups, gram
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams
-from phys_samplers.rl.law import ReturnLaw
+from phys_samplers.rl.law import ReturnLaw, of_action
 from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
 from phys_samplers.rl.transitions import Transitions
 
@@ -147,9 +147,9 @@ class LinearFieldNetwork(ReturnNetwork):
     def loss(self, batch: Transitions, target: LinearFieldNetwork, noise: Streams) -> Tensor:
         """See ``ReturnNetwork.loss``; up to a constant that no weight of this network changes."""
         with torch.no_grad():
-            following = target.weights(_of(target.heads(batch.next_observation), batch.next_action))
+            following = target.weights(of_action(target.heads(batch.next_observation), batch.next_action))
             pull = self._pull(batch, following)
-        weights = self.weights(_of(self.heads(batch.observation), batch.action))
+        weights = self.weights(of_action(self.heads(batch.observation), batch.action))
         return (weights * torch.baddbmm(pull, weights, self.gram, beta=-2)).sum(-1).mean(-1)
 
     def _pull(self, batch: Transitions, following: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ class LinearFieldNetwork(ReturnNetwork):
     def law(self, observation: Tensor, action: Tensor | None = None, *, noise: Streams) -> ReturnLaw:
         """See ``ReturnNetwork.law``."""
         heads = self.heads(observation)
-        weights = self.weights(heads if action is None else _of(heads, action))
+        weights = self.weights(heads if action is None else of_action(heads, action))
         return ReturnLaw(self.basis.centres(weights), weights, self.bandwidth)
 
     def mean(self, observation: Tensor, *, noise: Streams) -> Tensor:
@@ -176,9 +176,3 @@ class LinearFieldNetwork(ReturnNetwork):
             return means.view(heads.shape[:-1]) + 0.5 * (self.basis.low + self.basis.high)
         weights = self.weights(heads)
         return weights @ self.basis.centres(weights) / weights.sum(-1)
-
-
-def _of(values: Tensor, action: Tensor) -> Tensor:
-    """Of (R, B, A, K), what belongs to ``action`` (R, B)."""
-    index = action[..., None, None].expand(*action.shape, 1, values.shape[-1])
-    return values.gather(2, index).squeeze(2)

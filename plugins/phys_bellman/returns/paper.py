@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import StackedLinear, activation
 from phys_samplers.randomness import Streams
-from phys_samplers.rl.law import ReturnLaw
+from phys_samplers.rl.law import ReturnLaw, of_action
 from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
 from phys_samplers.rl.transitions import Transitions
 
@@ -151,18 +151,18 @@ class FieldPerceptrons(ReturnNetwork):
             before = moved / discount
             inside = ((before >= recipe.low) & (before <= recipe.high)).to(x)
             bell = torch.exp(-0.5 * distance.square())
-            following = _of(target.density(batch.next_observation, before), batch.next_action)
+            following = of_action(target.density(batch.next_observation, before), batch.next_action)
             wanted = torch.where(going.unsqueeze(-1), following * inside / discount, bell)
-        learned = _of(self.density(batch.observation, x), batch.action)
+        learned = of_action(self.density(batch.observation, x), batch.action)
         loss = (learned - wanted).square().mean((1, 2))
         if self.gradient is None:
             return loss
         with torch.no_grad():
             assert target.gradient is not None
             factor = inside if recipe.printed else inside / discount.square()
-            slope = _of(target.gradient(batch.next_observation, before), batch.next_action) * factor
+            slope = of_action(target.gradient(batch.next_observation, before), batch.next_action) * factor
             wanted = torch.where(going.unsqueeze(-1), slope, -distance * bell)
-        learned = _of(self.gradient(batch.observation, x), batch.action)
+        learned = of_action(self.gradient(batch.observation, x), batch.action)
         return loss + (learned - wanted).square().mean((1, 2))
 
     def fields(self, observation: Tensor, x: Tensor) -> dict[str, Tensor]:
@@ -181,14 +181,6 @@ class FieldPerceptrons(ReturnNetwork):
         nodes = torch.linspace(recipe.low, recipe.high, recipe.grid).to(observation)
         field = self.density(observation, nodes.expand(*observation.shape[:2], -1))
         if action is not None:
-            field = _of(field, action)
+            field = of_action(field, action)
         step = (recipe.high - recipe.low) / (recipe.grid - 1) / self.peak
         return ReturnLaw(nodes, field.clamp(min=0) * step + LEAST / recipe.grid)
-
-
-def _of(values: Tensor, action: Tensor) -> Tensor:
-    """Of (R, B, A, X), what belongs to ``action`` (R, B)."""
-    if values.shape[2] == 1:
-        return values.squeeze(2)
-    index = action[..., None, None].expand(*action.shape, 1, values.shape[-1])
-    return values.gather(2, index).squeeze(2)
