@@ -37,6 +37,8 @@ Parkinsons), where whitening does most, then the blur; the box is a guard that h
 
 CDF = {"density_weight": 0.0, "cdf_weight": 1.0, "preserve": False}
 """Distribution functions, whose plain backup is a contraction."""
+POSITIVE = {"positive": True, "density_weight": 0.0, "cdf_weight": 1.0, "learning_rate": 0.005}
+"""Distribution functions of laws: steadier agents; laws of given policies are further from exact than by default."""
 
 
 def sliced(n: int) -> dict[str, object]:
@@ -80,7 +82,7 @@ def phys_components() -> Iterable[Component]:
         reference="arXiv:2410.01796, Sec. 4.3",
         needs={"experience"},
         citation=BELLMAN,
-        presets={"default": {}, "sharp": {"sharp": True}, "cdf": CDF},
+        presets={"default": {}, "sharp": {"sharp": True}, "cdf": CDF, "positive": POSITIVE},
     )
     yield Component(
         "return_model",

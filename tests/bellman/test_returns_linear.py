@@ -96,10 +96,12 @@ def batch(rows: int, features: int) -> Transitions:
     return Transitions(uniform(features), action, 0.1 * uniform(), discount, uniform(features), 1 - action, (0.9,))
 
 
+@pytest.mark.parametrize("positive", [False, True])
 @pytest.mark.parametrize("weights", FIELDS)
-def test_the_loss_is_the_squared_distance_of_fields_up_to_a_constant(weights) -> None:
+def test_the_loss_is_the_squared_distance_of_fields_up_to_a_constant(weights, positive: bool) -> None:
     names = ("density_weight", "gradient_weight", "cdf_weight")
-    recipe = BellmanReturns(atoms=21, low=-0.1, high=1.1, width=8, depth=1, **dict(zip(names, weights, strict=True)))
+    options = {"positive": positive, **dict(zip(names, weights, strict=True))}
+    recipe = BellmanReturns(atoms=21, low=-0.1, high=1.1, width=8, depth=1, **options)
     nets = [recipe.build(3, 2, streams=Streams([seed], "weights")).double() for seed in (0, 1, 2)]
     for net in nets:
         for p in net.parameters():
@@ -125,17 +127,32 @@ def test_the_loss_is_the_squared_distance_of_fields_up_to_a_constant(weights) ->
     assert losses[0] - losses[1] == pytest.approx(exact[0] - exact[1], rel=2e-3, abs=2e-4)
 
 
-@pytest.mark.parametrize("normalise", [True, False])
-@pytest.mark.parametrize("whiten", [1e-3, None])
-def test_means_are_those_of_the_laws(normalise: bool, whiten: float | None) -> None:
-    recipe = BellmanReturns(width=8, depth=1, normalise=normalise, whiten=whiten)
+@pytest.mark.parametrize(
+    "options", [{}, {"normalise": False}, {"whiten": None}, {"whiten": None, "normalise": False}, {"positive": True}]
+)
+def test_means_are_those_of_the_laws(options) -> None:
+    recipe = BellmanReturns(width=8, depth=1, **options)
     net = recipe.build(3, 2, streams=Streams([0, 1], "weights")).double()
     observation, noise = draws(2, 5, 3), Streams([0, 1], "noise")
     laws = net.law(observation, noise=noise)
     assert laws.weights.shape == (2, 5, 2, 51)
     assert torch.allclose(net.mean(observation, noise=noise), laws.mean, atol=1e-6)
-    if normalise:
+    if recipe.normalise:
         assert torch.allclose(laws.total, torch.ones_like(laws.total), atol=1e-6)
+
+
+def test_positive_weights_are_densities_and_their_logits_are_scaled() -> None:
+    observation, noise = torch.ones(1, 1, 3), Streams([0], "noise")
+    steep, flat = (
+        BellmanReturns(width=8, depth=1, positive=True, logit_scale=scale)
+        .build(3, 2, streams=Streams([0], "w"))
+        .law(observation, noise=noise)
+        for scale in (100.0, 50.0)
+    )
+    assert bool((steep.weights > 0).all())
+    assert bool((steep.density(torch.linspace(-0.2, 1.2, 57)) >= 0).all())
+    ratio = steep.weights.log().diff() / flat.weights.log().diff()
+    assert torch.allclose(ratio, torch.full_like(ratio, 2.0), rtol=1e-2)
 
 
 def test_sharp_laws_are_the_blurred_ones_without_their_blur() -> None:
@@ -157,6 +174,8 @@ def test_sharp_laws_are_the_blurred_ones_without_their_blur() -> None:
         ({"gradient_weight": -1.0}, "none to be negative"),
         ({"cdf_weight": 1.0, "normalise": False}, "normalise=True"),
         ({"whiten": 0.0}, "whiten is 0.0"),
+        ({"positive": True, "normalise": False}, "sums to one"),
+        ({"logit_scale": 0.0}, "logit_scale is 0.0"),
         ({"sharp": True, "preserve": False}, "preserve=True"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
     ],

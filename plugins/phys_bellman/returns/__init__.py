@@ -1,7 +1,7 @@
 """Bellman Diffusion as a model of returns: linear fields on a basis."""
 
 from phys_bellman.returns.basis import FieldProduct, GaussianBasis, TabulatedBackups, backed_up, gram
-from phys_bellman.returns.linear import BellmanReturns, LinearFieldNetwork
+from phys_bellman.returns.linear import BellmanReturns, LinearFieldNetwork, PositiveFieldNetwork
 from phys_bellman.returns.paper import BellmanMLP, FieldPerceptrons
 from phys_bellman.returns.projected import ProjectedOperator, ProjectedReturns, stretch
 
@@ -12,6 +12,7 @@ __all__ = [
     "FieldProduct",
     "GaussianBasis",
     "LinearFieldNetwork",
+    "PositiveFieldNetwork",
     "ProjectedOperator",
     "ProjectedReturns",
     "TabulatedBackups",

@@ -1,22 +1,29 @@
-r"""Bellman fields with linear weights: a network gives the weights w(z, a) of Gaussians on a grid.
+r"""Bellman fields on a basis: a network gives the weights w(z, a) of Gaussians on a grid.
 
     loss = wᵀGw − 2 wᵀC w',     C_jk = ⟨N_j, T N_k⟩,
 
 is ∫ (s − T s')² (or of g, of F, of a mixture of them; see ``basis``) up to what does not depend on w, with w' the
-lagged network's weights at the next state: quadratic, no grid of returns, no projection of samples. Two linear maps
-stand between the network's last layer v and the weights:
+lagged network's weights at the next state: quadratic, no grid of returns, no projection of samples. Between the
+network's last layer v and the weights stand either two linear maps,
 
     w = 1/K + P (G + ρI)^{−1/2} v,    P = I − 11ᵀ/K,
 
 whitening, after which the loss is about |v − v*|² whatever the field, and the projection that keeps Σw = 1: mass is a
-neutral mode of the operator, which would drift. Expected returns are Σ w_k c_k, or the ratio Σwc/Σw without projection;
-never the raw sum.
+neutral mode of the operator, which would drift. Or, for *positive* weights,
+
+    w = softmax(βv),
+
+whose fields are those of a law: s is nowhere negative and F rises. The operator is as linear as before; what is no
+longer linear is the way from parameters to weights. Expected returns are Σ w_k c_k, or the ratio Σwc/Σw where mass is
+free; never the raw sum.
 
 Source: Li et al. 2024 (arXiv:2410.01796), Sec. 4.3; basis, backup and whitening are of this library.
 """
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -45,8 +52,10 @@ class BellmanReturns(ReturnModel):
         density_weight: of the loss of s.
         gradient_weight: of the loss of g = ∂s/∂x.
         cdf_weight: of the loss of F, a Cramér distance; needs ``normalise``.
-        normalise: whether Σw = 1 is kept.
-        whiten: ρ, over the mean eigenvalue of G; None for no whitening.
+        positive: whether weights are a softmax, instead of linear.
+        logit_scale: β, of positive weights.
+        normalise: whether Σw = 1 is kept, of linear weights.
+        whiten: ρ of linear weights, over the mean eigenvalue of G; None for no whitening.
         sharp: whether laws are read as atoms of the weights instead of Gaussians. Under the preserving backup fields
             are those of p * N(0, h²), and Σ w_k δ(c_k) is p with the blur taken off; weights may be negative.
     """
@@ -59,6 +68,8 @@ class BellmanReturns(ReturnModel):
     density_weight: float = 1.0
     gradient_weight: float = 0.0
     cdf_weight: float = 0.0
+    positive: bool = False
+    logit_scale: float = 3.0
     normalise: bool = True
     whiten: float | None = 1e-3
     sharp: bool = False
@@ -78,6 +89,10 @@ class BellmanReturns(ReturnModel):
             )
         if self.whiten is not None and not self.whiten > 0:
             raise ConfigurationError(f"whiten is {self.whiten}; expected a positive ridge, or None")
+        if self.positive and not self.normalise:
+            raise ConfigurationError("positive is True and normalise False; a softmax sums to one: leave normalise")
+        if not 0 < self.logit_scale < math.inf:
+            raise ConfigurationError(f"logit_scale is {self.logit_scale}; expected a positive number, e.g. 3.0")
 
     @property
     def basis(self) -> GaussianBasis:
@@ -89,13 +104,14 @@ class BellmanReturns(ReturnModel):
         """The products of fields that the loss is made of."""
         return FieldProduct(self.density_weight, self.gradient_weight, self.cdf_weight)
 
-    def build(self, features: int, actions: int, *, streams: Streams) -> LinearFieldNetwork:
+    def build(self, features: int, actions: int, *, streams: Streams) -> FieldNetwork:
         """See ``ReturnModel.build``."""
-        return LinearFieldNetwork(self, features, actions, streams=streams)
+        kind = PositiveFieldNetwork if self.positive else LinearFieldNetwork
+        return kind(self, features, actions, streams=streams)
 
 
-class LinearFieldNetwork(ReturnNetwork):
-    """See the module.
+class FieldNetwork(ReturnNetwork):
+    """The loss of weights, and the laws that they stand for; see the module. Subclasses say how weights are made.
 
     Args:
         recipe: the options.
@@ -105,46 +121,25 @@ class LinearFieldNetwork(ReturnNetwork):
     """
 
     gram: Tensor
-    mix: Tensor
-    means: Tensor
 
     def __init__(self, recipe: BellmanReturns, features: int, actions: int, *, streams: Streams) -> None:
         super().__init__()
         self.actions = actions
         self.basis, self.product, self.preserve = recipe.basis, recipe.product, recipe.preserve
-        self.normalise = recipe.normalise
         self.bandwidth = 0.0 if recipe.sharp else self.basis.bandwidth
         self.trunk = recipe.trunk.build(features, actions * recipe.atoms, streams=streams, out_gain=HEAD_GAIN)
-        products = gram(self.basis, self.product)
-        mix = torch.eye(recipe.atoms, dtype=torch.float64)
-        if recipe.whiten is not None:
-            values, vectors = torch.linalg.eigh(products)
-            # −½E|d| is positive on differences of equal mass only; the one direction outside is projected away
-            floor = recipe.whiten * values.clamp(min=0).mean()
-            mix = (vectors * (values.clamp(min=0) + floor).rsqrt()) @ vectors.T
-        if recipe.normalise:
-            mix = mix - mix.mean(0)
-        replicas = streams.replicas
-
-        def stacked(matrix: Tensor) -> Tensor:
-            return matrix.to(torch.float32).expand(replicas, *matrix.shape)
-
-        centres = self.basis.centres()
-        self.register_buffer("gram", stacked(products), persistent=False)
-        self.register_buffer("mix", stacked(mix.T.contiguous()), persistent=False)
-        self.register_buffer("means", stacked((centres @ mix).unsqueeze(-1)), persistent=False)
+        self.register_buffer("gram", stacked(gram(self.basis, self.product), streams), persistent=False)
         self._backups: dict[tuple[float, ...], TabulatedBackups] = {}
 
+    @abstractmethod
     def weights(self, head: Tensor) -> Tensor:
         """w (R, ..., K) from the last layer's v (R, ..., K)."""
-        mixed = head.flatten(1, -2) @ self.mix
-        return mixed.view(head.shape).add(1 / self.basis.count)
 
     def heads(self, observation: Tensor) -> Tensor:
         """v (R, B, A, K)."""
         return self.trunk(observation).unflatten(-1, (self.actions, self.basis.count))
 
-    def loss(self, batch: Transitions, target: LinearFieldNetwork, noise: Streams) -> Tensor:
+    def loss(self, batch: Transitions, target: FieldNetwork, noise: Streams) -> Tensor:
         """See ``ReturnNetwork.loss``; up to a constant that no weight of this network changes."""
         with torch.no_grad():
             following = target.weights(of_action(target.heads(batch.next_observation), batch.next_action))
@@ -167,6 +162,33 @@ class LinearFieldNetwork(ReturnNetwork):
         weights = self.weights(heads if action is None else of_action(heads, action))
         return ReturnLaw(self.basis.centres(weights), weights, self.bandwidth)
 
+
+class LinearFieldNetwork(FieldNetwork):
+    """w = 1/K + P (G + ρI)^{−1/2} v; see the module, and ``FieldNetwork`` for the arguments."""
+
+    mix: Tensor
+    means: Tensor
+
+    def __init__(self, recipe: BellmanReturns, features: int, actions: int, *, streams: Streams) -> None:
+        super().__init__(recipe, features, actions, streams=streams)
+        self.normalise = recipe.normalise
+        mix = torch.eye(recipe.atoms, dtype=torch.float64)
+        if recipe.whiten is not None:
+            values, vectors = torch.linalg.eigh(gram(self.basis, self.product))
+            # −½E|d| is positive on differences of equal mass only; the one direction outside is projected away
+            floor = recipe.whiten * values.clamp(min=0).mean()
+            mix = (vectors * (values.clamp(min=0) + floor).rsqrt()) @ vectors.T
+        if recipe.normalise:
+            mix = mix - mix.mean(0)
+        means = self.basis.centres() @ mix
+        self.register_buffer("mix", stacked(mix.T.contiguous(), streams), persistent=False)
+        self.register_buffer("means", stacked(means.unsqueeze(-1), streams), persistent=False)
+
+    def weights(self, head: Tensor) -> Tensor:
+        """See ``FieldNetwork.weights``."""
+        mixed = head.flatten(1, -2) @ self.mix
+        return mixed.view(head.shape).add(1 / self.basis.count)
+
     def mean(self, observation: Tensor, *, noise: Streams) -> Tensor:
         """See ``ReturnNetwork.mean``."""
         heads = self.heads(observation)
@@ -176,3 +198,25 @@ class LinearFieldNetwork(ReturnNetwork):
             return means.view(heads.shape[:-1]) + 0.5 * (self.basis.low + self.basis.high)
         weights = self.weights(heads)
         return weights @ self.basis.centres(weights) / weights.sum(-1)
+
+
+class PositiveFieldNetwork(FieldNetwork):
+    """w = softmax(βv); see the module, and ``FieldNetwork`` for the arguments."""
+
+    def __init__(self, recipe: BellmanReturns, features: int, actions: int, *, streams: Streams) -> None:
+        super().__init__(recipe, features, actions, streams=streams)
+        self.logit_scale = recipe.logit_scale
+
+    def weights(self, head: Tensor) -> Tensor:
+        """See ``FieldNetwork.weights``."""
+        return head.mul(self.logit_scale).softmax(-1)
+
+    def mean(self, observation: Tensor, *, noise: Streams) -> Tensor:
+        """See ``ReturnNetwork.mean``."""
+        weights = self.weights(self.heads(observation))
+        return weights @ self.basis.centres(weights)
+
+
+def stacked(matrix: Tensor, streams: Streams) -> Tensor:
+    """The same ``matrix`` for every replica, in single precision."""
+    return matrix.to(torch.float32).expand(streams.replicas, *matrix.shape)
