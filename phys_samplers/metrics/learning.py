@@ -7,8 +7,9 @@ numbers of their own; training's ε-greedy episodes say little of a policy.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
@@ -18,31 +19,18 @@ from phys_samplers.metric import Metric
 from phys_samplers.sampler import Model
 from phys_samplers.target import Target
 
+if TYPE_CHECKING:
+    from phys_samplers.rl.agent import Agent
+
 
 @dataclass(frozen=True, kw_only=True)
 class LearningMetric(Metric):
-    """A number from ``model.curve``."""
+    """What the scores of agents share; subclasses give ``score``."""
 
     best: ClassVar[Literal["low", "high", "zero", "half", "one"]] = "high"
     needs: ClassVar[frozenset[str]] = frozenset({"experience"})
     needs_model: ClassVar[bool] = True
     needs_rows: ClassVar[bool] = False
-
-    def curve(self, model: Model | None) -> list[dict[str, Any]]:
-        """The evaluations of an agent, in order.
-
-        Raises:
-            MissingCapability: if the model is no agent.
-        """
-        rows = getattr(model, "curve", None)
-        if not rows:
-            raise MissingCapability(f"{type(model).__name__} has no learning curve; expected an agent")
-        return list(rows)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AreaUnderCurve(LearningMetric):
-    """The mean of the curve over all evaluations: its area, by the number of steps."""
 
     def __call__(
         self,
@@ -53,8 +41,33 @@ class AreaUnderCurve(LearningMetric):
         generator: torch.Generator,
         model: Model | None = None,
     ) -> float:
-        """See ``Metric``."""
-        rows = self.curve(model)
+        """The score of an agent; the reference plays no part.
+
+        Raises:
+            MissingCapability: if the model is no agent.
+        """
+        if not getattr(model, "curve", None):
+            raise MissingCapability(f"{type(model).__name__} has no learning curve; expected an agent")
+        return self.score(cast("Agent", model), samples, target)
+
+    @abstractmethod
+    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
+        """The score.
+
+        Args:
+            agent: with the evaluations ``curve``, in order.
+            returns: of the scored episodes (n, 1).
+            target: the task.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class AreaUnderCurve(LearningMetric):
+    """The mean of the curve over all evaluations: its area, by the number of steps."""
+
+    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
+        """See ``LearningMetric``."""
+        rows = agent.curve
         return sum(row["return"] for row in rows) / len(rows)
 
 
@@ -72,17 +85,9 @@ class LateReturn(LearningMetric):
         if not 0 < self.share <= 1:
             raise ConfigurationError(f"share is {self.share}; expected a share, above 0 and at most 1")
 
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-    ) -> float:
-        """See ``Metric``."""
-        rows = self.curve(model)
+    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
+        """See ``LearningMetric``."""
+        rows = agent.curve
         last = rows[-max(1, round(self.share * len(rows))) :]
         return sum(row["return"] for row in last) / len(last)
 
@@ -106,17 +111,9 @@ class StepsTo(LearningMetric):
         if not math.isfinite(self.level):
             raise ConfigurationError(f"level is {self.level}; expected a return")
 
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-    ) -> float:
-        """See ``Metric``."""
-        rows = self.curve(model)
+    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
+        """See ``LearningMetric``."""
+        rows = agent.curve
         return float(next((row["step"] for row in rows if row["return"] >= self.level), rows[-1]["step"]))
 
 
@@ -134,17 +131,9 @@ class FinalReturn(LearningMetric):
         if not 0 < self.tail <= 1:
             raise ConfigurationError(f"tail is {self.tail}; expected a share, above 0 and at most 1")
 
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-    ) -> float:
-        """See ``Metric``."""
-        worst = samples.flatten().sort().values[: max(1, round(self.tail * len(samples)))]
+    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
+        """See ``LearningMetric``."""
+        worst = returns.flatten().sort().values[: max(1, round(self.tail * len(returns)))]
         return float(worst.double().mean())
 
 
@@ -162,18 +151,9 @@ class ExpectedReturn(LearningMetric):
         if self.state < 0:
             raise ConfigurationError(f"state is {self.state}; expected the number of a state")
 
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-    ) -> float:
-        """See ``Metric``."""
-        self.curve(model)  # refuses what is no agent
-        return float(model.mean(self.state).max())  # type: ignore[union-attr]
+    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
+        """See ``LearningMetric``."""
+        return float(agent.mean(self.state).max())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,18 +162,17 @@ class ChoiceMetric(LearningMetric):
 
     best: ClassVar[Literal["low", "high", "zero", "half", "one"]] = "low"
 
-    def choices(self, target: Target, model: Model | None) -> tuple[Tensor, Tensor]:
+    def choices(self, target: Target, agent: Agent) -> tuple[Tensor, Tensor]:
         """The exact worth of actions (S, A), and what the agent takes it for.
 
         Raises:
             MissingCapability: if the target does not know it.
         """
-        self.curve(model)  # refuses what is no agent
         known = getattr(target.law, "choices", None)
         if known is None:
             raise MissingCapability(f"target {target.name!r} does not know what actions are worth")
         states, worth = known
-        law = model.law(states)  # type: ignore[union-attr]
+        law = agent.law(states)
         return worth, law.lower_tail(target.law.tail).double().cpu()
 
 
@@ -201,17 +180,9 @@ class ChoiceMetric(LearningMetric):
 class ChoiceRegret(ChoiceMetric):
     """What the agent's choices are worth less than the best ones, exactly; mean over states."""
 
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-    ) -> float:
-        """See ``Metric``."""
-        worth, seen = self.choices(target, model)
+    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
+        """See ``LearningMetric``."""
+        worth, seen = self.choices(target, agent)
         taken = worth.gather(1, seen.argmax(1, keepdim=True)).squeeze(1)
         return float((worth.max(1).values - taken).mean())
 
@@ -220,15 +191,7 @@ class ChoiceRegret(ChoiceMetric):
 class ChoiceError(ChoiceMetric):
     """How far off the agent's idea of each action's worth is; mean over states and actions."""
 
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-    ) -> float:
-        """See ``Metric``."""
-        worth, seen = self.choices(target, model)
+    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
+        """See ``LearningMetric``."""
+        worth, seen = self.choices(target, agent)
         return float((worth - seen).abs().mean())

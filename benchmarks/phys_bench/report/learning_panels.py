@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from phys_bench.learning import (
     FloatArray,
-    Interval,
     band,
     bootstrap,
     curve_of,
@@ -22,7 +21,9 @@ from .markup import escape, label, table
 from .overview import swatch
 from .view import Run
 
-STEPS_TO = "steps-to"
+STEPS_TO, AREA = "steps-to", "return-auc"
+MEANS = {AREA: "area, IQM", "late-return": "last fifth, IQM"}
+"""Metrics whose interquartile means are given, and their heads."""
 
 
 def curves(run: Run, task: str) -> dict[str, tuple[FloatArray, list[FloatArray]]]:
@@ -58,34 +59,31 @@ def learning_chart(run: Run, task: str, look: Mapping[str, Look]) -> Figure | No
 def learning_table(run: Run, task: str, look: Mapping[str, Look]) -> str:
     """Medians of steps to each level with intervals and censored runs, interquartile means, odds against the first."""
     found = curves(run, task)
-    levels = [metric for metric in run.metrics(task) if metric.partition("[")[0] == STEPS_TO]
     if not found:
         return ""
+    scored = run.metrics(task)
+    levels = [metric for metric in scored if metric.partition("[")[0] == STEPS_TO]
+    means = {metric: head for metric, head in MEANS.items() if metric in scored}
     first = next(iter(found))
-    base = np.array([members.mean() for members in found[first][1]])
+    base = _scores(run, task, first, AREA)
     rows = []
     for sampler, (steps, members) in found.items():
-        cells = [cell for cell in run.select(task, sampler) if cell.ok]
         row = [f"{swatch(look[sampler])}{label(sampler)}", str(len(members))]
         for level in levels:
-            values = np.array([cell.scores[level] for cell in cells if level in cell.scores])
-            if not len(values):
-                row.append("")
-                continue
+            values = _scores(run, task, sampler, level)
             never = int((values >= steps[-1]).sum())
-            median = _text(bootstrap(values, lambda x: np.median(x, -1)))
+            median = _text(values, lambda x: np.median(x, -1))
             row.append(median + (f"<small>; {never} never</small>" if never else ""))
-        areas = np.array([member.mean() for member in members])
-        late = np.array([member[-max(1, round(0.2 * len(member))) :].mean() for member in members])
-        row += [_text(bootstrap(areas, interquartile_mean)), _text(bootstrap(late, interquartile_mean))]
-        row.append("" if sampler == first else f"{probability_of_improvement(areas, base):.2f}")
+        row += [_text(_scores(run, task, sampler, metric), interquartile_mean) for metric in means]
+        areas = _scores(run, task, sampler, AREA)
+        odds = sampler != first and len(areas) and len(base)
+        row.append(f"{probability_of_improvement(areas, base):.2f}" if odds else "")
         rows.append(row)
     heads = [
         "sampler",
         "seeds",
         *(f"median {escape(level)}" for level in levels),
-        "area, IQM",
-        "last fifth, IQM",
+        *means.values(),
         f"P(area above {escape(first)})",
     ]
     note = (
@@ -95,6 +93,15 @@ def learning_table(run: Run, task: str, look: Mapping[str, Look]) -> str:
     return table(heads, rows, classes="costs") + note
 
 
-def _text(interval: Interval) -> str:
+def _scores(run: Run, task: str, sampler: str, metric: str) -> FloatArray:
+    cells = run.select(task, sampler)
+    return np.array([cell.scores[metric] for cell in cells if cell.ok and metric in cell.scores])
+
+
+def _text(values: FloatArray, statistic: Callable[[FloatArray], FloatArray]) -> str:
+    """The statistic with its interval."""
+    if not len(values):
+        return ""
+    interval = bootstrap(values, statistic)
     style = ",.0f" if abs(interval.value) >= 10 else ".3g"
     return f"{interval.value:{style}} <small>[{interval.low:{style}}, {interval.high:{style}}]</small>"
