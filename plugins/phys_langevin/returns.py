@@ -8,9 +8,12 @@ fixed is solved exactly,
 
 (Euler's step of Song & Ermon 2019, arXiv:1907.05600, Algorithm 1, adds to the variance at any ε; with the few large
 steps that a draw may take here it would add much). Some steps at each level are followed by x ← D(x, σ_min), which
-takes the last noise out. The law is known through draws: ``law`` needs noise, its points are no
-quantiles. So few steps do not follow the falling levels, draws come out too wide, and bootstrapping at γ near one adds
-that up (a chain of two states at γ = .9: W1 a fifth of the range of returns, against a hundredth of ``edm``).
+takes the last noise out. The law is known through draws: ``law`` needs noise, its points are no quantiles.
+
+Chains have to follow the falling levels, since bootstrapping at γ near one adds up what they miss. With exact denoisers
+of five laws (atoms, two modes, wide, narrow, skew) two steps at each of 8 levels are off by .033 in W1 on average, at
+each of 16 by .006; larger steps, or noise that would be stationary for a normal law instead, gain nothing. On
+FrozenLake at γ = .9 that is the difference between .18 and .02 after 3,000 updates.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ class LangevinReturns(DenoisedReturns):
         epsilon: ε, the step over σ².
     """
 
-    sampling_steps: int = 8
+    sampling_steps: int = 16
     steps_per_level: int = 2
     epsilon: float = 1.0
     sigma_max: float = 1.0
