@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +132,7 @@ def watch(agent: Path, out: Path, steps: int, seed: int) -> None:
     """Draw an episode of the agent in DIR: the environment, the densities of the return, and their gradient."""
     from phys_samplers.rl.watch import watch as draw
 
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws into memory; without a screen it would complain
     click.echo(f"written to {draw(_load(agent), out, seed=seed, max_steps=steps)}")
 
 
