@@ -52,7 +52,7 @@ def quadrature(target: Target) -> tuple[torch.Tensor, torch.Tensor]:
 def test_networks_learn_q_and_g_star(loss, blur: float) -> None:
     """Relative L2 errors under p of the two estimators of the pair (q, g*)."""
     recipe = make(
-        "sampler", "bellman", parametrisation="networks", loss=loss, kernel="slice-average", batch_size=256, steps=2_000
+        "sampler", "bellman", parametrisation="networks", loss=loss, kernel="slice-average", batch_size=256, steps=1_200
     )
     model = recipe.fit(TASK, seed=0)
     target = standardised(model, blur)
@@ -81,15 +81,14 @@ def test_default_fields_are_those_of_the_blurred_law(default, blur: float, bound
     assert relative_error(learned * scale, g) < bound
 
 
-@pytest.mark.parametrize(("particles", "steps"), [(2_500, 300), (1_000, 3_000)])
-def test_the_annealed_sde_forgets_a_wrong_start_and_stays(default, particles: int, steps: int) -> None:
-    """All particles start in the mode of weight 0.1; the chain ends at the law, and ten times as long a chain too.
+@pytest.mark.parametrize("steps", [300, 900])
+def test_the_annealed_sde_forgets_a_wrong_start_and_stays(default, steps: int) -> None:
+    """All particles start in the mode of weight 0.1; the chain ends at the law, and three times as long a chain too.
 
-    The TV of 2,500 exact samples is 0.010 ± 0.006, of 1,000 0.016 ± 0.009; 0.04 and, for 1,000 of them, two floors of
-    W2 are the goal.
+    2,500 particles: the TV of exact samples is 0.010 ± 0.006; 0.04 and, for 1,000 of them, two floors are the goal.
     """
-    start = TASK.modes.centres[2] + 0.5 * torch.randn(particles, 2, generator=make_generator(0, "start"))
-    x = default.sample(particles, seed=1, start=start, sampling_steps=steps, integrator="exponential-ou")
+    start = TASK.modes.centres[2] + 0.5 * torch.randn(2_500, 2, generator=make_generator(0, "start"))
+    x = default.sample(2_500, seed=1, start=start, sampling_steps=steps, integrator="exponential-ou")
     generator = make_generator(0, "metric")
     reference = TASK.heldout[:1_000]
     tv = make("metric", "mode-tv")(x, reference, target=TASK, generator=generator)

@@ -26,7 +26,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     **{
         f"ebm:{preset}": {
             "quick_options": {"steps": 150, "width": 32, "learning_rate": 1e-2, "batch_size": 64, "settle": 5, **more},
-            "small_options": {"steps": 20, "batch_size": 16},
+            "small_options": {"steps": 5, "batch_size": 16},
         }
         for preset, more in {
             "default": {},
