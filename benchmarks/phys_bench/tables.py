@@ -62,7 +62,7 @@ def _task_column(results: Results, task: str, metric: str, fmt: str) -> list[str
     newline = "\n" if fmt == "terminal" else " "
     column = [
         f"{task}{newline}{metric} {ARROWS.get(best, '')}",
-        f"{floor['mean']:.3g} ± {floor['std']:.1g}" if floor else "–",
+        f"{floor['mean']:.3g} ± {_deviation(floor['std'])}" if floor else "–",
     ]
     for sampler in results.samplers:
         found = results.estimate(task, sampler, metric)
@@ -73,7 +73,7 @@ def _task_column(results: Results, task: str, metric: str, fmt: str) -> list[str
         far = distance(found.mean, floor["mean"], floor["std"], best) if floor else ""
         seeds = len(results.select(task, sampler))
         some = f" ({found.count} of {seeds})" if found.count < seeds else ""
-        first = f"{found.mean:.3g} ± {found.std:.1g} {far}".rstrip() + some
+        first = f"{found.mean:.3g} ± {_deviation(found.std)} {far}".rstrip() + some
         column.append(f"{first}{newline}[{found.low:.3g}, {found.high:.3g}]")
     return column
 
@@ -147,7 +147,7 @@ def _published(results: Results, fmt: str, width: int) -> str:
                 code(row.sampler, fmt),
                 f"{m.printed}{newline}({row.source})",
                 _spread(value, newline),
-                f"{floor['mean']:.3g}{newline}± {floor['std']:.1g}" if floor else "–",
+                f"{floor['mean']:.3g}{newline}± {_deviation(floor['std'])}" if floor else "–",
                 m.distance or "–",
                 f"{m.words} {mark}".rstrip(),
             ]
@@ -196,6 +196,11 @@ def _spread(value: Estimate | None, newline: str) -> str:
     if value is None:
         return "–"
     return f"{value.mean:.3g}{newline}[{value.low:.3g}, {value.high:.3g}]"
+
+
+def _deviation(value: float) -> str:
+    """One digit, or all digits of a number of tens; never a power of ten for those."""
+    return f"{value:.0f}" if 10 <= value < 1e6 else f"{value:.1g}"
 
 
 def _wrapped(name: str, fmt: str) -> str:
