@@ -15,6 +15,7 @@ from phys_bench.learning import (
     interquartile_mean,
     probability_of_improvement,
 )
+from phys_registry import parse_spec
 
 from .canvas import INK, Look, new_figure, plain
 from .markup import escape, label, table
@@ -82,7 +83,7 @@ def learning_table(run: Run, task: str, look: Mapping[str, Look]) -> str:
     heads = [
         "sampler",
         "seeds",
-        *(f"median {escape(level)}" for level in levels),
+        *(f"{escape(_words(level))}, median" for level in levels),
         *means.values(),
         f"P(area above {escape(first)})",
     ]
@@ -91,6 +92,12 @@ def learning_table(run: Run, task: str, look: Mapping[str, Look]) -> str:
         "counts runs that never reach the level with all their steps.</small></p>"
     )
     return table(heads, rows, classes="costs") + note
+
+
+def _words(metric: str) -> str:
+    """``steps to 195`` for ``steps-to[level=195.0]``."""
+    level = parse_spec(metric)[0].options.get("level")
+    return metric if level is None else f"steps to {level:g}"
 
 
 def _scores(run: Run, task: str, sampler: str, metric: str) -> FloatArray:
@@ -104,4 +111,4 @@ def _text(values: FloatArray, statistic: Callable[[FloatArray], FloatArray]) -> 
         return ""
     interval = bootstrap(values, statistic)
     style = ",.0f" if abs(interval.value) >= 10 else ".3g"
-    return f"{interval.value:{style}} <small>[{interval.low:{style}}, {interval.high:{style}}]</small>"
+    return f"{interval.value:{style}}<br><small>[{interval.low:{style}}, {interval.high:{style}}]</small>"

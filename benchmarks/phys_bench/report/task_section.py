@@ -42,7 +42,8 @@ def task_section(run: Run, task: str, look: Mapping[str, Look]) -> str:
         alt = f"Greedy return on {task} against environment steps, a line and a band per sampler."
         caption = "Interquartile mean over seeds; bands: 95 % bootstrap at each evaluation."
         body += "<h3>Learning</h3>" + picture(chart, alt, caption) + learning_table(run, task, look)
-    body += "<h3>Samples and fields</h3>" + _pictures(run, task, look)
+    else:  # the samples of agents are returns of episodes, with nothing to hold them against
+        body += "<h3>Samples and fields</h3>" + _pictures(run, task, look)
     if (curves := training_chart(run, task, look)) is not None:
         drawn = picture(
             curves, f"Training curves on {task}, one line per seed.", "One line per seed; dashed: validation.", 100
