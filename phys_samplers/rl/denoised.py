@@ -79,6 +79,7 @@ class DenoisingNetwork(SampledNetwork):
         super().__init__(recipe, features, actions, streams=streams)
         self.levels = recipe.levels
         self._steps = flow_steps(self.levels)
+        self.evaluations = len(self.levels) + 1  # one for the centre
 
     @abstractmethod
     def training_levels(self, y: Tensor, noise: Streams) -> Tensor:

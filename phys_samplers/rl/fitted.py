@@ -176,7 +176,9 @@ class PredictedReturns(FittedReturns):
         uniforms = torch.rand(len(self.queries), n, generator=generator, device=self.device)
         error = (law.total - 1).abs()
         return Draw(
-            samples=law.sample(uniforms.to(law.weights)).T, nfe=1.0, diagnostics={"mass_error": float(error.max())}
+            samples=law.sample(uniforms.to(law.weights)).T,
+            nfe=float(self.network.evaluations),
+            diagnostics={"mass_error": float(error.max())},
         )
 
     def tensors(self) -> dict[str, Tensor]:

@@ -35,9 +35,11 @@ class ReturnNetwork(nn.Module, ABC):
 
     Attributes:
         actions: A.
+        evaluations: of the network, that a law, or each draw of one that is known through draws, takes.
     """
 
     actions: int
+    evaluations: int = 1
 
     @abstractmethod
     def loss(self, batch: Transitions, target: Self, noise: Streams) -> Tensor:

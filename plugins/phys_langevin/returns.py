@@ -65,6 +65,7 @@ class AnnealedNetwork(DenoisingNetwork):
     def __init__(self, recipe: LangevinReturns, features: int, actions: int, *, streams: Streams) -> None:
         super().__init__(recipe, features, actions, streams=streams)
         self.steps_per_level, self.epsilon = recipe.steps_per_level, recipe.epsilon
+        self.evaluations = len(self.levels) * self.steps_per_level + 2  # the centre, and the last noise
         self.register_buffer("ladder", torch.tensor(self.levels).expand(streams.replicas, -1), persistent=False)
 
     def training_levels(self, y: Tensor, noise: Streams) -> Tensor:

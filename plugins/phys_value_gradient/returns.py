@@ -108,6 +108,7 @@ class ValueGradientNetwork(SampledNetwork):
         super().__init__(recipe, features, actions, streams=streams)
         process = recipe.process
         self.blur, self.regulariser, self.drift_clip = recipe.blur, recipe.regulariser, recipe.drift_clip
+        self.evaluations = len(process.variances)
         self.noises = [math.sqrt(variance) for variance in process.variances]
         levels = [math.sqrt(self.blur**2 + blur) for _, blur in process.marginals]
         squares = [TYPICAL**2 + one**2 for one in levels]

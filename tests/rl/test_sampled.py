@@ -274,3 +274,13 @@ def test_the_mean_of_a_chain_is_found_by_bootstrapping() -> None:
     (model,) = EDMReturns(learning_rate=5e-3, **SMALL).fit_replicas(task, seeds=[0])
     exact = torch.linalg.solve(torch.eye(2, dtype=torch.float64) - gamma * moves, reward)
     assert ((model.laws().mean - exact).abs() < 0.3).all()  # of a range of ten
+
+
+@pytest.mark.parametrize("recipe", ALL)
+def test_evaluations_are_those_of_the_head_in_a_draw(recipe: type[SampledReturns], monkeypatch) -> None:
+    network = recipe(**SMALL).build(3, 2, streams=Streams([0], "weights"))
+    calls = []
+    forward = network.head.forward
+    monkeypatch.setattr(network.head, "forward", lambda *given: (calls.append(1), forward(*given))[1])
+    network.law(batch(1, 6, terminal=False).observation, noise=Streams([0], "laws"))
+    assert len(calls) == network.evaluations
