@@ -37,7 +37,7 @@ Parkinsons), where whitening does most, then the blur; the box is a guard that h
 
 CDF = {"density_weight": 0.0, "cdf_weight": 1.0, "preserve": False}
 """Distribution functions, whose plain backup is a contraction."""
-POSITIVE = {**CDF, "positive": True, "learning_rate": 0.005}
+POSITIVE = {**CDF, "positive": True, "learning_rate": 0.003}
 """Distribution functions of laws: steadier agents; laws of given policies are further from exact than by default."""
 
 

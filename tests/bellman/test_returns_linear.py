@@ -155,6 +155,23 @@ def test_positive_weights_are_densities_and_their_logits_are_scaled() -> None:
     assert torch.allclose(ratio, torch.full_like(ratio, 2.0), rtol=1e-2)
 
 
+def test_positive_weights_follow_the_natural_gradient() -> None:
+    """The Jacobian of the softmax takes it to the gradient of the loss itself, by differences."""
+    net = BellmanReturns(atoms=21, low=-0.1, high=1.1, width=8, depth=1, positive=True, logit_scale=2.0).build(
+        3, 2, streams=Streams([0], "weights")
+    )
+    net.double()
+    head, pull = 3 * draws(1, 1, 21), draws(1, 1, 21)
+    head.requires_grad_()
+    (natural,) = torch.autograd.grad(net.distance(head, pull).sum(), head)
+    weights = net.weights(head.detach())[0, 0]
+    jacobian = 2.0 * (torch.diag(weights) - torch.outer(weights, weights))
+    step = 1e-5 * torch.eye(21, dtype=torch.float64).unsqueeze(1).unsqueeze(1)
+    ends = [torch.stack([net.distance(head.detach() + sign * one, pull) for one in step]) for sign in (1, -1)]
+    slope = (ends[0] - ends[1]).flatten() / 2e-5
+    torch.testing.assert_close(jacobian @ natural[0, 0], slope, rtol=1e-5, atol=1e-8)
+
+
 def test_sharp_laws_are_the_blurred_ones_without_their_blur() -> None:
     nets = [
         BellmanReturns(width=8, depth=1, sharp=sharp).build(3, 2, streams=Streams([0], "w")) for sharp in (False, True)

@@ -14,8 +14,14 @@ neutral mode of the operator, which would drift. Or, for *positive* weights,
     w = softmax(βv),
 
 whose fields are those of a law: s is nowhere negative and F rises. The operator is as linear as before; what is no
-longer linear is the way from parameters to weights. Expected returns are Σ w_k c_k, or the ratio Σwc/Σw where mass is
-free; never the raw sum.
+longer linear is the way from parameters to weights. Its Jacobian J = diag(w) − wwᵀ vanishes where weights do, so that a
+law that has become narrow would hardly move again. The gradient given for v is therefore the natural one, in the Fisher
+metric of w (Amari 1998),
+
+    J⁺ (J ∂loss/∂w) = P · 2(Gw − C w'),
+
+as that of C51's cross entropy is: w − w* for ½|w − w*|². The value of the loss is what it was. Expected returns are
+Σ w_k c_k, or the ratio Σwc/Σw where mass is free; never the raw sum.
 
 Source: Li et al. 2024 (arXiv:2410.01796), Sec. 4.3; basis, backup and whitening are of this library.
 """
@@ -141,14 +147,19 @@ class FieldNetwork(ReturnNetwork):
 
     def loss(self, batch: Transitions, target: FieldNetwork, noise: Streams) -> Tensor:
         """See ``ReturnNetwork.loss``; up to a constant that no weight of this network changes."""
-        with torch.no_grad():
-            following = target.weights(of_action(target.heads(batch.next_observation), batch.next_action))
-            pull = self._pull(batch, following)
-        weights = self.weights(of_action(self.heads(batch.observation), batch.action))
-        return (weights * torch.baddbmm(pull, weights, self.gram, beta=-2)).sum(-1).mean(-1)
+        pull = self.pull(batch, target)
+        head = of_action(self.heads(batch.observation), batch.action)
+        return self.distance(head, pull).mean(-1)
 
-    def _pull(self, batch: Transitions, following: Tensor) -> Tensor:
-        """C w' (R, B, K)."""
+    def distance(self, head: Tensor, pull: Tensor) -> Tensor:
+        """wᵀGw − 2 wᵀC w' (R, B)."""
+        weights = self.weights(head)
+        return (weights * torch.baddbmm(pull, weights, self.gram, beta=-2)).sum(-1)
+
+    @torch.no_grad()
+    def pull(self, batch: Transitions, target: FieldNetwork) -> Tensor:
+        """C w' (R, B, K), with w' of the lagged network."""
+        following = target.weights(of_action(target.heads(batch.next_observation), batch.next_action))
         if (backups := self._backups.get(batch.discounts)) is None:
             backups = TabulatedBackups(
                 self.basis, self.product, batch.discounts, preserve=self.preserve, like=following
@@ -210,6 +221,15 @@ class PositiveFieldNetwork(FieldNetwork):
     def weights(self, head: Tensor) -> Tensor:
         """See ``FieldNetwork.weights``."""
         return head.mul(self.logit_scale).softmax(-1)
+
+    def distance(self, head: Tensor, pull: Tensor) -> Tensor:
+        """See ``FieldNetwork.distance``; its gradient is the natural one."""
+        with torch.no_grad():
+            value = super().distance(head, pull)
+            slope = torch.baddbmm(pull, self.weights(head), self.gram, beta=-1).mul_(2)
+            slope -= slope.mean(-1, keepdim=True)
+        natural = (head * slope).sum(-1)
+        return value + (natural - natural.detach())
 
     def mean(self, observation: Tensor, *, noise: Streams) -> Tensor:
         """See ``ReturnNetwork.mean``."""
