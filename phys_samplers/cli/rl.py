@@ -44,7 +44,7 @@ def rl() -> None:
     "--model",
     "text",
     type=ComponentText("return_model"),
-    default="bellman",
+    default="bellman[preset=positive]",
     show_default=True,
     help="Return model, with options: bellman[atoms=101].",
 )

@@ -122,7 +122,7 @@ def test_the_loss_is_the_squared_distance_of_fields_up_to_a_constant(weights, po
             parts = zip(weights, fields(apart), strict=True)
             total += sum(share * float(field.detach().square().sum()) * STEP for share, field in parts)
         exact.append(total / 6)
-        losses.append(float(net.loss(rows, target, noise)))
+        losses.append(float(net.loss(rows, target, noise).detach()))
     # the tables' 10⁻⁵ are of laws; these weights are of any sign and up to a hundred times larger
     assert losses[0] - losses[1] == pytest.approx(exact[0] - exact[1], rel=2e-3, abs=2e-4)
 
