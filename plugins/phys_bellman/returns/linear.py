@@ -16,7 +16,7 @@ neutral mode of the operator, which would drift. Or, for *positive* weights,
 whose fields are those of a law: s is nowhere negative and F rises. The operator is as linear as before; what is no
 longer linear is the way from parameters to weights. Its Jacobian J = diag(w) − wwᵀ vanishes where weights do, so that a
 law that has become narrow would hardly move again. The gradient given for v is therefore the natural one, in the Fisher
-metric of w (Amari 1998),
+metric of w (Amari 1998), with β left to the learning rate,
 
     J⁺ (J ∂loss/∂w) = P · 2(Gw − C w'),
 
