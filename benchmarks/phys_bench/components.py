@@ -277,7 +277,7 @@ def phys_components() -> Iterable[Component]:
         ("cart-pole", "cart_pole", "CartPole-v1, 12,000 steps", "Barto, Sutton and Anderson 1983"),
         ("acrobot", "acrobot", "Acrobot-v1, 20,000 steps", "Sutton 1996"),
         ("frozen-lake-control", "frozen_lake_control", "FrozenLake-v1, slippery, 20,000 steps", ""),
-        ("lunar-lander", "lunar_lander", "LunarLander-v3, 60,000 steps (needs gymnasium's extra box2d)", ""),
+        ("lunar-lander", "lunar_lander", "LunarLander-v3, 60,000 steps (needs the extra rl)", ""),
     ):
         what = f"an environment to act in, for return models: {summary}"
         yield _task(

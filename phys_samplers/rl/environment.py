@@ -90,7 +90,10 @@ def make_environment(environment: Maker, options: dict[str, Any] | None = None, 
     except (gymnasium.error.NameNotFound, gymnasium.error.NamespaceNotFound, gymnasium.error.VersionNotFound) as error:
         raise ConfigurationError(f"there is no environment {label!r}: {error}") from None
     except gymnasium.error.DependencyNotInstalled as error:
-        raise ConfigurationError(f"environment {label!r} needs a package that is not installed: {error}") from None
+        raise ConfigurationError(
+            f"environment {label!r} needs a package that is not installed: {error}; for those of "
+            "gymnasium's own environments: pip install 'phys-samplers[rl]'"
+        ) from None
     except Exception as error:
         raise EnvironmentFailure(f"environment {label!r} cannot be made: {type(error).__name__}: {error}") from error
     if not isinstance(made.action_space, spaces.Discrete) or made.action_space.start:

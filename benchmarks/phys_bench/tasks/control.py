@@ -127,7 +127,7 @@ def frozen_lake_control(
 def lunar_lander(
     *, steps: int = 60_000, epsilon_decay: int = 20_000, gamma: float = 0.99, n_step: int = 5, update_every: int = 2
 ) -> ReturnTask:
-    """LunarLander-v3: 200 counts as solved; needs gymnasium's extra ``box2d``.
+    """LunarLander-v3: 200 counts as solved; needs Box2D, which the extra ``rl`` has.
 
     Args:
         steps: of the environment.
