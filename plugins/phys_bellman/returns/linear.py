@@ -141,15 +141,15 @@ class FieldNetwork(ReturnNetwork):
     def weights(self, head: Tensor) -> Tensor:
         """w (R, ..., K) from the last layer's v (R, ..., K)."""
 
-    def heads(self, observation: Tensor) -> Tensor:
-        """v (R, B, A, K)."""
-        return self.trunk(observation).unflatten(-1, (self.actions, self.basis.count))
+    def heads(self, observation: Tensor, action: Tensor | None = None) -> Tensor:
+        """v (R, B, A, K), or of ``action`` (R, B) alone (R, B, K)."""
+        heads = self.trunk(observation).unflatten(-1, (self.actions, self.basis.count))
+        return heads if action is None else of_action(heads, action)
 
     def loss(self, batch: Transitions, target: FieldNetwork, noise: Streams) -> Tensor:
         """See ``ReturnNetwork.loss``; up to a constant that no weight of this network changes."""
         pull = self.pull(batch, target)
-        head = of_action(self.heads(batch.observation), batch.action)
-        return self.distance(head, pull).mean(-1)
+        return self.distance(self.heads(batch.observation, batch.action), pull).mean(-1)
 
     def distance(self, head: Tensor, pull: Tensor) -> Tensor:
         """wᵀGw − 2 wᵀC w' (R, B)."""
@@ -159,7 +159,7 @@ class FieldNetwork(ReturnNetwork):
     @torch.no_grad()
     def pull(self, batch: Transitions, target: FieldNetwork) -> Tensor:
         """C w' (R, B, K), with w' of the lagged network."""
-        following = target.weights(of_action(target.heads(batch.next_observation), batch.next_action))
+        following = target.weights(target.heads(batch.next_observation, batch.next_action))
         if (backups := self._backups.get(batch.discounts)) is None:
             backups = TabulatedBackups(
                 self.basis, self.product, batch.discounts, preserve=self.preserve, like=following
@@ -169,8 +169,7 @@ class FieldNetwork(ReturnNetwork):
 
     def law(self, observation: Tensor, action: Tensor | None = None, *, noise: Streams) -> ReturnLaw:
         """See ``ReturnNetwork.law``."""
-        heads = self.heads(observation)
-        weights = self.weights(heads if action is None else of_action(heads, action))
+        weights = self.weights(self.heads(observation, action))
         return ReturnLaw(self.basis.centres(weights), weights, self.bandwidth)
 
 
@@ -225,8 +224,10 @@ class PositiveFieldNetwork(FieldNetwork):
     def distance(self, head: Tensor, pull: Tensor) -> Tensor:
         """See ``FieldNetwork.distance``; its gradient is the natural one."""
         with torch.no_grad():
-            value = super().distance(head, pull)
-            slope = torch.baddbmm(pull, self.weights(head), self.gram, beta=-1).mul_(2)
+            weights = self.weights(head)
+            slope = torch.baddbmm(pull, weights, self.gram, beta=-1)
+            value = (weights * (slope - pull)).sum(-1)
+            slope = slope.mul_(2)
             slope -= slope.mean(-1, keepdim=True)
         natural = (head * slope).sum(-1)
         return value + (natural - natural.detach())
