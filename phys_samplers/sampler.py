@@ -18,7 +18,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from phys_registry.options import facts_of
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import check_values
 from phys_samplers.target import Target
 from phys_samplers.training import Callback, TrainingReport
 
@@ -143,12 +145,14 @@ class Sampler(ABC):
     Attributes:
         kind: of component that the recipe is registered as.
         needs: target capabilities that fitting needs.
-        fixed: options that only fitting uses, so that a draw cannot change them.
     """
 
     kind: ClassVar[str] = "sampler"
     needs: ClassVar[frozenset[str]] = frozenset()
     fixed: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
     @abstractmethod
     def fit(
@@ -196,6 +200,17 @@ class Sampler(ABC):
     ) -> Model:
         """Rebuild the model that gave these ``tensors()`` and ``facts()``."""
 
+    def fit_options(self) -> frozenset[str]:
+        """Names of the options that decide the fit: all that are not a ``draw_option``.
+
+        A recipe in which an option for draws also decides the fit, under some value of another, adds it here.
+        """
+        if type(self).fixed is not Sampler.fixed:  # a list kept by hand, where options do not say their stage yet
+            return frozenset(self.fixed)
+        if not any(f.metadata for f in dataclasses.fields(self)):
+            return frozenset()
+        return frozenset(name for name, facts in facts_of(type(self)).items() if facts.stage == "fit")
+
     def options(self) -> dict[str, Any]:
         """The recipe as a JSON-like dictionary, by field name; part objects by their registered name and options."""
         from phys_samplers.parts import part_options
@@ -221,9 +236,9 @@ class Sampler(ABC):
         Raises:
             ConfigurationError: if an option does not exist, or is one that only fitting uses.
         """
-        if late := sorted(set(options) & self.fixed):
+        if late := sorted(set(options) & self.fit_options()):
             raise ConfigurationError(
                 f"{', '.join(map(repr, late))} of {type(self).__name__} cannot change after fitting; "
-                "make a recipe with it (with_options) and fit that"
+                "make a recipe with it (with_options) and fit that; an option that acts on draws only is a draw_option"
             )
         return self.with_options(**options)

@@ -40,7 +40,9 @@ class Fit:
     def shared_with(self, recipe: Sampler) -> Fit:
         """The same fit with the sampling options of ``recipe``, at the same costs, which were paid once."""
         own = {
-            f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.init and f.name not in recipe.fixed
+            f.name: getattr(recipe, f.name)
+            for f in dataclasses.fields(recipe)
+            if f.init and f.name not in recipe.fit_options()
         }
         models = [model if isinstance(model, Exception) else model.with_options(**own) for model in self.models]
         return dataclasses.replace(self, models=models, costs={**self.costs, "shared_fit": True})

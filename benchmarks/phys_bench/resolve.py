@@ -225,7 +225,7 @@ def _fit_id(recipe: Sampler | None, identity: Mapping[str, Any]) -> str | None:
         {
             **{key: value for key, value in identity.items() if key not in of_sampling},
             "class": f"{cls.__module__}:{cls.__qualname__}",
-            "fixed": {key: value for key, value in identity["options"].items() if key in recipe.fixed},
+            "fixed": {key: value for key, value in identity["options"].items() if key in recipe.fit_options()},
         }
     )
 

@@ -1,11 +1,23 @@
-"""The options a target takes, and the check of given values against them."""
+"""The options a target takes: what each knows of itself, and the check of given values against that.
+
+An option of a dataclass says beside its default when it acts and what it may be:
+
+    steps: int = fit_option(4_000, least=1)
+    sampling_steps: int = draw_option(40, least=1)
+
+Listings, help, errors, shared fits and the identity of results all read that; an option that says nothing is taken to
+decide the fit.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
+import math
+import numbers
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from .docstrings import option_docs
@@ -13,7 +25,157 @@ from .errors import BadOption, listing, suggest
 from .hints import hint_text, parameter_hints, signature_of
 from .typecheck import accepts
 
+Stage = Literal["fit", "draw"]
+"""When an option acts: it decides what is fitted, or only what a draw from the fit does."""
+
+_FACTS = "option"
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What an option knows of itself.
+
+    Attributes:
+        stage: When it acts.
+        least: Smallest value.
+        most: Largest value.
+        above: Bound below all values.
+        below: Bound above all values.
+    """
+
+    stage: Stage = "fit"
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is any bound; a bounded number is also finite."""
+        return (self.least, self.most, self.above, self.below) != (None, None, None, None)
+
+    def admits(self, value: object) -> bool:
+        """Whether a number, or every number of a tuple, keeps the bounds; anything else does."""
+        if isinstance(value, tuple | list):
+            return all(map(self.admits, value))
+        if not self.bounded or isinstance(value, bool) or not isinstance(value, numbers.Real):
+            return True
+        number = float(value)
+        return (
+            math.isfinite(number)
+            and (self.least is None or number >= self.least)
+            and (self.most is None or number <= self.most)
+            and (self.above is None or number > self.above)
+            and (self.below is None or number < self.below)
+        )
+
+    def phrase(self, noun: str) -> str:
+        """What is allowed, for people: ``an integer of at least 1``, ``a number above 0 and below 1``."""
+        if (self.least, self.most, self.above, self.below) == (None, None, 0, None):
+            return f"a positive {noun.partition(' ')[2]}" if noun else "positive"
+        parts = [
+            f"{word} {bound:g}"
+            for word, bound in (
+                ("of at least", self.least),
+                ("above", self.above),
+                ("of at most", self.most),
+                ("below", self.below),
+            )
+            if bound is not None
+        ]
+        return f"{noun} {' and '.join(parts)}".strip()
+
+
+def option(
+    default: Any = MISSING,
+    *,
+    default_factory: Any = MISSING,
+    stage: Stage = "fit",
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A dataclass field that knows its stage and bounds; bounds hold for numbers and for every number of a tuple.
+
+    Args:
+        default: Its default, if it has one.
+        default_factory: A function that makes the default.
+        stage: When it acts.
+        least: Smallest value.
+        most: Largest value.
+        above: Bound below all values.
+        below: Bound above all values.
+
+    Returns:
+        A dataclass field.
+    """
+    facts = Facts(stage=stage, least=least, most=most, above=above, below=below)
+    given = {"default": default} if default_factory is MISSING else {"default_factory": default_factory}
+    return dataclasses.field(**given, metadata={_FACTS: facts})
+
+
+fit_option = functools.partial(option, stage="fit")
+"""An option that decides the fit; see `option`."""
+draw_option = functools.partial(option, stage="draw")
+"""An option that acts on draws only, so that fits that differ in it are one fit; see `option`."""
+
+
+def facts_of(target: Callable[..., Any]) -> dict[str, Facts]:
+    """What the options of a dataclass know of themselves.
+
+    Args:
+        target: A dataclass, or anything else, of which nothing is known.
+
+    Returns:
+        Facts by field name.
+    """
+    if not dataclasses.is_dataclass(target):
+        return {}
+    return {f.name: f.metadata.get(_FACTS, _UNMARKED) for f in dataclasses.fields(target)}
+
+
+_UNMARKED = Facts()
+
+
+def value_problem(instance: Any) -> str | None:
+    """Say what is wrong with the values of a dataclass instance, by type hints and bounds.
+
+    Args:
+        instance: The dataclass instance.
+
+    Returns:
+        One sentence on the first option that cannot have its value, or ``None``.
+    """
+    for name, hint, facts in _checks(type(instance)):  # type: ignore[arg-type]
+        value = getattr(instance, name)
+        if not (accepts(hint, value) and facts.admits(value)):
+            return f"{name} is {value!r}; expected {_expected(hint, facts)}"
+    return None
+
+
+@functools.cache
+def _checks(cls: type[Any]) -> tuple[tuple[str, Any, Facts], ...]:
+    """Name, resolved hint (``Any`` where it cannot be resolved) and facts of every field."""
+    hints = parameter_hints(cls, _named_parameters(cls))
+    return tuple((name, hints.get(name, Any), facts) for name, facts in facts_of(cls).items())
+
+
+def _expected(hint: Any, facts: Facts) -> str:
+    """What an option may be, in words."""
+    optional = get_origin(hint) is not Literal and accepts(hint, None) and hint is not Any
+    kinds = [arg for arg in get_args(hint) if arg is not type(None)] if optional else [hint]
+    first = kinds[0] if len(kinds) == 1 else None
+    if get_origin(first) is Literal:
+        text = f"one of {', '.join(map(str, get_args(first)))}"
+    elif first is int:
+        text = facts.phrase("an integer")
+    elif first is float or facts.bounded:
+        text = facts.phrase("a number")
+    else:
+        text = " or ".join(hint_text(kind) for kind in kinds)
+    return f"{text}, or None" if optional else text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +188,8 @@ class OptionInfo:
         default: ``repr`` of the default; empty if there is none.
         required: Whether it must be given.
         doc: What the docstring says about it.
+        stage: When it acts.
+        allowed: Its bounds in words; empty if there are none.
     """
 
     name: str
@@ -33,6 +197,8 @@ class OptionInfo:
     default: str = ""
     required: bool = False
     doc: str = ""
+    stage: Stage = "fit"
+    allowed: str = ""
 
 
 def option_table(target: Callable[..., Any]) -> tuple[OptionInfo, ...]:
@@ -44,7 +210,7 @@ def option_table(target: Callable[..., Any]) -> tuple[OptionInfo, ...]:
     Returns:
         The options in the order of the signature; ``*args`` and ``**kwargs`` are left out.
     """
-    docs = option_docs(target)
+    docs, facts = option_docs(target), facts_of(target)
     return tuple(
         OptionInfo(
             name=name,
@@ -52,6 +218,8 @@ def option_table(target: Callable[..., Any]) -> tuple[OptionInfo, ...]:
             default=_default_text(target, parameter),
             required=parameter.default is parameter.empty,
             doc=docs.get(name, ""),
+            stage=facts.get(name, _UNMARKED).stage,
+            allowed=facts.get(name, _UNMARKED).phrase(""),
         )
         for name, parameter in _named_parameters(target).items()
     )

@@ -176,7 +176,7 @@ def variants(recipe: TrainedSampler) -> dict[str, dict[str, Any]]:
     found = {}
     for field in dataclasses.fields(recipe):
         value = getattr(recipe, field.name)
-        if field.name in recipe.fixed or not isinstance(value, bool | int | float):
+        if field.name in recipe.fit_options() or not isinstance(value, bool | int | float):
             continue
         change = {field.name: not value if isinstance(value, bool) else value + 1 if value in (0, 1) else value * 0.5}
         if isinstance(value, int) and not isinstance(value, bool):

@@ -192,7 +192,7 @@ def test_refusals(kind: Any) -> None:
     ):
         with pytest.raises(ConfigurationError, match=message):
             kind(**options)
-        if not kind.fixed & set(options):
+        if not kind().fit_options() & set(options):
             with pytest.raises(ConfigurationError, match=message):
                 fitted(name).sample(3, **options)
     with pytest.raises(UnknownComponent, match=r"no integrator 'dimm'. Did you mean 'ddim'"):
