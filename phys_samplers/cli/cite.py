@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -14,8 +13,6 @@ from phys_samplers.cli.words import ComponentName, singular
 
 if TYPE_CHECKING:
     from phys_registry import Component
-
-_HEAD = re.compile(r"@\s*\w+\s*\{\s*([^,\s]+)\s*,")
 
 
 @click.command(
@@ -32,6 +29,7 @@ def cite(names: tuple[str, ...], everything: bool) -> None:
 
     A NAME that several kinds share stands for all of them; write kind/name for one.
     """
+    from phys_registry.citations import entries
     from phys_samplers.catalogue import registry
 
     if bool(names) == everything:
@@ -43,9 +41,9 @@ def cite(names: tuple[str, ...], everything: bool) -> None:
             if not component.citation.strip():
                 source = f"; its reference: {component.reference}" if component.reference else ""
                 note(f"{component.key} has no BibTeX entry{source}")
-    found = entries(component.citation for component in chosen)
+    found = entries("\n\n".join(component.bibtex for component in chosen))
     if found:
-        click.echo("\n\n".join(found))
+        click.echo("\n\n".join(found.values()))
 
 
 def find(text: str, components: Sequence[Component]) -> list[Component]:
@@ -65,25 +63,3 @@ def find(text: str, components: Sequence[Component]) -> list[Component]:
         hint = suggest(text, [c.key for c in components] if slash else [c.name for c in components])
         raise Failure(f"there is no component {text!r}.{hint} See: phys-samplers list")
     return matching
-
-
-def entries(texts: Iterable[str]) -> list[str]:
-    """The single BibTeX entries in some texts, in order, those of one key once."""
-    found: dict[str, str] = {}
-    for text in texts:
-        for key, entry in _split(text):
-            found.setdefault(key, entry)
-    return list(found.values())
-
-
-def _split(text: str) -> Iterator[tuple[str, str]]:
-    """Keys and entries; an entry ends where its braces close."""
-    at = 0
-    while head := _HEAD.search(text, at):
-        depth = 0
-        for end in range(head.start(), len(text)):
-            depth += (text[end] == "{") - (text[end] == "}")
-            if depth == 0 and text[end] == "}":
-                break
-        at = max(end + 1, head.end())
-        yield head[1], text[head.start() : at].strip()

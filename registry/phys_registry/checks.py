@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pluggy
@@ -62,8 +65,14 @@ def declared(manager: pluggy.PluginManager, plugin: object) -> list[Component]:
         for item in result:
             if not isinstance(item, Component):
                 raise PluginError(f"phys_components yielded {item!r} ({type(item).__name__}), not a Component")
-            components.append(item)
+            components.append(item.declared_in(_folder(plugin)))
     return components
+
+
+def _folder(plugin: object) -> str:
+    """Where the module is that a plugin is, or in which its class was written."""
+    module = plugin if isinstance(plugin, ModuleType) else sys.modules.get(type(plugin).__module__)
+    return os.path.dirname(getattr(module, "__file__", None) or "")
 
 
 def _implementations(manager: pluggy.PluginManager, plugin: object) -> Iterator[tuple[Any, Any]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .citations import resolve
 from .errors import InvalidComponent, TargetError, listing, one_line, suggest
 from .frozen import FrozenDict
 
@@ -26,10 +28,12 @@ class Component:
         summary: One sentence for listings.
         reference: The source (paper, equation).
         needs: Capabilities it asks of its counterpart, for example ``{"samples"}``.
-        citation: BibTeX entry of the source, or an empty string.
+        citation: Keys, separated by spaces, of entries in the ``references.bib`` beside the module that declares the
+            component; or BibTeX text, which begins with ``@``; or an empty string. `bibtex` is the text.
         presets: Named sets of options.
         version: Raised when the same options start to give different results.
         traits: Declared facts of the kind, JSON-like.
+        folder: Where the declaring module is; filled in when the component is registered.
     """
 
     kind: str
@@ -42,6 +46,7 @@ class Component:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=FrozenDict, hash=False)
     version: int = 1
     traits: Mapping[str, Any] = field(default_factory=FrozenDict, hash=False)
+    folder: str = field(init=False, default="", compare=False, repr=False)
 
     def __init__(
         self,
@@ -66,7 +71,7 @@ class Component:
             summary: One sentence for listings.
             reference: The source (paper, equation).
             needs: Any iterable of capability names.
-            citation: BibTeX entry of the source.
+            citation: Keys of the plugin's ``references.bib``, or BibTeX text.
             presets: Named sets of options.
             version: A positive integer.
             traits: Declared facts, JSON-like.
@@ -93,6 +98,7 @@ class Component:
             "presets": _frozen_presets(label, presets or {}),
             "version": version,
             "traits": _frozen_traits(label, traits or {}),
+            "folder": "",
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
@@ -101,6 +107,27 @@ class Component:
     def key(self) -> str:
         """The component's address in listings, ``kind/name``."""
         return f"{self.kind}/{self.name}"
+
+    @property
+    def bibtex(self) -> str:
+        """BibTeX of the source, read when it is asked for.
+
+        Raises:
+            InvalidComponent: `citation` has a key that is not in the plugin's ``references.bib``.
+        """
+        text = self.citation.strip()
+        return text if text.startswith("@") else resolve(text.split(), self.folder, self.label) if text else ""
+
+    def declared_in(self, folder: str) -> Component:
+        """The same component, knowing the folder of the module that declares it."""
+        placed = copy.copy(self)
+        object.__setattr__(placed, "folder", folder)
+        return placed
+
+    @property
+    def label(self) -> str:
+        """The component as messages name it."""
+        return f"{self.kind} {self.name!r}"
 
     @property
     def target_text(self) -> str:
@@ -122,7 +149,7 @@ class Component:
         if not isinstance(self.target, str):
             return self.target
         module_name, _, attribute = self.target.partition(":")
-        label = f"{self.kind} {self.name!r} (target {self.target!r})"
+        label = f"{self.label} (target {self.target!r})"
         try:
             value: Any = importlib.import_module(module_name)
         except ModuleNotFoundError as error:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .component import Component
+from .errors import InvalidComponent
 from .frozen import FrozenDict
 from .options import OptionInfo, option_table
 
@@ -23,7 +24,7 @@ class Description:
         summary: One sentence.
         reference: The source.
         needs: Capabilities it asks for.
-        citation: BibTeX entry.
+        citation: BibTeX of the source; its keys where they cannot be looked up (then `Component.bibtex` says why).
         presets: Named sets of options.
         version: The component's version.
         traits: Declared facts of the kind.
@@ -80,9 +81,16 @@ def describe(component: Component, owner: str, *, options: bool = True) -> Descr
         summary=component.summary,
         reference=component.reference,
         needs=component.needs,
-        citation=component.citation,
+        citation=_bibtex(component),
         presets=component.presets,
         version=component.version,
         traits=component.traits,
         options=option_table(component.load()) if options else None,
     )
+
+
+def _bibtex(component: Component) -> str:
+    try:
+        return component.bibtex
+    except InvalidComponent:  # a listing of everything must not stop at one wrong key
+        return component.citation

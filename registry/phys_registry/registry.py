@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -95,7 +96,7 @@ class Registry(Lookup):
         """
 
         def decorate(target: T) -> T:
-            declared = Component(kind, name, target, summary=summary, **facts)
+            declared = Component(kind, name, target, summary=summary, **facts).declared_in(_folder(target))
             with self._loader.ready() as host:
                 host.store.add(declared, host.loading or IN_PROCESS, replace=True)
             return target
@@ -157,3 +158,9 @@ class Registry(Lookup):
         with self._loader.ready() as host:
             calls = host.prepare(hook, payload)
         return host.run(hook, calls)
+
+
+def _folder(target: object) -> str:
+    """Where the module is in which a class or function was written."""
+    module = sys.modules.get(getattr(target, "__module__", None) or "")
+    return os.path.dirname(getattr(module, "__file__", None) or "")

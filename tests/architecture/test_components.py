@@ -32,7 +32,7 @@ def test_component_resolves(component) -> None:
     assert component.summary
     assert component.kind in KINDS
     if component.reference.startswith("arXiv:"):
-        assert component.citation.lstrip().startswith("@"), "a component that comes from a paper carries its BibTeX"
+        assert component.bibtex.startswith("@"), "a component that comes from a paper carries its BibTeX"
 
 
 @pytest.mark.parametrize(

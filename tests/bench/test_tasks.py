@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from phys_bench import components as components_module
+from phys_bench import declared
 from phys_bench.tasks.assemble import HELDOUT_SIZE, VALIDATION_SIZE
 from phys_bench.tasks.funnel import funnel
 from phys_bench.tasks.many_well import many_well_32
@@ -261,7 +261,7 @@ def test_tasks_work_on_cuda(name: str, tasks: dict[str, Task]) -> None:
 
 
 def test_registration(tasks: dict[str, Task]) -> None:
-    found = {component.name: component for component in components_module.phys_components()}
+    found = {component.name: component for component in declared.phys_components()}
     assert set(found) >= {*TASKS, *DATA_DIMENSIONS}
     for name, component in found.items():
         assert component.kind == "task"
@@ -274,11 +274,11 @@ def test_registration(tasks: dict[str, Task]) -> None:
         assert "\n" not in component.summary
         if name in DATA_DIMENSIONS:
             assert component.reference
-            assert component.citation.startswith("@")
+            assert component.bibtex.startswith("@")
 
 
 def test_the_plugin_module_does_not_import_torch() -> None:
-    tree = ast.parse(inspect.getsource(components_module))
+    tree = ast.parse(inspect.getsource(declared))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported == {"__future__", "collections.abc", "phys_registry", "phys_samplers.components"}
+    assert imported == {"__future__", "collections.abc", "phys_registry"}
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]

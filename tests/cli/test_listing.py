@@ -11,7 +11,6 @@ from click.testing import Result
 
 from phys_registry import KINDS, Component
 from phys_samplers.catalogue import registry
-from phys_samplers.cli.cite import entries
 
 Run = Callable[..., Result]
 
@@ -95,7 +94,7 @@ def test_plugins(run: Run, tmp_path: Path) -> None:
     found = {status["name"]: status for status in json.loads(run("plugins", "--json").stdout)}
     assert found["cannot_load"]["status"] == "failed"
     assert "Traceback" in found["cannot_load"]["traceback"]
-    assert found["phys_samplers.components"]["status"] == "loaded"
+    assert found["phys_samplers.declared"]["status"] == "loaded"
     assert "phys-samplers plugins" in run("list").output
 
 
@@ -113,7 +112,7 @@ def test_plugin_file_is_loaded_and_handed_on(run: Run, tmp_path: Path, monkeypat
 
 
 def test_cite(run: Run) -> None:
-    assert run("cite", "sampler/bellman").stdout.strip() == registry.get("sampler", "bellman").citation.strip()
+    assert run("cite", "sampler/bellman").stdout.strip() == registry.get("sampler", "bellman").bibtex
     twice = run("cite", "bellman", "loss/field-matching", "bellman").stdout
     assert twice.count("@") == 1
     everything = run("cite", "--all").stdout
@@ -122,10 +121,3 @@ def test_cite(run: Run) -> None:
     assert "has no BibTeX entry" in run("cite", "exact").output
     run("cite", code=2)
     run("cite", "--all", "bellman", code=2)
-
-
-def test_entries_are_split_at_their_braces() -> None:
-    first = "@article{a2020,\n  title = {The {Deep} One},\n  note = {ends}\n}"
-    second = "@misc{b2021, title = {B}}"
-    assert entries([f"{first}\n\n{second}", second, f"  {first}  "]) == [first, second]
-    assert entries(["", "no entry", "@misc{open, title = {never closed"]) == ["@misc{open, title = {never closed"]

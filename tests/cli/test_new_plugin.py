@@ -40,7 +40,7 @@ def test_the_package_works(run: Run, launch: Launch, tmp_path: Path, process_env
 def test_what_is_written(run: Run) -> None:
     run("new-plugin", "phys_mine")
     assert tomllib.loads(Path("phys-mine/pyproject.toml").read_text())["project"]["entry-points"] == {
-        "phys_samplers.plugins": {"mine": "phys_mine.components"}
+        "phys_samplers.plugins": {"mine": "phys_mine.declared"}
     }
     for file in Path("phys-mine").rglob("*.py"):
         compile(file.read_text(), str(file), "exec")

@@ -19,8 +19,7 @@ from phys_bench.suite import load_suite
 from phys_registry import KINDS
 from phys_registry.hooks import HOOKS
 from phys_registry.policy import ALLOW, DENY, FILES
-from phys_samplers.builtins import BUILTIN_PLUGINS
-from phys_samplers.catalogue import registry
+from phys_samplers.catalogue import builtin_plugins, registry
 from phys_samplers.target import CAPABILITIES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,7 +139,7 @@ def named(cell: str) -> list[str]:
 
 
 def builtin(kind: str) -> set[str]:
-    return {name for name in registry.names(kind) if registry.owner(kind, name) in BUILTIN_PLUGINS}
+    return {name for name in registry.names(kind) if registry.owner(kind, name) in builtin_plugins()}
 
 
 def test_readme_lists_every_component() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from phys_registry import Component
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.metric import Metric
-from phys_samplers.metrics.components import METRICS
+from phys_samplers.metrics.declared import METRICS
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
@@ -155,5 +155,5 @@ def test_device_does_not_matter(
 
 
 def test_listing_does_not_import_torch() -> None:
-    program = "import sys, phys_samplers.metrics.components; sys.exit('torch' in sys.modules or 'ot' in sys.modules)"
+    program = "import sys, phys_samplers.metrics.declared; sys.exit('torch' in sys.modules or 'ot' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": ":".join(filter(None, sys.path))})

@@ -37,6 +37,6 @@ def _citation(kind: str, name: str) -> str:
     try:
         from phys_samplers.catalogue import registry
 
-        return str(registry.get(kind, name).citation).strip()
+        return str(registry.get(kind, name).bibtex)
     except Exception:  # a record may come from another machine, with plugins that are not here or are broken
         return ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
-from phys_samplers.components import BELLMAN
 
 PAPER = {
     "parametrisation": "networks",
@@ -64,7 +63,7 @@ def phys_components() -> Iterable[Component]:
         summary="learns a scalar and a gradient field of the data, samples by dx = g dt + √s dW",
         reference="arXiv:2410.01796, Algorithms 1 and 2, Eq. 7-13",
         needs={"samples"},
-        citation=BELLMAN,
+        citation="li2024bellman",
         presets={
             "default": {},
             "annealed": ANNEALED,
@@ -81,7 +80,7 @@ def phys_components() -> Iterable[Component]:
         summary="fields of returns as sums of Gaussians, backed up by the linear distributional Bellman operator",
         reference="arXiv:2410.01796, Sec. 4.3",
         needs={"experience"},
-        citation=BELLMAN,
+        citation="li2024bellman",
         presets={"default": {}, "sharp": {"sharp": True}, "cdf": CDF, "positive": POSITIVE},
     )
     yield Component(
@@ -91,7 +90,7 @@ def phys_components() -> Iterable[Component]:
         summary="perceptrons s(x, z) and g(x, z) of the return, regressed on their linear Bellman backups",
         reference="arXiv:2410.01796, Algorithm 3",
         needs={"experience"},
-        citation=BELLMAN,
+        citation="li2024bellman",
         presets={
             "default": {},
             "paper": {"printed": True},
@@ -115,5 +114,5 @@ def phys_components() -> Iterable[Component]:
             f"phys_bellman.losses:{attribute}",
             summary=summary,
             reference=f"arXiv:2410.01796, {reference}",
-            citation=BELLMAN,
+            citation="li2024bellman",
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
-from phys_samplers.components import DDPM, EDM
 
 EDM_PAPER = {
     # no bounds to speak of on the levels, and the clean row itself as the target
@@ -32,7 +31,7 @@ def phys_components() -> Iterable[Component]:
         summary="preconditioned denoiser trained over log-normal noise levels, sampled by Heun steps (EDM)",
         reference="arXiv:2206.00364, Table 1, Algorithms 1 and 2",
         needs={"samples"},
-        citation=EDM,
+        citation="karras2022edm",
         presets={"default": {}, "paper": EDM_PAPER},
     )
     yield Component(
@@ -42,7 +41,7 @@ def phys_components() -> Iterable[Component]:
         summary="noise prediction on a chain of noising steps, sampled by ancestral steps (DDPM)",
         reference="arXiv:2006.11239, Algorithms 1 and 2",
         needs={"samples"},
-        citation=DDPM,
+        citation="ho2020ddpm",
         presets={"default": {}, "paper": DDPM_PAPER},
     )
     yield Component(
@@ -52,7 +51,7 @@ def phys_components() -> Iterable[Component]:
         summary="denoiser of returns (EDM), bootstrapped through samples, quantiles by the probability flow",
         reference="arXiv:2206.00364, Sec. 5; arXiv:2211.01095, Algorithm 2",
         needs={"experience"},
-        citation=EDM,
+        citation="karras2022edm",
         presets={"default": {}},
     )
     yield Component(
@@ -62,6 +61,6 @@ def phys_components() -> Iterable[Component]:
         summary="noise prediction of returns on a chain (DDPM), bootstrapped through samples, few deterministic steps",
         reference="arXiv:2006.11239, Eq. 14; arXiv:2211.01095, Algorithm 2",
         needs={"experience"},
-        citation=DDPM,
+        citation="ho2020ddpm",
         presets={"default": {}},
     )

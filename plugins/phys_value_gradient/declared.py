@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
-from phys_samplers.components import VALUE_GRADIENT
-from phys_value_gradient.values.components import VALUES
 
 PAPER = {
     "value": {"name": "value-fourier-mlp", "width": 1_024, "depth": 3, "time_width": 1_024},
@@ -73,6 +71,45 @@ The noise of 0.95 is that of the best policy: the exact steps from x_t to x_{t+1
 average, where Taylor's expansion takes s². Averaged weights would not fit the linear coefficients, which are current.
 """
 
+VALUES = tuple(
+    Component(
+        "field",
+        name,
+        f"phys_value_gradient.values.specs:{attribute}",
+        summary=summary,
+        reference=reference,
+        citation="yoon2025vgs",
+    )
+    for name, attribute, summary, reference in (
+        ("value-mlp", "ValueMLP", "value network: perceptron with biases of its own for each step", ""),
+        (
+            "value-fourier-mlp",
+            "ValueFourierMLP",
+            "value network: ReLU perceptron with a sinusoidal time embedding",
+            "arXiv:2502.13280, E.3.1",
+        ),
+        (
+            "value-distances",
+            "ValueDistances",
+            "value network of n-body systems: invariant perceptron of the sorted pair distances",
+            "arXiv:2502.13280, Sec. 4",
+        ),
+        (
+            "value-inverse-distances",
+            "ValueInverseDistances",
+            "value network of n-body systems: inverse distances, a factor of each step at the last layer",
+            "arXiv:2502.13280, E.3.2",
+        ),
+        (
+            "value-environments",
+            "ValueEnvironments",
+            "value network of n-body systems: sum over particles of a perceptron of their environments",
+            "Behler and Parrinello 2007, PRL 98, 146401",
+        ),
+    )
+)
+"""The value networks."""
+
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
@@ -84,7 +121,7 @@ def phys_components() -> Iterable[Component]:
         summary="few large steps down a learned value function, with path weights for log Z",
         reference="arXiv:2502.13280, Algorithms 1-3",
         needs={"log_prob", "score"},
-        citation=VALUE_GRADIENT,
+        citation="yoon2025vgs",
         presets={"default": {}, "paper": PAPER, "paper-128": PAPER_128, "particles": PARTICLES},
     )
     yield Component(
@@ -94,7 +131,7 @@ def phys_components() -> Iterable[Component]:
         summary="energy of returns, with negatives and draws by value gradient walks; does not learn well yet",
         reference="arXiv:2502.13280, Algorithms 1-3",
         needs={"experience"},
-        citation=VALUE_GRADIENT,
+        citation="yoon2025vgs",
         presets={"default": {}},
     )
     yield from VALUES

@@ -5,45 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
-from phys_samplers.integrators.citations import EDM, SCORE_SDE
-from phys_samplers.integrators.components import INTEGRATORS
-from phys_samplers.metrics.components import METRICS
-
-STABLE_TARGET = """@inproceedings{xu2023stable,
-  title = {Stable Target Field for Reduced Variance Score Estimation in Diffusion Models},
-  author = {Xu, Yilun and Tong, Shangyuan and Jaakkola, Tommi},
-  booktitle = {ICLR}, year = {2023}, eprint = {2302.00670}, archiveprefix = {arXiv}
-}"""
-
-VALUE_GRADIENT = """@misc{yoon2025vgs,
-  title = {Value Gradient Sampler: Sampling as Sequential Decision Making},
-  author = {Yoon, Sangwoong and Hwang, Himchan and Jeong, Hyeokju and Shin, Dong Kyu and Park, Che-Sang and
-            Kweon, Sehee and Park, Frank Chongwoo},
-  year = {2025}, eprint = {2502.13280}, archiveprefix = {arXiv}
-}"""
-
-BELLMAN = """@misc{li2024bellman,
-  title = {Bellman Diffusion: Generative Modeling as Learning a Linear Operator in the Distribution Space},
-  author = {Li, Yangming and Lai, Chieh-Hsin and Sch{\\"o}nlieb, Carola-Bibiane and Mitsufuji, Yuki and Ermon, Stefano},
-  year = {2024}, eprint = {2410.01796}, archiveprefix = {arXiv}
-}"""
-
-FOURIER = """@inproceedings{tancik2020fourier,
-  title = {Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains},
-  author = {Tancik, Matthew and others}, booktitle = {NeurIPS}, year = {2020}
-}"""
-
-DDPM = """@inproceedings{ho2020ddpm,
-  title = {Denoising Diffusion Probabilistic Models},
-  author = {Ho, Jonathan and Jain, Ajay and Abbeel, Pieter},
-  booktitle = {NeurIPS}, year = {2020}, eprint = {2006.11239}, archiveprefix = {arXiv}
-}"""
-
-IMPROVED_DDPM = """@inproceedings{nichol2021improved,
-  title = {Improved Denoising Diffusion Probabilistic Models},
-  author = {Nichol, Alexander Quinn and Dhariwal, Prafulla},
-  booktitle = {ICML}, year = {2021}, eprint = {2102.09672}, archiveprefix = {arXiv}
-}"""
+from phys_samplers.integrators.declared import INTEGRATORS
+from phys_samplers.metrics.declared import METRICS
 
 PRESERVING, EXPLODING = "variance_preserving", "variance_exploding"
 SCHEDULES = (
@@ -52,43 +15,37 @@ SCHEDULES = (
         f"{PRESERVING}:LinearSchedule",
         "the chain of DDPM: beta rises linearly over 1,000 steps",
         "arXiv:2006.11239, Sec. 4",
-        DDPM,
+        "ho2020ddpm",
     ),
     (
         "cosine",
         f"{PRESERVING}:CosineSchedule",
         "the chain of improved DDPM: the signal falls like a squared cosine",
         "arXiv:2102.09672, Eq. 17",
-        IMPROVED_DDPM,
+        "nichol2021improved",
     ),
     (
         "vp",
         f"{PRESERVING}:VPSchedule",
         "the variance-preserving SDE: beta rises linearly in continuous time",
         "arXiv:2011.13456, Eq. 32",
-        SCORE_SDE,
+        "song2021scoresde",
     ),
     (
         "ve",
         f"{EXPLODING}:VESchedule",
         "the variance-exploding SDE: noise grows geometrically",
         "arXiv:2011.13456, Sec. 3.4",
-        SCORE_SDE,
+        "song2021scoresde",
     ),
     (
         "edm",
         f"{EXPLODING}:EDMSchedule",
         "noise level as the time, on the rho grid of EDM",
         "arXiv:2206.00364, Eq. 5",
-        EDM,
+        "karras2022edm",
     ),
 )
-
-RONNEBERGER = """@inproceedings{ronneberger2015unet,
-  title = {{U-Net}: Convolutional Networks for Biomedical Image Segmentation},
-  author = {Ronneberger, Olaf and Fischer, Philipp and Brox, Thomas},
-  booktitle = {MICCAI}, year = {2015}, eprint = {1505.04597}, archiveprefix = {arXiv}
-}"""
 
 
 @hookimpl
@@ -124,8 +81,13 @@ def phys_components() -> Iterable[Component]:
     for name, attribute, summary, citation in (
         ("mlp", "MLP", "multilayer perceptron with a choice of activation", ""),
         ("residual-mlp", "ResidualMLP", "perceptron whose hidden layers add to a running state", ""),
-        ("fourier-mlp", "FourierMLP", "perceptron conditioned on time through random Fourier features", FOURIER),
-        ("unet", "UNet", "small convolutional U-Net for square images of 8x8 to 28x28", RONNEBERGER),
+        (
+            "fourier-mlp",
+            "FourierMLP",
+            "perceptron conditioned on time through random Fourier features",
+            "tancik2020fourier",
+        ),
+        ("unet", "UNet", "small convolutional U-Net for square images of 8x8 to 28x28", "ronneberger2015unet"),
     ):
         yield Component("field", name, f"phys_samplers.fields:{attribute}", summary=summary, citation=citation)
     for name, attribute, summary in (
@@ -140,7 +102,7 @@ def phys_components() -> Iterable[Component]:
             f"phys_samplers.kernels:{attribute}",
             summary=summary,
             reference="arXiv:2410.01796, Sec. 3",
-            citation=BELLMAN,
+            citation="li2024bellman",
         )
     yield Component(
         "loss",
@@ -148,7 +110,7 @@ def phys_components() -> Iterable[Component]:
         "phys_samplers.losses:DenoisingLoss",
         summary="denoising score matching over noise levels with EDM weights and stable targets",
         reference="arXiv:2206.00364, Sec. 5; arXiv:2302.00670",
-        citation=f"{EDM}\n\n{STABLE_TARGET}",
+        citation="karras2022edm xu2023stable",
     )
     for name, target, summary, reference, citation in SCHEDULES:
         yield Component(

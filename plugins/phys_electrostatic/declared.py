@@ -6,18 +6,6 @@ from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
 
-PFGMPP = """@inproceedings{xu2023pfgmpp,
-  title = {{PFGM++}: Unlocking the Potential of Physics-Inspired Generative Models},
-  author = {Xu, Yilun and Liu, Ziming and Tian, Yonglong and Tong, Shangyuan and Tegmark, Max and Jaakkola, Tommi},
-  booktitle = {ICML}, year = {2023}, eprint = {2302.04265}, archiveprefix = {arXiv}
-}"""
-
-PFGM = """@inproceedings{xu2022pfgm,
-  title = {Poisson Flow Generative Models},
-  author = {Xu, Yilun and Liu, Ziming and Tegmark, Max and Jaakkola, Tommi},
-  booktitle = {NeurIPS}, year = {2022}, eprint = {2209.11178}, archiveprefix = {arXiv}
-}"""
-
 PFGMPP_PAPER = {
     "aux_dim": 2048.0,
     "loss": "poisson-denoising[stable_target=false,sigma_min=0.0001,sigma_max=1000.0]",
@@ -51,7 +39,7 @@ def phys_components() -> Iterable[Component]:
         summary="electric field in N + D dimensions, anchored at the norm of the D augmented ones (PFGM++)",
         reference="arXiv:2302.04265, Eq. 2 and 4, Alg. 1-2",
         needs={"samples"},
-        citation=PFGMPP,
+        citation="xu2023pfgmpp",
         presets={"default": {}, "paper": PFGMPP_PAPER},
     )
     yield Component(
@@ -60,7 +48,7 @@ def phys_components() -> Iterable[Component]:
         "phys_electrostatic.denoising:PoissonDenoisingLoss",
         summary="denoising with the heavy-tailed noise of D augmented dimensions",
         reference="arXiv:2302.04265, Eq. 4",
-        citation=PFGMPP,
+        citation="xu2023pfgmpp",
     )
     yield Component(
         "sampler",
@@ -69,7 +57,7 @@ def phys_components() -> Iterable[Component]:
         summary="normalised electric field in N + 1 dimensions, anchored at the added one (PFGM)",
         reference="arXiv:2209.11178, Eq. 4-5 and 8, Alg. 1-2",
         needs={"samples"},
-        citation=PFGM,
+        citation="xu2022pfgm",
         presets={"default": {}, "paper": PFGM_PAPER},
     )
     yield Component(
@@ -78,7 +66,7 @@ def phys_components() -> Iterable[Component]:
         "phys_electrostatic.field_matching:PoissonFieldLoss",
         summary="regression on the normalised electric field of a large batch",
         reference="arXiv:2209.11178, Alg. 1-2",
-        citation=PFGM,
+        citation="xu2022pfgm",
     )
     yield Component(
         "schedule",
@@ -86,7 +74,7 @@ def phys_components() -> Iterable[Component]:
         "phys_electrostatic.schedule:GeometricSchedule",
         summary="noise levels that fall exponentially in time, as PFGM anchors its ODE",
         reference="arXiv:2209.11178, Eq. 8",
-        citation=PFGM,
+        citation="xu2022pfgm",
     )
     yield Component(
         "return_model",
@@ -95,6 +83,6 @@ def phys_components() -> Iterable[Component]:
         summary="electric field of returns in 1 + D dimensions (PFGM++), bootstrapped through samples",
         reference="arXiv:2302.04265, Sec. 4.1 and App. C.2",
         needs={"experience"},
-        citation=PFGMPP,
+        citation="xu2023pfgmpp",
         presets={"default": {}},
     )

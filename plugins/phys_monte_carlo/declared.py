@@ -1,0 +1,59 @@
+"""What this family registers. Nothing here imports torch, so that listing stays instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from phys_registry import Component, hookimpl
+
+DENSITY = frozenset({"log_prob", "score"})
+
+
+@hookimpl
+def phys_components() -> Iterable[Component]:
+    """The samplers."""
+    yield Component(
+        "sampler",
+        "hmc",
+        "phys_monte_carlo.hamiltonian:HMC",
+        summary="Hamiltonian Monte Carlo: unbiased, step size and diagonal masses adapted over all chains",
+        reference="Duane et al. 1987; Neal 2011; Hoffman & Gelman 2014, Section 3.2",
+        needs=DENSITY,
+        citation="duane1987hybrid neal2011mcmc hoffman2014nuts",
+    )
+    yield Component(
+        "sampler",
+        "parallel-tempering",
+        "phys_monte_carlo.tempering:ParallelTempering",
+        summary="chains on a ladder from a Gaussian to the target that exchange states; crosses modes, gives log Z",
+        reference="Syed et al. 2022, arXiv:1905.02939, Algorithms 1 and 4",
+        needs=DENSITY,
+        citation="syed2022nonreversible meng1996simulating neal2011mcmc",
+    )
+    yield Component(
+        "sampler",
+        "svgd",
+        "phys_monte_carlo.svgd:SVGD",
+        summary="Stein variational gradient descent: repelling particles on a deterministic flow; spreads too small",
+        reference="Liu & Wang 2016, Algorithm 1; Ba et al. 2022 on the spreads",
+        needs={"score"},
+        citation="liu2016stein ba2022understanding",
+    )
+    yield Component(
+        "sampler",
+        "smc",
+        "phys_monte_carlo.smc:SMC",
+        summary="sequential Monte Carlo from a fitted Gaussian, temperatures adapted; log Z with its standard error",
+        reference="Del Moral, Doucet & Jasra 2006; Zhou et al. 2016; Lee & Whiteley 2018",
+        needs=DENSITY,
+        citation="delmoral2006sequential zhou2016toward lee2018variance",
+    )
+    yield Component(
+        "sampler",
+        "ais",
+        "phys_monte_carlo.ais:AIS",
+        summary="annealed importance sampling from a fitted Gaussian: independent weighted samples, unbiased Z",
+        reference="Neal 2001; Geffner & Domke 2021 for moves without a test",
+        needs=DENSITY,
+        citation="neal2001annealed zhou2016toward geffner2021mcmc",
+    )
