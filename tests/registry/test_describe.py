@@ -97,6 +97,8 @@ def test_the_facts_and_the_owner_are_there_and_json_like(empty: Registry) -> Non
         "default": "",
         "required": True,
         "doc": "Number of steps.",
+        "stage": "fit",
+        "allowed": "",
     }
 
 
