@@ -2,19 +2,24 @@
 
 The numbers lie in a file named by their own hash and the JSON file, written last, names it, so that at every moment
 the folder holds one whole checkpoint; a truncated or edited file is detected and named.
+
+Tensors come back in the memory layout in which they were saved (the file of numbers knows rows only, so the JSON keeps
+the strides of every other layout): a product with a matrix laid out by columns sums in another order than one with the
+same numbers laid out by rows, and differs in the last bits on some processors.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from torch import Tensor
 
 from phys_registry import RegistryError
 from phys_samplers import catalogue
@@ -27,6 +32,8 @@ from phys_samplers.training import TrainingReport
 
 FORMAT = 1
 METADATA = "model.json"
+SPREAD = 64
+"""A layout is kept if its memory spans at most this many times the tensor's numbers; else its gaps are closed."""
 
 
 def save(model: Model, path: str | Path) -> Path:
@@ -38,7 +45,8 @@ def save(model: Model, path: str | Path) -> Path:
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise CheckpointError(f"{folder} is a file; expected a folder to write the checkpoint to")
-    payload = save_tensors({name: t.detach().cpu().contiguous() for name, t in model.tensors().items()})
+    tensors = {name: tensor.detach() for name, tensor in model.tensors().items()}
+    payload = save_tensors({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
     digest = hashlib.sha256(payload).hexdigest()
     metadata = {
         "format": FORMAT,
@@ -50,7 +58,15 @@ def save(model: Model, path: str | Path) -> Path:
         "needs_target": model.needs_target,
         "facts": _jsonable(model.facts(), "the facts of the model"),
         "report": model.report.to_dict() if model.report else None,
-        "tensors": {"file": f"tensors-{digest[:16]}.safetensors", "sha256": digest},
+        "tensors": {
+            "file": f"tensors-{digest[:16]}.safetensors",
+            "sha256": digest,
+            "strides": {
+                name: list(tensor.stride())
+                for name, tensor in tensors.items()
+                if not tensor.is_contiguous() and _is_layout(tensor.stride(), tensor.shape)
+            },
+        },
     }
     metadata["seal"] = _seal(metadata)
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,6 +104,7 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
         raise CheckpointError(f"{folder / METADATA} has format {found!r}; this version reads format {FORMAT}")
     try:
         file, digest = folder / metadata["tensors"]["file"], metadata["tensors"]["sha256"]
+        strides = metadata["tensors"].get("strides", {})
         kind, name, options = metadata.get("kind", "sampler"), metadata["sampler"], metadata["options"]
         event_shape, facts = tuple(metadata["event_shape"]), metadata["facts"]
         report, needs_target = metadata["report"], metadata["needs_target"]
@@ -118,6 +135,14 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
         ) from error
     moved = None if target is None else target.to(device)
     tensors = {key: tensor.to(device) for key, tensor in load_tensors(payload).items()}
+    if not isinstance(strides, dict):
+        raise CheckpointError(
+            f"{folder / METADATA} holds strides {strides!r}; expected those of tensors by their names"
+        )
+    for key, stride in strides.items():
+        if key not in tensors or not _is_layout(stride, tensors[key].shape):
+            raise CheckpointError(f"{folder / METADATA} lays tensor {key!r} out by {stride!r}; expected its strides")
+        tensors[key] = _laid_out(tensors[key], stride)
     model = recipe.restore(tensors, facts, event_shape=event_shape, target=moved, device=device)
     model.recipe, model.event_shape, model.target_name = recipe, event_shape, target_name
     model.report = TrainingReport.from_dict(report) if report else None
@@ -139,6 +164,29 @@ def recipe_name(recipe: Sampler) -> str:
         f"{path} is not a registered {recipe.kind}; register it (phys_samplers.register or a plugin) so that load "
         "finds it"
     )
+
+
+def _is_layout(stride: Any, shape: Sequence[int]) -> bool:
+    """Whether numbers of this shape can lie so: none over another (but where one is repeated), none far off."""
+    if not isinstance(stride, list | tuple) or len(stride) != len(shape):
+        return False
+    if not all(type(step) is int and 0 <= step < 2**62 for step in stride):
+        return False
+    span = numbers = 1
+    for step, size in sorted(zip(stride, shape, strict=True)):
+        if step and size > 1:
+            if step < span:
+                return False
+            span += step * (size - 1)
+            numbers *= size
+    return 0 not in shape and span <= SPREAD * numbers
+
+
+def _laid_out(tensor: Tensor, stride: Sequence[int]) -> Tensor:
+    """The same numbers with these strides; along strides of zero one number is repeated."""
+    kept = tensor[tuple(slice(None) if step else slice(1) for step in stride)]
+    laid = torch.empty_strided(kept.shape, stride, dtype=tensor.dtype, device=tensor.device).copy_(kept)
+    return laid.expand(tensor.shape)
 
 
 def _seal(metadata: Mapping[str, Any]) -> str:

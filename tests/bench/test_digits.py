@@ -72,10 +72,10 @@ def test_classifier_is_fast_accurate_and_the_same_again(task: Task) -> None:
     assert (found == labels[heldout]).double().mean() > 0.95
 
     network = classifier()
-    began = time.perf_counter()
+    began = time.process_time()
     assert torch.equal(digit_features(task.heldout), first)
     assert classifier() is network
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
     classifier.cache_clear()
     began = time.process_time()
     with torch.inference_mode():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,16 @@ api.run(json.loads(sys.argv[1]), out=sys.argv[2], executor="process", workers=1,
 """
 
 
-def start(suite: dict[str, Any], out: Path, plugin: Path) -> subprocess.Popen[str]:
+def start(suite: dict[str, Any], out: Path, plugin: Path, **options: Any) -> subprocess.Popen[str]:
     """A run in a process of its own, in a session of its own, so that nothing reaches the test's."""
     script = out.parent / "script.py"
     script.write_text(SCRIPT)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, str(script), json.dumps(suite), str(out), str(plugin)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True, **options
+    )
 
 
 def wait_for_records(process: subprocess.Popen[str], out: Path, count: int) -> None:
@@ -113,10 +116,11 @@ def test_a_run_killed_in_the_middle_resumes_to_the_same_table(toys: Path, tmp_pa
     assert table(api.load(out)) == table(whole)
 
 
-def test_ctrl_c_keeps_what_is_finished(toys: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("deaf")
+def test_ctrl_c_keeps_what_is_finished(toys: Path, tmp_path: Path, interruptible: Callable[[], None]) -> None:
     out = tmp_path / "run"
     suite = {**SUITE, "samplers": ["toy-good[pause=0.3]"], "seeds": 40}
-    process = start(suite, out, toys)
+    process = start(suite, out, toys, preexec_fn=interruptible)
     wait_for_records(process, out, 2)
     children = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too

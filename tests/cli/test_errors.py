@@ -84,7 +84,10 @@ def test_defects_keep_their_traceback(run: Callable[..., Result]) -> None:
         registry.unregister("task", "defective")
 
 
-def test_interruption_of_a_process(tmp_path: Path, process_environment: dict[str, str]) -> None:
+@pytest.mark.usefixtures("deaf")
+def test_interruption_of_a_process(
+    tmp_path: Path, process_environment: dict[str, str], interruptible: Callable[[], None]
+) -> None:
     (tmp_path / "waits.py").write_text(
         textwrap.dedent(
             """
@@ -102,8 +105,14 @@ def test_interruption_of_a_process(tmp_path: Path, process_environment: dict[str
         )
     )
     words = ["-m", "phys_samplers", "--plugin", str(tmp_path / "waits.py"), "show", "task", "waits"]
+    pipe = subprocess.PIPE
     process = subprocess.Popen(
-        [sys.executable, *words], env=process_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, *words],
+        env=process_environment,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        preexec_fn=interruptible,
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "waiting").exists() and time.monotonic() < deadline:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import pytest
@@ -46,18 +46,24 @@ def test_light_commands_import_nothing_heavy(launch: Callable[..., subprocess.Co
     assert found == {"import": [], **{" ".join(words): [] for words in LIGHT}}
 
 
+def spent() -> float:
+    """CPU seconds of the children that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 @pytest.mark.parametrize("words", [["--help"], ["list"]], ids=" ".join)
-def test_answers_within_half_a_second(words: list[str], process_environment: dict[str, str]) -> None:
+def test_answers_within_half_a_second_of_computing(words: list[str], process_environment: dict[str, str]) -> None:
     seconds = []
-    for _ in range(8):  # the best of several: other processes may hold the cores
-        began = time.perf_counter()
+    for _ in range(8):  # the best of several: the first one compiles, and busy cores compute slower
+        before = spent()
         subprocess.run(
             [sys.executable, "-m", "phys_samplers", *words],
             env=process_environment,
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        seconds.append(time.perf_counter() - began)
+        seconds.append(spent() - before)
         if seconds[-1] < 0.5:
             return
     pytest.fail(f"phys-samplers {' '.join(words)} took {min(seconds):.2f} s at best; expected less than 0.5 s")

@@ -42,7 +42,7 @@ class PointModel(Model):
         return Draw(self.value.expand(n, *self.event_shape).clone(), 0.0)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"value": self.value, "transposed": self.value.T}
+        return {"value": self.value, "transposed": self.value.mT if self.value.ndim > 1 else self.value}
 
     def facts(self) -> dict[str, Any]:
         return {"label": self.label}
@@ -68,7 +68,8 @@ class Point(Sampler):
         target: Target | None,
         device: torch.device | str = "cpu",
     ) -> PointModel:
-        assert torch.equal(tensors["transposed"], tensors["value"].T)
+        if tensors["value"].ndim > 1:
+            assert torch.equal(tensors["transposed"], tensors["value"].mT)
         return PointModel(self, tensors["value"], facts["label"])
 
 
@@ -114,6 +115,68 @@ def test_a_round_trip_keeps_everything(tmp_path: Path) -> None:
     assert loaded.recipe.span == (0.25, 2.0), "tuples come back as tuples"
     assert loaded.recipe.options() == saved.recipe.options()
     assert metadata(folder)["options"]["kernel"]["name"] == "gaussian"
+
+
+LAYOUTS: dict[str, Callable[[], Tensor]] = {
+    "rows": lambda: torch.arange(6.0).reshape(2, 3),
+    "transposed": lambda: torch.arange(6.0).reshape(3, 2).T,
+    "permuted": lambda: torch.arange(24.0).reshape(2, 3, 4).permute(1, 2, 0),
+    "channels last": lambda: torch.arange(120.0).reshape(2, 3, 4, 5).to(memory_format=torch.channels_last),
+    "cholesky": lambda: torch.linalg.cholesky(torch.eye(5) + 0.5),
+    "expanded": lambda: torch.arange(3.0).expand(4, 3),
+    "expanded and transposed": lambda: torch.arange(6.0).reshape(3, 2).T.unsqueeze(1).expand(2, 4, 3),
+    "sliced": lambda: torch.arange(20.0).reshape(4, 5)[:, 1:4],
+    "every second": lambda: torch.arange(20.0)[::2],
+    "one number, repeated": lambda: torch.tensor(3.0).expand(2, 3),
+    "integers": lambda: torch.arange(6).reshape(3, 2).T,
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_memory_layout_is_kept(tmp_path: Path, name: str) -> None:
+    given = LAYOUTS[name]()
+    PointModel(Point(), given).save(tmp_path / "saved")
+    value = load(tmp_path / "saved").value
+    assert torch.equal(value, given)
+    assert (value.dtype, value.stride()) == (given.dtype, given.stride())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [torch.arange(6.0).unfold(0, 3, 1), torch.arange(10_000.0)[:: checkpoint.SPREAD + 1], torch.zeros(3, 0).T],
+    ids=["overlapping", "far apart", "empty"],
+)
+def test_numbers_are_kept_where_the_layout_cannot_be(tmp_path: Path, value: Tensor) -> None:
+    loaded = load(PointModel(Point(), value).save(tmp_path / "saved")).value
+    assert torch.equal(loaded, value)
+    assert loaded.is_contiguous()
+
+
+@pytest.mark.parametrize(
+    "stride",
+    [[1], [1, 2, 3], "21", [-1, 3], [2.0, 1.0], [True, 2], [1, 1], [2, 1], [1, 2**40], [1, 2**70], [10**6, 10**7]],
+    ids=str,
+)
+def test_strides_that_do_not_fit_are_refused(tmp_path: Path, stride: Any) -> None:
+    """Nothing that a file says makes loading write out of bounds, or take more memory than its numbers deserve."""
+    folder = model().save(tmp_path / "saved")
+    edited = json.loads((folder / checkpoint.METADATA).read_text())
+    edited["tensors"]["strides"] = {"value": stride}
+    edited["seal"] = checkpoint._seal(edited)
+    (folder / checkpoint.METADATA).write_text(json.dumps(edited))
+    with pytest.raises(CheckpointError, match="expected its strides"):
+        load(folder)
+
+
+@pytest.mark.parametrize("strides", [[1, 2], {"unknown": [1]}], ids=str)
+def test_strides_of_no_tensor_are_refused(tmp_path: Path, strides: Any) -> None:
+    folder = model().save(tmp_path / "saved")
+    edited = json.loads((folder / checkpoint.METADATA).read_text())
+    edited["tensors"]["strides"] = strides
+    edited["seal"] = checkpoint._seal(edited)
+    (folder / checkpoint.METADATA).write_text(json.dumps(edited))
+    with pytest.raises(CheckpointError, match="strides"):
+        load(folder)
 
 
 def test_a_folder_holds_two_files_that_say_nothing_of_the_machine(tmp_path: Path) -> None:

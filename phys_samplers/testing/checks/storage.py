@@ -33,7 +33,8 @@ def loaded_model_draws_equal_samples(subject: Subject) -> None:
         expect(
             torch.equal(before, after),
             f"samples of the loaded model differ by up to {float((before - after).abs().max()):.2g}; expected equal "
-            "bits: tensors() and facts() must hold everything that drawing uses",
+            "bits: tensors() and facts() must hold everything that drawing uses, and restore() must use the tensors in "
+            "the memory layout that they come in, which is the saved one (.contiguous() changes last bits)",
         )
 
 
