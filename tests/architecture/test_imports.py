@@ -106,3 +106,17 @@ def test_the_benchmark_does_not_import_plugins(modules: dict[Path, ast.Module], 
         if room_of(top, root) == "plugins"
     ]
     assert found == []
+
+
+def test_nothing_but_the_command_line_imports_it(modules: dict[Path, ast.Module]) -> None:
+    """Tables and verdicts that others need do not live in ``phys_samplers.cli``."""
+    inside = ("phys_samplers/cli/", "phys_samplers/__main__.py", "benchmarks/studies/")
+    found = {
+        path.as_posix()
+        for path, tree in modules.items()
+        if not path.as_posix().startswith(inside)
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("phys_samplers.cli."))
+        or (isinstance(node, ast.Import) and any(f"{a.name}.".startswith("phys_samplers.cli.") for a in node.names))
+    }
+    assert found <= {"phys_samplers/judging/tables.py"}, "the one known is to go"
