@@ -1,16 +1,18 @@
-# One command sets everything up and runs the main job (make bench), one passes the tests (make test).
+# One command sets everything up and runs the main job (make bench), one passes the tests (make test; make test-all).
 # The first call makes .venv and installs the project; later calls notice that nothing changed and start at once.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: bench test lint format throughput clean help
+.PHONY: bench test test-all lint format throughput clean help
 
 help:
 	@echo "make bench       set up, then run the quick suites: tables here, report.html under runs/quick and runs/rl-quick"
-	@echo "make test        set up, then run the tests"
+	@echo "make test        set up, then run the tests, but those marked slow"
+	@echo "make test-all    set up, then run all tests"
 	@echo "make lint        set up, then run the linter and the type checker"
 	@echo "make throughput  set up, then measure training and integration speed"
 
@@ -25,7 +27,10 @@ bench: $(STAMP)
 	$(BIN)/phys-samplers bench run rl-quick
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+test-all: $(STAMP)
+	$(PYTEST) -m ''
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

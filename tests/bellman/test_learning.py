@@ -46,7 +46,7 @@ def quadrature(target: Target) -> tuple[torch.Tensor, torch.Tensor]:
     ("loss", "blur"),
     [
         pytest.param("sliced-field-matching", 0.0, id="jacobian"),
-        pytest.param({"name": "denoising-field-matching", "sigma": 0.1}, 0.1, id="denoising"),
+        pytest.param({"name": "denoising-field-matching", "sigma": 0.1}, 0.1, id="denoising", marks=pytest.mark.slow),
     ],
 )
 def test_networks_learn_q_and_g_star(loss, blur: float) -> None:
@@ -81,7 +81,7 @@ def test_default_fields_are_those_of_the_blurred_law(default, blur: float, bound
     assert relative_error(learned * scale, g) < bound
 
 
-@pytest.mark.parametrize("steps", [300, 900])
+@pytest.mark.parametrize("steps", [300, pytest.param(900, marks=pytest.mark.slow)])
 def test_the_annealed_sde_forgets_a_wrong_start_and_stays(default, steps: int) -> None:
     """All particles start in the mode of weight 0.1; the chain ends at the law, and three times as long a chain too.
 
@@ -98,6 +98,7 @@ def test_the_annealed_sde_forgets_a_wrong_start_and_stays(default, steps: int) -
     assert w2 <= 2 * exact.mean
 
 
+@pytest.mark.slow
 def test_jitter_keeps_the_gradient_field_of_few_rows_from_running_away() -> None:
     """100 rows, 500 steps without validation rows: relative L2 error of g on fresh points."""
     rows, x = TASK.train[:100], TASK.sample(2_000, generator=make_generator(0, "x"))
@@ -115,6 +116,7 @@ def test_jitter_keeps_the_gradient_field_of_few_rows_from_running_away() -> None
     assert errors[1] < 0.5 * errors[0]
 
 
+@pytest.mark.slow
 def test_the_stable_preset_samples_a_narrow_oblique_law() -> None:
     """Six columns that are one number up to noise of 8 %, on which the paper's steps diverge.
 

@@ -123,6 +123,7 @@ def test_heldout_rows_are_pinned(task: Task) -> None:
     assert task.heldout[0, 0, 14, 10:14].tolist() == pytest.approx([-0.493031, 0.999337, 0.999220, 0.494456], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_classifier_reads_digits_and_its_features_rank_alternatives(task: Task) -> None:
     """Noise, a digit left out and images shifted by two pixels all stand above the floor; the fit takes seconds."""
     assert task.heldout is not None

@@ -79,6 +79,7 @@ def test_shared_fits_change_costs_and_nothing_else(alone: dict[Any, Any], tmp_pa
             assert len({r["costs"]["sample_seconds"] for r in records}) == len(records)
 
 
+@pytest.mark.slow
 def test_worker_processes_share_fits_with_the_same_results(alone: dict[Any, Any], tmp_path: Path) -> None:
     results = run(SWEEP, tmp_path, executor="process", workers=1)
     assert outcomes(results) == alone

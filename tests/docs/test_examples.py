@@ -79,6 +79,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
     return run_documents(EXAMPLES, tmp_path_factory.mktemp("documents"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", EXAMPLES, ids=lambda page: page.name)
 def test_examples_run(page: Path, printed: dict[Path, str]) -> None:
     assert RAN.search(printed[page]), printed[page][-4000:]

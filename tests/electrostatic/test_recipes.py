@@ -178,7 +178,10 @@ def test_perturbed_points_are_those_of_the_source() -> None:
     assert float(near.log().mean()) < float(z.log().mean()) - 0.3
 
 
-@pytest.mark.parametrize(("name", "options"), [("pfgm", {"batch_size": 256}), ("pfgmpp", {"aux_dim": 4.0})])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("pfgm", {"batch_size": 256}), pytest.param("pfgmpp", {"aux_dim": 4.0}, marks=pytest.mark.slow)],
+)
 def test_mode_weights_are_learned(name: str, options: dict[str, Any]) -> None:
     """0.7 : 0.3 at ±4. The standard error of the share of 4,000 draws is 0.007; training on few steps adds to it."""
     g = make_generator(7, "mixture")

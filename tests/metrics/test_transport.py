@@ -124,6 +124,7 @@ def test_sinkhorn_cut_short_is_the_fixed_point_after_so_many_iterations(score: S
     assert score(cut, x, y) == pytest.approx(float((plan * costs).sum()), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_published_sinkhorn_hardly_sees_wrong_mode_weights(score: Score) -> None:
     """Nine equal modes, wrong by a total variation of .2: W1 doubles at 500 rows, Sinkhorn moves by less than 10 %.
 

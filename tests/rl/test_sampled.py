@@ -228,7 +228,10 @@ def test_bad_options_are_named() -> None:
             make()
 
 
-@pytest.mark.parametrize("recipe", [*FLOWS, LangevinReturns])
+@pytest.mark.parametrize(
+    "recipe",
+    [EDMReturns, *(pytest.param(r, marks=pytest.mark.slow) for r in (DDPMReturns, PFGMppReturns, LangevinReturns))],
+)
 def test_a_law_with_two_modes_is_learned(recipe: type[SampledReturns]) -> None:
     """After few updates of a small network W1 is a third of that of the best normal law, .07, but for chance."""
     levels = torch.rand(2_000, generator=make_generator(0, "rewards"), dtype=torch.float64)

@@ -110,6 +110,7 @@ def test_the_broken_plugin_is_reported_and_harmless(seen: dict) -> None:
     assert {"bellman", "exact"} <= set(seen["samplers"])
 
 
+@pytest.mark.slow
 def test_the_plugins_own_test_class_works(site: Path, tmp_path: Path) -> None:
     """What a plugin author writes: one test file with one class."""
     (tmp_path / "test_mine.py").write_text(

@@ -31,7 +31,7 @@ def moving(rows: bool = False) -> Target:
     return Target(event_shape=(2,), law=Moving(), train=train, name="moving")
 
 
-@pytest.mark.parametrize("start", ["prior", "data"])
+@pytest.mark.parametrize("start", ["prior", pytest.param("data", marks=pytest.mark.slow)])
 def test_samples_follow_the_energy(start: str) -> None:
     target = moving(rows=True)
     recipe = ValueGradientSampler(negatives_from=start, **QUICK)
