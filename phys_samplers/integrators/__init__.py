@@ -1,4 +1,4 @@
-"""Integrators: one file a scheme, one driver for ODE and SDE, one place where function evaluations are counted.
+"""Integrators: one driver for ODE and SDE, one place where function evaluations are counted, a scheme in a few lines.
 
 >>> from phys_samplers.integrators import EulerMaruyama, integrate, uniform
 >>> solution = integrate(dynamics, x0, integrator=EulerMaruyama(), grid=uniform(0.0, 1.0, 200), generator=generator)
@@ -8,92 +8,52 @@ Names are imported when they are first used, so that listing the components cost
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phys_samplers.lazy import exports
 
 if TYPE_CHECKING:
-    from phys_samplers.integrators.base import BrownianIncrement, Integrator, StepFailure
-    from phys_samplers.integrators.brownian import BrownianPath, WienerProcess
-    from phys_samplers.integrators.corrected_heun import CorrectedHeun
-    from phys_samplers.integrators.ddim import DDIM
-    from phys_samplers.integrators.dopri5 import Dopri5
-    from phys_samplers.integrators.dpmpp_2m import DPMpp2M
-    from phys_samplers.integrators.driver import Solution, Trajectory, integrate
-    from phys_samplers.integrators.edm_heun import EDMHeun
-    from phys_samplers.integrators.euler_maruyama import EulerMaruyama
-    from phys_samplers.integrators.exponential_ou import ExponentialOU
-    from phys_samplers.integrators.grids import geometric, power, uniform
-    from phys_samplers.integrators.milstein import Milstein
-    from phys_samplers.integrators.predictor_corrector import PredictorCorrector
-    from phys_samplers.integrators.restart import Restart
-    from phys_samplers.integrators.runge_kutta import RK4, Euler, Heun
-    from phys_samplers.integrators.sra1 import SRA1
-    from phys_samplers.integrators.stochastic_heun import StochasticHeun
+    from phys_samplers.integrators.base import BrownianIncrement as BrownianIncrement
+    from phys_samplers.integrators.base import Integrator as Integrator
+    from phys_samplers.integrators.base import StepFailure as StepFailure
+    from phys_samplers.integrators.brownian import BrownianPath as BrownianPath
+    from phys_samplers.integrators.brownian import WienerProcess as WienerProcess
+    from phys_samplers.integrators.ddim import DDIM as DDIM
+    from phys_samplers.integrators.ddim import PredictorCorrector as PredictorCorrector
+    from phys_samplers.integrators.dpmpp_2m import DPMpp2M as DPMpp2M
+    from phys_samplers.integrators.driver import Solution as Solution
+    from phys_samplers.integrators.driver import Trajectory as Trajectory
+    from phys_samplers.integrators.driver import integrate as integrate
+    from phys_samplers.integrators.edm_heun import CorrectedHeun as CorrectedHeun
+    from phys_samplers.integrators.edm_heun import EDMHeun as EDMHeun
+    from phys_samplers.integrators.euler_maruyama import EulerMaruyama as EulerMaruyama
+    from phys_samplers.integrators.euler_maruyama import Milstein as Milstein
+    from phys_samplers.integrators.exponential_ou import ExponentialOU as ExponentialOU
+    from phys_samplers.integrators.grids import geometric as geometric
+    from phys_samplers.integrators.grids import power as power
+    from phys_samplers.integrators.grids import uniform as uniform
+    from phys_samplers.integrators.restart import Restart as Restart
+    from phys_samplers.integrators.runge_kutta import RK4 as RK4
+    from phys_samplers.integrators.runge_kutta import Dopri5 as Dopri5
+    from phys_samplers.integrators.runge_kutta import Euler as Euler
+    from phys_samplers.integrators.runge_kutta import Heun as Heun
+    from phys_samplers.integrators.stochastic_runge_kutta import SRA1 as SRA1
+    from phys_samplers.integrators.stochastic_runge_kutta import StochasticHeun as StochasticHeun
 
-_HOME = {
-    "BrownianIncrement": "base",
-    "Integrator": "base",
-    "StepFailure": "base",
-    "BrownianPath": "brownian",
-    "WienerProcess": "brownian",
-    "CorrectedHeun": "corrected_heun",
-    "DDIM": "ddim",
-    "Dopri5": "dopri5",
-    "DPMpp2M": "dpmpp_2m",
-    "Solution": "driver",
-    "Trajectory": "driver",
-    "integrate": "driver",
-    "EDMHeun": "edm_heun",
-    "EulerMaruyama": "euler_maruyama",
-    "ExponentialOU": "exponential_ou",
-    "geometric": "grids",
-    "power": "grids",
-    "uniform": "grids",
-    "Milstein": "milstein",
-    "PredictorCorrector": "predictor_corrector",
-    "Restart": "restart",
-    "Euler": "runge_kutta",
-    "Heun": "runge_kutta",
-    "RK4": "runge_kutta",
-    "SRA1": "sra1",
-    "StochasticHeun": "stochastic_heun",
-}
-
-__all__ = [
-    "DDIM",
-    "RK4",
-    "SRA1",
-    "BrownianIncrement",
-    "BrownianPath",
-    "CorrectedHeun",
-    "DPMpp2M",
-    "Dopri5",
-    "EDMHeun",
-    "Euler",
-    "EulerMaruyama",
-    "ExponentialOU",
-    "Heun",
-    "Integrator",
-    "Milstein",
-    "PredictorCorrector",
-    "Restart",
-    "Solution",
-    "StepFailure",
-    "StochasticHeun",
-    "Trajectory",
-    "WienerProcess",
-    "geometric",
-    "integrate",
-    "power",
-    "uniform",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "base": ["BrownianIncrement", "Integrator", "StepFailure"],
+        "brownian": ["BrownianPath", "WienerProcess"],
+        "ddim": ["DDIM", "PredictorCorrector"],
+        "dpmpp_2m": ["DPMpp2M"],
+        "driver": ["Solution", "Trajectory", "integrate"],
+        "edm_heun": ["CorrectedHeun", "EDMHeun"],
+        "euler_maruyama": ["EulerMaruyama", "Milstein"],
+        "exponential_ou": ["ExponentialOU"],
+        "grids": ["geometric", "power", "uniform"],
+        "restart": ["Restart"],
+        "runge_kutta": ["Dopri5", "Euler", "Heun", "RK4"],
+        "stochastic_runge_kutta": ["SRA1", "StochasticHeun"],
+    },
+)

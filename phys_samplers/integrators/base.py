@@ -89,7 +89,7 @@ class Integrator(ABC):
     strong_order_additive: ClassVar[float | None] = None
     weak_order: ClassVar[float | None] = None
     evaluations_per_step: ClassVar[int | None]
-    accepts: ClassVar[frozenset[Noise]]
+    accepts: ClassVar[frozenset[Noise]] = frozenset({"none"})
     adaptive: ClassVar[bool] = False
 
     @abstractmethod

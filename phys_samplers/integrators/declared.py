@@ -58,7 +58,7 @@ INTEGRATORS: tuple[Component, ...] = (
     ),
     _integrator(
         "milstein",
-        "milstein:Milstein",
+        "euler_maruyama:Milstein",
         "Milstein's scheme without derivatives, for diagonal noise.",
         reference="Milstein 1975; Kloeden & Platen 1992, Section 11.1",
         citation="milstein1975 kloeden1992",
@@ -70,7 +70,7 @@ INTEGRATORS: tuple[Component, ...] = (
     ),
     _integrator(
         "stochastic-heun",
-        "stochastic_heun:StochasticHeun",
+        "stochastic_runge_kutta:StochasticHeun",
         "Ito-consistent stochastic Heun, for every kind of noise.",
         reference="Roberts 2012, arXiv:1210.0933",
         citation="roberts2012",
@@ -82,7 +82,7 @@ INTEGRATORS: tuple[Component, ...] = (
     ),
     _integrator(
         "sra1",
-        "sra1:SRA1",
+        "stochastic_runge_kutta:SRA1",
         "Stochastic Runge-Kutta of strong order 1.5 for additive noise.",
         reference="Roessler 2010, scheme SRA1",
         citation="roessler2010",
@@ -138,7 +138,7 @@ INTEGRATORS: tuple[Component, ...] = (
     ),
     _integrator(
         "dopri5",
-        "dopri5:Dopri5",
+        "runge_kutta:Dopri5",
         "Adaptive Dormand-Prince 5(4) for ODEs, by torchdiffeq.",
         reference="Dormand & Prince 1980",
         citation="dormand1980",
@@ -160,7 +160,7 @@ INTEGRATORS: tuple[Component, ...] = (
     ),
     _integrator(
         "corrected-heun",
-        "corrected_heun:CorrectedHeun",
+        "edm_heun:CorrectedHeun",
         "EDM's Heun steps with Bellman or Langevin steps at constant noise between them.",
         reference="arXiv:2206.00364, Algorithm 2; arXiv:2410.01796, Eq. 13",
         citation="karras2022edm",
@@ -203,7 +203,7 @@ INTEGRATORS: tuple[Component, ...] = (
     ),
     _integrator(
         "predictor-corrector",
-        "predictor_corrector:PredictorCorrector",
+        "ddim:PredictorCorrector",
         "Ancestral steps, each followed by Langevin steps at the level it reached.",
         reference="arXiv:2011.13456, Algorithms 2 and 4",
         citation="song2021scoresde",

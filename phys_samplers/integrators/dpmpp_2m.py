@@ -17,24 +17,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from phys_samplers.dynamics import Dynamics, Noise
-from phys_samplers.integrators.base import BrownianIncrement, Equation, Integrator
+from phys_samplers.dynamics import Dynamics
+from phys_samplers.integrators.base import BrownianIncrement, Integrator
 
 
 @dataclass(frozen=True, kw_only=True)
 class DPMpp2M(Integrator):
     """See the module. The scheme itself remembers nothing: ``begin`` gives each run a memory of its own."""
 
-    name: ClassVar[str] = "dpmpp-2m"
-    equation: ClassVar[Equation] = "denoising"
-    order: ClassVar[float | None] = 2.0
-    evaluations_per_step: ClassVar[int | None] = 1
-    accepts: ClassVar[frozenset[Noise]] = frozenset({"none"})
+    name = "dpmpp-2m"
+    equation = "denoising"
+    order = 2.0
+    evaluations_per_step = 1
 
     def begin(self) -> Integrator:
         """The scheme with an empty memory."""

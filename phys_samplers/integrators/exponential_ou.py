@@ -16,14 +16,13 @@ Source: Gillespie, *Exact numerical simulation of the Ornstein–Uhlenbeck proce
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from phys_samplers.dynamics import Dynamics, Noise
+from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import IncompatibleError
-from phys_samplers.integrators.base import ANY_NOISE, BrownianIncrement, Equation, Integrator
+from phys_samplers.integrators.base import ANY_NOISE, BrownianIncrement, Integrator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +32,14 @@ class ExponentialOU(Integrator):
     On an ODE it is the exponential Euler method. Needs ``dynamics.relaxation``.
     """
 
-    name: ClassVar[str] = "exponential-ou"
-    equation: ClassVar[Equation] = "both"
-    order: ClassVar[float | None] = 1.0
-    strong_order: ClassVar[float | None] = 0.5
-    strong_order_additive: ClassVar[float | None] = 1.0
-    weak_order: ClassVar[float | None] = 1.0
-    evaluations_per_step: ClassVar[int | None] = 1
-    accepts: ClassVar[frozenset[Noise]] = ANY_NOISE
+    name = "exponential-ou"
+    equation = "both"
+    order = 1.0
+    strong_order = 0.5
+    strong_order_additive = 1.0
+    weak_order = 1.0
+    evaluations_per_step = 1
+    accepts = ANY_NOISE
 
     def check(self, dynamics: Dynamics) -> None:
         """Raise unless ``dynamics`` split their drift; see ``Integrator.check``."""

@@ -22,14 +22,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from phys_samplers.dynamics import Dynamics, Noise
+from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.integrators.base import BrownianIncrement, Equation, Integrator
+from phys_samplers.integrators.base import BrownianIncrement, Integrator
 from phys_samplers.integrators.edm_heun import heun_step
 from phys_samplers.integrators.grids import power
 
@@ -46,10 +45,9 @@ class Restart(Integrator):
         rho: ρ, how much the way back favours small noise.
     """
 
-    name: ClassVar[str] = "restart"
-    equation: ClassVar[Equation] = "denoising"
-    evaluations_per_step: ClassVar[int | None] = None
-    accepts: ClassVar[frozenset[Noise]] = frozenset({"none"})
+    name = "restart"
+    equation = "denoising"
+    evaluations_per_step = None
 
     restart_min: float = 0.28
     restart_max: float = 0.6

@@ -11,7 +11,7 @@ from torch import Tensor
 from phys_samplers.dynamics import DenoisingDynamics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators import CorrectedHeun, EDMHeun, WienerProcess, integrate
-from phys_samplers.integrators.corrected_heun import relaxed
+from phys_samplers.integrators.edm_heun import relaxed
 from phys_samplers.randomness import make_generator
 
 VARIANCE = 0.5
