@@ -61,7 +61,7 @@ def phys_components() -> Iterable[Component]:
     yield Component(
         "sampler",
         "training-rows",
-        "phys_samplers.memory:TrainingRows",
+        "phys_samplers.training_rows:TrainingRows",
         summary="hands out random training rows: the memorising end of every table",
         needs={"samples"},
     )

@@ -22,7 +22,7 @@ BASES = {
     "field": "phys_samplers.fields.mlp:Field",
     "integrator": "phys_samplers.integrators.base:Integrator",
     "kernel": "phys_samplers.kernels.base:Kernel",
-    "loss": "phys_samplers.losses.base:Loss",
+    "loss": "phys_samplers.losses:Loss",
     "sampler": "phys_samplers.sampler:Sampler",
     "schedule": "phys_samplers.schedules.base:NoiseSchedule",
 }

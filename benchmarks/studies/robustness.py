@@ -29,7 +29,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from phys_samplers import Task, make
-from phys_samplers.denoisers.model import DenoiserModel
+from phys_samplers.denoisers.sampler import DenoiserModel
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.integrators import BrownianIncrement, EDMHeun
 from phys_samplers.randomness import make_generator

@@ -20,8 +20,7 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from phys_samplers.denoisers.model import DenoiserModel
-from phys_samplers.denoisers.recipe import DenoiserSampler
+from phys_samplers.denoisers.sampler import DenoiserModel, DenoiserSampler
 from phys_samplers.integrators import Integrator, integrate
 from phys_samplers.parts import make_part
 from phys_samplers.randomness import Streams, make_generator

@@ -1,10 +1,8 @@
 """Field models: stacked networks for scalar, gradient and denoising fields."""
 
-from phys_samplers.fields.choice import make_field
-from phys_samplers.fields.conv import StackedConv2d
 from phys_samplers.fields.denoiser import Denoiser, denoise_at
-from phys_samplers.fields.mlp import MLP, Field, FourierMLP, ResidualMLP
-from phys_samplers.fields.stacked import StackedLinear, activation, parameters_per_replica, replica
+from phys_samplers.fields.mlp import MLP, Field, FourierMLP, ResidualMLP, make_field
+from phys_samplers.fields.stacked import StackedConv2d, StackedLinear, activation, parameters_per_replica, replica
 from phys_samplers.fields.unet import UNet
 
 __all__ = [

@@ -22,9 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields.conv import StackedConv2d, fold, unfold
 from phys_samplers.fields.mlp import Field, FourierFeatures
-from phys_samplers.fields.stacked import StackedLinear, activation
+from phys_samplers.fields.stacked import StackedConv2d, StackedLinear, activation, fold, unfold
 from phys_samplers.randomness import Streams
 
 UNIT_GAIN = math.sqrt(3.0)

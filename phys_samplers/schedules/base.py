@@ -13,13 +13,34 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from phys_samplers.integrators.grids import check_steps, checked
 from phys_samplers.randomness import Streams
-from phys_samplers.schedules.functions import Scalar, exp
+
+Scalar = TypeVar("Scalar", float, Tensor)
+"""Sampling loops ask for single times, as floats in double precision and without a trip through torch; training asks
+for a batch of them."""
+
+
+def exp(x: Scalar) -> Scalar:
+    """e^x."""
+    return x.exp() if isinstance(x, Tensor) else math.exp(x)
+
+
+def expm1(x: Scalar) -> Scalar:
+    """e^x − 1."""
+    return x.expm1() if isinstance(x, Tensor) else math.expm1(x)
+
+
+def log(x: Scalar) -> Scalar:
+    """Natural logarithm; −∞ at 0."""
+    if isinstance(x, Tensor):
+        return x.log()
+    return math.log(x) if x > 0 else -math.inf
 
 
 @dataclass(frozen=True, kw_only=True)

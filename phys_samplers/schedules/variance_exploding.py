@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators.grids import power
-from phys_samplers.schedules.base import NoiseSchedule
-from phys_samplers.schedules.functions import Scalar, expm1, log
+from phys_samplers.schedules.base import NoiseSchedule, Scalar, expm1, log
 
 
 @dataclass(frozen=True, kw_only=True)

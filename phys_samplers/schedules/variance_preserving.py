@@ -27,8 +27,7 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams
-from phys_samplers.schedules.base import NoiseSchedule
-from phys_samplers.schedules.functions import Scalar, expm1, log
+from phys_samplers.schedules.base import NoiseSchedule, Scalar, expm1, log
 
 
 @dataclass(frozen=True, kw_only=True)

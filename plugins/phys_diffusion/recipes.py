@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from phys_samplers.denoisers.recipe import DenoiserSampler
+from phys_samplers.denoisers.sampler import DenoiserSampler
 from phys_samplers.fields.denoiser import Parametrisation
 from phys_samplers.losses import DenoisingLoss, Loss
 from phys_samplers.parts import Part

@@ -5,48 +5,27 @@ Names are imported when they are first used, so that listing the components cost
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phys_samplers.lazy import exports
 
 if TYPE_CHECKING:
-    from phys_electrostatic.denoising import PoissonDenoisingLoss
-    from phys_electrostatic.exact import EmpiricalDenoiser, empirical_flow, poisson_field
-    from phys_electrostatic.field_matching import PoissonFieldLoss
-    from phys_electrostatic.model import PoissonFlowModel
-    from phys_electrostatic.pfgm import PFGM
-    from phys_electrostatic.pfgmpp import PFGMpp
-    from phys_electrostatic.schedule import GeometricSchedule
+    from phys_electrostatic.exact import EmpiricalDenoiser as EmpiricalDenoiser
+    from phys_electrostatic.exact import empirical_flow as empirical_flow
+    from phys_electrostatic.exact import poisson_field as poisson_field
+    from phys_electrostatic.flow import PoissonFlowModel as PoissonFlowModel
+    from phys_electrostatic.pfgm import PFGM as PFGM
+    from phys_electrostatic.pfgm import GeometricSchedule as GeometricSchedule
+    from phys_electrostatic.pfgm import PoissonFieldLoss as PoissonFieldLoss
+    from phys_electrostatic.pfgmpp import PFGMpp as PFGMpp
+    from phys_electrostatic.pfgmpp import PoissonDenoisingLoss as PoissonDenoisingLoss
 
-_HOME = {
-    "PFGM": "pfgm",
-    "EmpiricalDenoiser": "exact",
-    "GeometricSchedule": "schedule",
-    "PFGMpp": "pfgmpp",
-    "PoissonDenoisingLoss": "denoising",
-    "PoissonFieldLoss": "field_matching",
-    "PoissonFlowModel": "model",
-    "empirical_flow": "exact",
-    "poisson_field": "exact",
-}
-
-__all__ = [
-    "PFGM",
-    "EmpiricalDenoiser",
-    "GeometricSchedule",
-    "PFGMpp",
-    "PoissonDenoisingLoss",
-    "PoissonFieldLoss",
-    "PoissonFlowModel",
-    "empirical_flow",
-    "poisson_field",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"phys_electrostatic.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'phys_electrostatic' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "exact": ["EmpiricalDenoiser", "empirical_flow", "poisson_field"],
+        "flow": ["PoissonFlowModel"],
+        "pfgm": ["GeometricSchedule", "PFGM", "PoissonFieldLoss"],
+        "pfgmpp": ["PFGMpp", "PoissonDenoisingLoss"],
+    },
+)

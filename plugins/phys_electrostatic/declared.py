@@ -45,7 +45,7 @@ def phys_components() -> Iterable[Component]:
     yield Component(
         "loss",
         "poisson-denoising",
-        "phys_electrostatic.denoising:PoissonDenoisingLoss",
+        "phys_electrostatic.pfgmpp:PoissonDenoisingLoss",
         summary="denoising with the heavy-tailed noise of D augmented dimensions",
         reference="arXiv:2302.04265, Eq. 4",
         citation="xu2023pfgmpp",
@@ -63,7 +63,7 @@ def phys_components() -> Iterable[Component]:
     yield Component(
         "loss",
         "poisson-field",
-        "phys_electrostatic.field_matching:PoissonFieldLoss",
+        "phys_electrostatic.pfgm:PoissonFieldLoss",
         summary="regression on the normalised electric field of a large batch",
         reference="arXiv:2209.11178, Alg. 1-2",
         citation="xu2022pfgm",
@@ -71,7 +71,7 @@ def phys_components() -> Iterable[Component]:
     yield Component(
         "schedule",
         "geometric",
-        "phys_electrostatic.schedule:GeometricSchedule",
+        "phys_electrostatic.pfgm:GeometricSchedule",
         summary="noise levels that fall exponentially in time, as PFGM anchors its ODE",
         reference="arXiv:2209.11178, Eq. 8",
         citation="xu2022pfgm",

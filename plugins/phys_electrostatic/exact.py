@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phys_electrostatic.field_matching import charge_centre
-from phys_electrostatic.kernel import check_aux_dim, student
+from phys_electrostatic.flow import check_aux_dim, student
+from phys_electrostatic.pfgm import charge_centre
 from phys_samplers.denoisers.dynamics import DenoisingFlow, ProbabilityFlow
 from phys_samplers.schedules import NoiseSchedule
 

@@ -25,19 +25,31 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from phys_electrostatic.field_matching import PoissonFieldLoss, normalised_field
-from phys_electrostatic.model import PoissonFlowModel
-from phys_electrostatic.preconditioning import point_level
+from phys_electrostatic.flow import PoissonFlowModel, log_kernel, point_level
 from phys_samplers.denoisers.likelihood import Likelihood
-from phys_samplers.denoisers.recipe import DenoiserSampler
+from phys_samplers.denoisers.sampler import DenoiserSampler
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.fields import Field
 from phys_samplers.losses import Loss
 from phys_samplers.parts import Part
 from phys_samplers.randomness import Streams
+from phys_samplers.schedules.base import Scalar
+from phys_samplers.schedules.variance_exploding import VarianceExploding
 from phys_samplers.standardise import Standardiser
 
-FieldParametrisation = Literal["residual", "field"]
+
+def charge_centre(x: Tensor, level: Tensor, rows: Tensor, aux_dim: float | None = 1.0) -> Tensor:
+    """m(x), the mean of the rows weighted by the kernel: (…, B, N), (…, B), (…, M, N) → (…, B, N)."""
+    # Distances by matrix products would lose z² beside |x|².
+    squared = torch.cdist(x, rows, compute_mode="donot_use_mm_for_euclid_dist").square_()
+    return torch.softmax(log_kernel(squared, level.unsqueeze(-1), x.shape[-1], aux_dim), -1) @ rows
+
+
+def normalised_field(displacement: Tensor, z: Tensor, gamma: float) -> Tensor:
+    """v = −√N Ê/(|Ê| + γ) of Ê = (displacement, z): (…, N), (…) → (…, N + 1)."""
+    field = torch.cat((displacement, z.unsqueeze(-1)), -1)
+    norm = field.square().sum(-1, keepdim=True).sqrt()
+    return field * (-math.sqrt(displacement.shape[-1]) / (norm + gamma))
 
 
 class PoissonField(nn.Module):
@@ -50,7 +62,7 @@ class PoissonField(nn.Module):
         gamma: γ, in units of the standardised data.
         parametrisation: what F is. ``field``: v, as in the source. ``residual``: what v differs by from the field that
             standardised Gaussian data have, about, in units of 1/√(1 + σ_x²) with the level σ_x of the point (see
-            ``preconditioning``); it vanishes far away, where all data are one point charge and small errors of v are
+            ``point_level``); it vanishes far away, where all data are one point charge and small errors of v are
             large ones of z v_x/v_z.
     """
 
@@ -85,6 +97,106 @@ def _displacement(vx: Tensor, vz: Tensor, z: Tensor, gamma: float) -> Tensor:
     near = vx * ((gamma + (share * gamma**2 + rest * z.square()).sqrt()) / rest)
     far = vx * (z / vz.clamp(max=-1e-6).neg())  # v_z is negative: the field points away from the plane
     return torch.where(z < gamma, near, far)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoissonFieldLoss(Loss):
+    """E |v_θ(y, z) − v_B(y, z)|² with the field v_B of the whole batch, at points perturbed from its first rows.
+
+    Rows x_i carry charges in the plane z = 0 of N + 1 dimensions; at (y, z) their field (Eq. 4; 7.4 of the thesis),
+    scaled to Ê_z = z, is (y − m, z) with m = Σ_i w_i x_i, w_i ∝ (|y − x_i|² + z²)^{−(N+1)/2}. Points are y = x + |ε_x|
+    (1+τ)^m u, z = |ε_z| (1+τ)^m with ε ~ N(0, σ² I), m ~ U[0, M] and u uniform on the sphere (Eq. 5; 7.5): a direction
+    of its own and the norm of a normal vector make a normal vector, so y = x + (1+τ)^m ε_x. The quotient |ε_x|/|ε_z|
+    does not depend on m: this is noise of the kernel of PFGM++ with D = 1, at almost log-uniform levels z.
+
+    Args:
+        points: perturbed points, at most one a row: |B| of the source, where the batch is |B_L|.
+        sigma: σ.
+        tau: τ.
+        power: M; None takes the one at which the mean z is the sampler's z_max (App. B.5.2: z_max = √(2/π) σ (1+τ)^M).
+        gamma: γ, the length below which the field is not normalised; None takes the sampler's.
+        restrict: share of M for points with |ε_z| < σ/2, which backward paths seldom visit (0.69 in the source).
+    """
+
+    points: int = 128
+    sigma: float = 0.01
+    tau: float = 0.03
+    power: float | None = None
+    gamma: float | None = None
+    restrict: float = 1.0
+
+    def __post_init__(self) -> None:
+        for option in ("sigma", "tau", "power", "gamma"):
+            value = getattr(self, option)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigurationError(f"{option} is {value!r}; expected a positive number")
+        if isinstance(self.points, bool) or not isinstance(self.points, int) or self.points < 1:
+            raise ConfigurationError(f"points is {self.points!r}; expected an integer of at least 1")
+        if not 0 < self.restrict <= 1:
+            raise ConfigurationError(f"restrict is {self.restrict!r}; expected a share of M, above 0 and at most 1")
+
+    def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
+        """See ``Loss``; ``module`` has ``field(x, z)``, v at (R, B, N) and (R, B)."""
+        x, z = self.perturb(rows[:, : self.points], streams)
+        assert self.gamma is not None
+        target = normalised_field(x - charge_centre(x, z, rows), z, self.gamma)
+        return (module.field(x, z) - target).square().sum(-1).mean(-1)  # type: ignore[operator]
+
+    def reaching(self, z_max: float) -> PoissonFieldLoss:
+        """This loss with the M at which the mean of z reaches ``z_max``, unless it has an M of its own."""
+        if self.power is not None:
+            return self
+        growth = math.sqrt(math.pi / 2) * z_max / self.sigma
+        return replace(self, power=math.log(growth) / math.log1p(self.tau))
+
+    def perturb(self, rows: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
+        """Points y (R, B, N) and z (R, B)."""
+        assert self.power is not None
+        noise = streams.normal(rows.shape[1], rows.shape[2] + 1, dtype=rows.dtype)
+        share = streams.uniform(rows.shape[1], dtype=rows.dtype)
+        # A normal draw in single precision is exactly zero once in some million, and z = 0 has no logarithm.
+        z = noise[..., -1].abs().clamp_(min=1e-4)
+        if self.restrict < 1:
+            share = torch.where(z < 0.5, share * self.restrict, share)
+        scale = torch.pow(1 + self.tau, share * self.power).mul_(self.sigma)
+        return torch.addcmul(rows, noise[..., :-1], scale.unsqueeze(-1)), z.mul_(scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeometricSchedule(VarianceExploding):
+    """λ = σ_min e^{t−1}, on a grid of constant ratio: the change of variable of PFGM (Eq. 8; 7.6 of the thesis).
+
+    Time is s shifted to end at 1, t = 1 + log(λ/σ_min), so that d log λ/dt = 1 and the probability flow du/dt = u − D
+    is the ODE of PFGM, dx/ds = z v_x/v_z.
+
+    Args:
+        sigma_min: z_min of PFGM, 10⁻³ in the source.
+        sigma_max: z_max of PFGM, 40 in the source.
+    """
+
+    sigma_min: float = 1e-3
+    sigma_max: float = 40.0
+
+    @property
+    def start(self) -> float:
+        """1 + log(σ_max/σ_min)."""
+        return 1 + math.log(self.sigma_max / self.sigma_min)
+
+    @property
+    def end(self) -> float:
+        """1."""
+        return 1.0
+
+    def log_ratio(self, t: Scalar) -> Scalar:
+        """log σ_min + t − 1."""
+        return t + (math.log(self.sigma_min) - 1)
+
+    def log_ratio_rate(self, t: float) -> float:
+        """1."""
+        return 1.0
+
+
+FieldParametrisation = Literal["residual", "field"]
 
 
 @dataclass(frozen=True, kw_only=True)

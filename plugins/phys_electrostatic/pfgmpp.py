@@ -3,7 +3,7 @@ r"""PFGM++: an electric field in N + D dimensions, of which only the norm r of t
     dx/dr = E_x/E_r,        E(x, r) ∝ ∫ (x − y, r) (|x − y|² + r²)^{−(N+D)/2} p(y) dy
 
 (Xu et al. 2023, arXiv:2302.04265, Eq. 2; Eq. 8.2 of the thesis). E_x/E_r = (x − D)/r with D(x, r) the posterior mean
-of y under the kernel of ``kernel``; at r = σ√D this is dx/dσ = (x − D)/σ, the ODE of EDM, so that schedules and
+of y under the kernel of ``flow``; at r = σ√D this is dx/dσ = (x − D)/σ, the ODE of EDM, so that schedules and
 integrators serve both (Alg. 14). The thesis writes the learned field in App. B.6.2 as (D − x)/σ ≈ √D E_x/E_r, and
 Theorem 8 has −√D E_x/E_r against σ ∇log p: the field points away from the data, √D E_x/E_r = (x − D)/σ → −σ ∇log p.
 """
@@ -15,17 +15,84 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from phys_electrostatic.denoising import PoissonDenoisingLoss
-from phys_electrostatic.kernel import check_aux_dim
-from phys_electrostatic.model import PoissonFlowModel
-from phys_electrostatic.preconditioning import PoissonDenoiser
-from phys_samplers.denoisers.model import DenoiserModel
-from phys_samplers.denoisers.recipe import DenoiserSampler
+from phys_electrostatic.flow import PoissonFlowModel, check_aux_dim, log_kernel, point_level, widening
+from phys_samplers.denoisers.sampler import DenoiserModel, DenoiserSampler
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.fields import Denoiser
+from phys_samplers.fields.denoiser import Parametrisation
+from phys_samplers.fields.mlp import Field
 from phys_samplers.losses import DenoisingLoss, Loss
 from phys_samplers.parts import Part
 from phys_samplers.randomness import Streams
 from phys_samplers.standardise import Standardiser
+
+
+class PoissonDenoiser(Denoiser):
+    """A stacked denoiser preconditioned at the level σ_x of each point; see ``Denoiser`` for the arguments.
+
+    The network sees x/√(1 + σ_x²), which stays of order √N where x/√(1 + σ²) has the tails of the noise (no mean for
+    D = 1), and the loss weighs the point by 1/c_out²(σ_x): any positive weight of x and σ leaves the minimiser alone.
+
+    Args:
+        aux_dim: number D of augmented dimensions.
+    """
+
+    def __init__(
+        self, field: Field, dim: int, *, streams: Streams, aux_dim: float, parametrisation: Parametrisation = "edm"
+    ) -> None:
+        super().__init__(field, dim, streams=streams, parametrisation=parametrisation)
+        self.aux_dim = aux_dim
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """D(x, σ): (R, B, N), (R, B) or (R, 1) → (R, B, N)."""
+        return super().forward(x, point_level(x, sigma, self.aux_dim))
+
+    def point_weight(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """1/c_out² at the level of each point (R, B)."""
+        return self.loss_weight(point_level(x, sigma, self.aux_dim))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoissonDenoisingLoss(DenoisingLoss):
+    """E w(σ) |D(x, σ) − y|² for x = y + R u from the kernel at r = σ√aux_dim (arXiv:2302.04265, Eq. 4).
+
+    Eq. 8.4 of the thesis regresses on (x − y)/(r/√D) = (x − y)/σ; in terms of the denoiser D(x, σ) = x − σ f that is
+    EDM's loss at the level σ = r/√D with another noise (its Alg. 12).
+
+    Its minimiser is the posterior mean under that kernel, and (x − D)/σ = √aux_dim E_x/E_r is the direction of the
+    field. Stable targets weigh the rows by the same kernel (App. B.6.3 of the thesis).
+
+    Args:
+        aux_dim: number D of augmented dimensions, any positive number; None takes the sampler's, and is the limit of
+            infinitely many, EDM's loss, where there is no sampler.
+    """
+
+    aux_dim: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_aux_dim(self.aux_dim)
+
+    def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
+        """See ``Loss``; ``module`` is a ``PoissonDenoiser``, or a ``Denoiser``, whose weight knows σ alone."""
+        if not isinstance(module, PoissonDenoiser):
+            return super().__call__(module, rows, streams)
+        sigma = self.sample_sigma(streams, rows.shape[1]).to(rows.dtype)
+        noised = self.perturb(rows, sigma, streams)
+        target = self._targets(noised, sigma, rows) if self.stable_target else rows
+        error = (module(noised, sigma) - target).square().mean(-1)
+        return (error * module.point_weight(noised, sigma)).mean(-1)
+
+    def perturb(self, rows: Tensor, sigma: Tensor, streams: Streams) -> Tensor:
+        """y + R u, (R, B, D)."""
+        noise = streams.normal(*rows.shape[1:], dtype=rows.dtype)
+        # One row of factors where one stream serves all replicas, as in validation.
+        wide = widening(streams.generators, rows.shape[1], self.aux_dim).to(rows.dtype)
+        return rows.addcmul(noise, (sigma * wide).unsqueeze(-1))
+
+    def log_kernel(self, squared: Tensor, sigma: Tensor, dim: int) -> Tensor:
+        """See ``flow.log_kernel``."""
+        return log_kernel(squared, sigma, dim, self.aux_dim)
 
 
 @dataclass(frozen=True, kw_only=True)

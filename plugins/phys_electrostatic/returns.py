@@ -16,7 +16,7 @@ import torch
 from scipy import special
 from torch import Tensor
 
-from phys_electrostatic.kernel import check_aux_dim
+from phys_electrostatic.flow import check_aux_dim
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.denoised import DenoisedReturns, FlowNetwork
 from phys_samplers.rl.sampled import SPREAD

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from phys_samplers import make
 from phys_samplers.denoisers import likelihood
 from phys_samplers.denoisers.likelihood import Likelihood, LikelihoodFlow, angles, log_likelihood
-from phys_samplers.denoisers.model import DenoiserModel
-from phys_samplers.denoisers.recipe import DenoiserSampler
+from phys_samplers.denoisers.sampler import DenoiserModel, DenoiserSampler
 from phys_samplers.errors import ConfigurationError, IncompatibleError, MissingCapability
 from phys_samplers.integrators import RK4, Dopri5, Heun, Integrator
 from phys_samplers.laws import GaussianMixture

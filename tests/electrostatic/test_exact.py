@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from phys_electrostatic import EmpiricalDenoiser, GeometricSchedule, empirical_flow, poisson_field
-from phys_electrostatic.field_matching import normalised_field
-from phys_electrostatic.pfgm import _displacement
+from phys_electrostatic.pfgm import _displacement, normalised_field
 from phys_samplers.integrators import RK4, Dopri5, EDMHeun, Heun, integrate
 from phys_samplers.randomness import make_generator
 from phys_samplers.schedules import EDMSchedule

@@ -13,7 +13,7 @@ import torch
 from scipy import integrate as quadrature
 from scipy import stats
 
-from phys_electrostatic.kernel import log_kernel, student, student_log_prob
+from phys_electrostatic.flow import log_kernel, student, student_log_prob
 from phys_samplers import make
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import make_generator

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from phys_electrostatic import EmpiricalDenoiser, PoissonDenoisingLoss, empirical_flow
-from phys_electrostatic.kernel import log_kernel, widening
-from phys_electrostatic.preconditioning import PoissonDenoiser, point_level
+from phys_electrostatic.flow import log_kernel, widening
+from phys_electrostatic.pfgmpp import PoissonDenoiser, point_level
 from phys_samplers.fields import MLP, Denoiser
 from phys_samplers.integrators import EDMHeun, integrate
 from phys_samplers.losses import DenoisingLoss

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from phys_electrostatic import PFGM, PFGMpp, PoissonFieldLoss, PoissonFlowModel
-from phys_electrostatic.kernel import student_log_prob
+from phys_electrostatic.flow import student_log_prob
 from phys_registry import PhysError, parse_spec
 from phys_samplers import Samples, load, make
-from phys_samplers.denoisers.model import DenoiserModel
+from phys_samplers.denoisers.sampler import DenoiserModel
 from phys_samplers.errors import ConfigurationError, DivergenceError, IncompatibleError, MissingCapability
 from phys_samplers.randomness import Streams, make_generator
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from phys_latent import VAE, VAEModel
-from phys_latent.autoencoder import (
+from phys_latent.vae import (
     LEAST_NOISE,
     Autoencoder,
     EvidenceBound,

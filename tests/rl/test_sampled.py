@@ -10,7 +10,7 @@ from scipy import special, stats
 from torch import Tensor
 
 from phys_diffusion.returns import DDPMReturns, EDMReturns
-from phys_electrostatic.kernel import log_kernel
+from phys_electrostatic.flow import log_kernel
 from phys_electrostatic.returns import PFGMppReturns, student_table, tabulated
 from phys_langevin.returns import AnnealedNetwork, LangevinReturns
 from phys_samplers.errors import ConfigurationError

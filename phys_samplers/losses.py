@@ -1,7 +1,8 @@
-"""Denoising score matching over noise levels, in the form of EDM (Karras et al. 2022, arXiv:2206.00364, Sec. 5)."""
+"""What a loss is: one number per replica from a batch of rows; and the loss that several families share, denoising."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -9,9 +10,24 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.losses.base import Loss
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import Streams
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(ABC):
+    """A loss of a stacked network; a frozen dataclass whose fields are its hyper-parameters."""
+
+    @abstractmethod
+    def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
+        """One loss per replica (R,), an average over the batch.
+
+        Args:
+            module: the stacked network that is trained.
+            rows: training rows (R, B, D), independent draws.
+            streams: source of every further random number.
+        """
+
 
 Levels = Literal["lognormal", "log-uniform", "schedule"]
 
@@ -19,6 +35,8 @@ Levels = Literal["lognormal", "log-uniform", "schedule"]
 @dataclass(frozen=True, kw_only=True)
 class DenoisingLoss(Loss):
     """E w(σ) |D(x + σn, σ) − x|² over noise levels σ; the module's weight w makes all levels weigh alike.
+
+    In the form of EDM (Karras et al. 2022, arXiv:2206.00364, Sec. 5).
 
     Its minimiser is the posterior mean E[x | x + σn], so (D − x)/σ² is the score of the blurred law (Vincent 2011).
 
