@@ -12,7 +12,7 @@ from phys_registry import ComponentSpec
 from .canonical import digest
 from .suite import Budget
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised whenever cells are executed or scored in another way, so that older records are not mistaken for new ones."""
 
 

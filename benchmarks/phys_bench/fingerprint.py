@@ -1,20 +1,19 @@
-"""Which code a component is: the distribution it came with and a hash of the source files it lives among."""
+"""Which code a component is: the distribution it came with, and a hash of what it runs."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import inspect
-import sys
+import textwrap
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from phys_registry import Component, Registry
 
-from .canonical import digest
+from .closure import Closures, folder_of, statements
 
-NOT_DECISIVE = ("cli", "testing", "scaffold", "bench", "__main__")
-"""Parts of the library that no cell ever runs; a change there leaves records valid."""
+NOT_PARTS = ("task", "metric")
+"""Kinds of components that no option names."""
 
 
 class Fingerprints:
@@ -27,80 +26,74 @@ class Fingerprints:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._plugins = {status.name: status for status in registry.plugins()}
-        self._seen: dict[Path, str] = {}
+        self._parts: dict[str, list[Component]] = {}
+        tops = {str(__package__), "phys_samplers"}
+        for component in registry.components():
+            if component.kind not in NOT_PARTS:
+                self._parts.setdefault(component.name, []).append(component)
+            if self._source_kind(component) in ("builtin", "entry point"):
+                tops.add(_module(component).partition(".")[0])
+        folders = {top: folder for top in sorted(tops) if (folder := folder_of(top))}
+        self.closures = Closures(folders, lambda name: [_module(part) for part in self._parts.get(name, ())])
+        self._known: dict[str, dict[str, Any]] = {}
 
-    def component(self, kind: str, name: str, *, nearest: bool = False) -> dict[str, Any]:
-        """What is known of a component's code, JSON-like.
-
-        Args:
-            kind: its kind.
-            name: its name.
-            nearest: hash the package that holds its module rather than the whole top-level package.
-        """
+    def component(self, kind: str, name: str) -> dict[str, Any]:
+        """What is known of a component's code, JSON-like: ``source`` is the hash of the closure of its module."""
         component = self._registry.get(kind, name)
-        return {
-            "name": name,
-            "target": component.target_text,
-            "version": component.version,
-            "distribution": self._distribution(kind, name),
-            "source": self._source(component, nearest=nearest),
-        }
+        if component.key not in self._known:
+            self._known[component.key] = {
+                "name": name,
+                "target": component.target_text,
+                "version": component.version,
+                "distribution": self._distribution(component),
+                "source": self._source(component),
+            }
+        return self._known[component.key]
 
-    def package(self, name: str) -> str:
-        """Hash of an imported package's source files."""
-        module = sys.modules[name]
-        return self._files(Path(str(module.__file__)).parent)
+    def library(self) -> str | None:
+        """Hash of what the cells themselves run of the library, whatever they are about.
+
+        How they run it is not in it: ``PROTOCOL`` stands for the benchmark's own modules, since most decide no score.
+        """
+        return self.closures.of_module(f"{__package__}.execution", but=str(__package__))
 
     def parts(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Foreign components that option values may name, a kernel for example.
+        """Components that option values may name, a kernel for example.
 
         Whichever component bears the name of an option value counts: too many make a cell run once too often, one too
         few would reuse a record of other code.
         """
-        named = {text.partition("[")[0] for text in _texts(options)}
-        found = {}
-        for component in self._registry.components():
-            builtin = self._source_kind(component.kind, component.name) == "builtin"
-            if component.name in named and component.kind not in ("task", "metric") and not builtin:
-                found[component.key] = self.component(component.kind, component.name)
-        return found
+        named = sorted({text.partition("[")[0] for text in _texts(options)})
+        found = [part for name in named for part in self._parts.get(name, ())]
+        return {part.key: self.component(part.kind, part.name) for part in found}
 
     def in_process(self, kind: str, name: str) -> bool:
         """Whether the component was registered by running code, so that no other process knows it."""
-        return self._source_kind(kind, name) == "in-process"
+        return self._source_kind(self._registry.get(kind, name)) == "in-process"
 
-    def _source_kind(self, kind: str, name: str) -> str:
-        status = self._plugins.get(self._registry.owner(kind, name))
+    def _source_kind(self, component: Component) -> str:
+        status = self._plugins.get(self._registry.owner(component.kind, component.name))
         return status.source if status else "in-process"
 
-    def _distribution(self, kind: str, name: str) -> str | None:
-        status = self._plugins.get(self._registry.owner(kind, name))
+    def _distribution(self, component: Component) -> str | None:
+        status = self._plugins.get(self._registry.owner(component.kind, component.name))
         if status is None or status.source in ("file", "in-process"):
             return None
         if status.source == "builtin":
             return f"phys-samplers {_own_version()}"
         return f"{status.distribution} {status.version}"
 
-    def _source(self, component: Component, *, nearest: bool) -> str | None:
-        module_name = component.target_text.partition(":")[0]
-        top = sys.modules.get(module_name if nearest else module_name.partition(".")[0])
-        if nearest and top is not None and not hasattr(top, "__path__") and top.__package__:
-            top = sys.modules.get(top.__package__, top)
-        file = getattr(top, "__file__", None)
-        if file and top is not sys.modules["__main__"]:
-            return self._files(Path(file).parent if hasattr(top, "__path__") else Path(file))
+    def _source(self, component: Component) -> str | None:
+        if found := self.closures.of_module(_module(component)):
+            return found
         try:
-            return digest(inspect.getsource(component.load()).encode())
+            return statements(textwrap.dedent(inspect.getsource(component.load())))
         except Exception:  # not importable, or typed into an interpreter that keeps no source
             return None
 
-    def _files(self, root: Path) -> str:
-        if root not in self._seen:
-            paths = sorted(root.rglob("*.py")) if root.is_dir() else [root]
-            rows = [[path.relative_to(root.parent).as_posix(), digest(path.read_bytes())] for path in paths]
-            idle = tuple(f"phys_samplers/{part}{end}" for part in NOT_DECISIVE for end in (".py", "/"))
-            self._seen[root] = digest([row for row in rows if not row[0].startswith(idle)])
-        return self._seen[root]
+
+def _module(component: Component) -> str:
+    return component.target_text.partition(":")[0]
 
 
 @cache

@@ -70,9 +70,16 @@ def code_notes(records: Iterable[Mapping[str, Any]]) -> list[str]:
     """What a reader should know where records were made by different code or on different devices."""
     identities = [record["identity"] for record in records]
     notes = []
-    if len({identity["library"] for identity in identities}) > 1:
+    sources: dict[str, set[str]] = {}
+    for identity in identities:
+        parts = [identity.get("task_component"), identity.get("sampler_component"), *identity.get("parts", {}).values()]
+        rows = [("the library", identity["library"]), *((part["target"], part["source"]) for part in parts if part)]
+        for name, source in rows:
+            sources.setdefault(name, set()).add(source)
+    if changed := [name for name, found in sources.items() if len(found) > 1]:
         notes.append(
-            "the records were made by different versions of the library's source; run the suite again to renew them."
+            f"the records were made by different versions of the source of {', '.join(changed)}; run the suite again "
+            "to renew them."
         )
     devices = {identity["device"] for identity in identities}
     if len(devices) > 1:

@@ -65,7 +65,7 @@ class Resolver:
         self.suite = suite
         self.device = device
         self.code = Fingerprints(catalogue.registry)
-        self._library = self.code.package("phys_samplers")
+        self._library = self.code.library()
 
     def cells(self) -> list[Cell]:
         """Every cell of the suite, by task, then sampler, then seed.
@@ -115,7 +115,7 @@ class Resolver:
     def _task_identity(
         self, spec: ComponentSpec, task: Task | None, size: int, metrics: tuple[Metric, ...]
     ) -> dict[str, Any]:
-        component = self.code.component("task", spec.name, nearest=True)
+        component = self.code.component("task", spec.name)
         options = identify({"preset": spec.preset, **spec.options}, f"task {str(spec)!r}")
         return {
             "task": str(spec),

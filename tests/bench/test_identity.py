@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 
 from phys_bench.canonical import canonical_text, digest, identify, plain
 from phys_bench.cell import Cell
+from phys_bench.closure import Closures
 from phys_bench.fingerprint import Fingerprints
 from phys_bench.resolve import Resolver
 from phys_bench.suite import Suite
 from phys_registry import BadOption, Registry, UnknownComponent
+from phys_samplers import catalogue
 from phys_samplers.errors import ConfigurationError
 
 
@@ -103,20 +106,116 @@ def test_pairs_that_do_not_fit_and_broken_samplers_are_refused_with_the_reason(t
     assert good is None
 
 
-def test_a_plugin_files_text_is_part_of_its_fingerprint(tmp_path: Path, toys: Path) -> None:
-    path = tmp_path / "toy_fingerprint.py"
-    prints = []
-    for text in ("def f(): return 1\n", "def f(): return 2\n"):
-        path.write_text(
-            "from phys_registry import Component, hookimpl\n" + text + "@hookimpl\ndef phys_components():\n"
-            "    yield Component('sampler', 'finger', 'toy_fingerprint:f', summary='x')\n"
-        )
-        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
-        registry = Registry(entry_point_group=None)
-        registry.load_file(path)
-        prints.append(Fingerprints(registry).component("sampler", "finger"))
-    assert prints[0]["source"] != prints[1]["source"]
-    assert prints[0] == {**prints[1], "source": prints[0]["source"]}
+PLUGIN = """
+from phys_registry import Component, hookimpl
+
+
+def scale():
+    import tools.inner
+
+    return tools.inner.SCALE
+
+
+@hookimpl
+def phys_components():
+    yield Component("sampler", "finger", "{name}:scale", summary="x")
+"""
+
+
+def print_of(folder: Path, files: dict[str, str]) -> dict[str, Any]:
+    """The fingerprint of a plugin file in ``folder`` beside other files."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text(text)
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+    registry = Registry(entry_point_group=None)
+    registry.load_file(folder / "toy_fingerprint.py")
+    return Fingerprints(registry).component("sampler", "finger")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "same"),
+    [
+        ("toy_fingerprint.py", PLUGIN.format(name="toy_fingerprint").replace("return", "return 2 *"), False),
+        ("toy_fingerprint.py", "# said anew\n" + PLUGIN.format(name="toy_fingerprint") + "\n# and at the end\n", True),
+        ("tools/inner.py", "from .deeper import SCALE", False),
+        ("tools/inner.py", '"""A docstring."""\n\nfrom .deep import (\n    SCALE,  # of everything\n)\n', True),
+        ("tools/deep.py", "SCALE = 4.0", False),
+        ("tools/deep.py", 'SCALE = 3.0\n"""What it is."""', False),  # at the end it is a statement as any other
+        ("tools/never.py", "SCALE = 5.0", True),
+        ("inner.py", "SCALE = 5.0", True),
+        ("tools/__init__.py", "import os", False),
+    ],
+)
+def test_what_a_plugin_file_imports_is_part_of_its_fingerprint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str, same: bool
+) -> None:
+    monkeypatch.delitem(sys.modules, "toy_fingerprint", raising=False)
+    files = {
+        "toy_fingerprint.py": PLUGIN.format(name="toy_fingerprint"),
+        "tools/__init__.py": "",
+        "tools/inner.py": "from .deep import SCALE",
+        "tools/deep.py": "SCALE = 3.0",
+        "tools/deeper.py": "SCALE = 3.0",
+    }
+    before = print_of(tmp_path / "one", files)
+    sys.modules.pop("toy_fingerprint")
+    after = print_of(tmp_path / "another", files | {file: text})
+    assert (before["source"] == after["source"]) is same
+    assert before == {**after, "source": before["source"]}
+
+
+def closure_of(root: Path, module: str, files: dict[str, str]) -> str | None:
+    """The closure of a module of the package ``toypack``, written to ``root``, whose components are named in it."""
+    for name, text in {"__init__.py": "", **files}.items():
+        (root / "toypack" / name).parent.mkdir(exist_ok=True, parents=True)
+        (root / "toypack" / name).write_text(text)
+    closures = Closures({"toypack": root / "toypack"}, lambda name: ["toypack.part"] if name == "a-part" else [])
+    return closures.of_module(f"toypack.{module}")
+
+
+@pytest.mark.parametrize(
+    ("text", "follows"),
+    [
+        ("import toypack.part", True),
+        ("from toypack import part", True),
+        ("from . import part", True),
+        ("from .part import value", True),
+        ("def f():\n    from toypack.part import value", True),
+        ("from toypack.late import value", True),
+        ("from toypack.late import other", False),
+        ("from importlib import import_module\nimport_module('toypack.part')", True),
+        ("make_part('loss', 'a-part[x=1]' if 1 else 'b')", True),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .part import value", False),
+        ("'toypack.part'", False),
+        ("import json, torch", False),
+    ],
+)
+def test_every_way_to_import_is_followed(tmp_path: Path, text: str, follows: bool) -> None:
+    late = "HOME = {'value': 'toypack.part', 'other': 'toypack.other'}\ndef __getattr__(name):\n    return HOME[name]"
+    files = {"user.py": text, "late/__init__.py": late, "other.py": "", "part.py": "value = 1"}
+    before = closure_of(tmp_path / "one", "user", files)
+    after = closure_of(tmp_path / "two", "user", files | {"part.py": "value = 2"})
+    assert before is not None
+    assert (before != after) is follows
+
+
+def test_the_closures_of_built_ins_hold_what_they_run_and_little_else() -> None:
+    """A file that a sampler runs is in its closure; the runner, the command line and other families are not."""
+    closures = Fingerprints(catalogue.registry).closures
+    for kind, module, held in (
+        ("sampler/mala", "phys_langevin", "phys_samplers/chains/"),
+        ("sampler/edm", "phys_diffusion", "phys_samplers/training/"),
+        ("metric/w2", "phys_samplers", "phys_samplers/metrics/wasserstein.py"),
+        ("task/moons", "phys_bench", "phys_samplers/laws/moons.py"),
+    ):
+        component = catalogue.registry.get(*kind.split("/"))
+        files = closures.files(component.target_text.partition(":")[0])
+        assert any(held in file for file in files), kind
+        strange = [f for f in files if not f.startswith(("phys_samplers/", f"{module}/"))]
+        strange += [f for f in files if f.startswith(("phys_samplers/cli/", "phys_samplers/judging/"))]
+        strange += [f for f in files if f.startswith("phys_bench/") and "/tasks/" not in f and "__init__" not in f]
+        assert not strange, kind
 
 
 def test_canonical_text_ignores_order_and_identify_refuses_what_has_no_name() -> None:
