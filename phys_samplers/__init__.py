@@ -6,8 +6,9 @@ sampler can be imported by the name of its class: ``from phys_samplers import Be
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from phys_registry.lazy import lazy
 
 if TYPE_CHECKING:
     from phys_samplers import bench as bench
@@ -32,43 +33,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_EXPORTS = {
-    "make": "phys_samplers.catalogue",
-    "names": "phys_samplers.catalogue",
-    "describe": "phys_samplers.catalogue",
-    "components": "phys_samplers.catalogue",
-    "register": "phys_samplers.catalogue",
-    "registry": "phys_samplers.catalogue",
-    "plugins": "phys_samplers.catalogue",
-    "load": "phys_samplers.checkpoint",
-    "Dynamics": "phys_samplers.dynamics",
-    "judge": "phys_samplers.judging",
-    "Metric": "phys_samplers.metric",
-    "Draw": "phys_samplers.sampler",
-    "Model": "phys_samplers.sampler",
-    "Sampler": "phys_samplers.sampler",
-    "Density": "phys_samplers.target",
-    "Samples": "phys_samplers.target",
-    "Target": "phys_samplers.target",
-    "Task": "phys_samplers.target",
-}
-
-__all__ = [*_EXPORTS, "bench"]
+_find, __dir__ = lazy(__name__)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
-    if name == "bench":
-        return import_module("phys_samplers.bench")
-    if name[:1].isupper():
+    if name[:1].isupper() and name not in __dir__():
         from phys_samplers.catalogue import registry
 
         for component in registry.components("sampler"):
             if isinstance(component.target, str) and component.target.endswith(f":{name}"):
                 return component.load()
-    raise AttributeError(f"module 'phys_samplers' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_EXPORTS, "bench"})
+    return _find(name)

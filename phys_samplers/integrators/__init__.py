@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from phys_samplers.lazy import exports
+from phys_registry.lazy import lazy
 
 if TYPE_CHECKING:
     from phys_samplers.integrators.base import BrownianIncrement as BrownianIncrement
@@ -40,20 +40,4 @@ if TYPE_CHECKING:
     from phys_samplers.integrators.stochastic_runge_kutta import SRA1 as SRA1
     from phys_samplers.integrators.stochastic_runge_kutta import StochasticHeun as StochasticHeun
 
-__getattr__, __dir__, __all__ = exports(
-    __name__,
-    {
-        "base": ["BrownianIncrement", "Integrator", "StepFailure"],
-        "brownian": ["BrownianPath", "WienerProcess"],
-        "ddim": ["DDIM", "PredictorCorrector"],
-        "dpmpp_2m": ["DPMpp2M"],
-        "driver": ["Solution", "Trajectory", "integrate"],
-        "edm_heun": ["CorrectedHeun", "EDMHeun"],
-        "euler_maruyama": ["EulerMaruyama", "Milstein"],
-        "exponential_ou": ["ExponentialOU"],
-        "grids": ["geometric", "power", "uniform"],
-        "restart": ["Restart"],
-        "runge_kutta": ["Dopri5", "Euler", "Heun", "RK4"],
-        "stochastic_runge_kutta": ["SRA1", "StochasticHeun"],
-    },
-)
+__getattr__, __dir__ = lazy(__name__)

@@ -5,51 +5,22 @@ Needs the extra ``rl`` (gymnasium) where environments are involved.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phys_registry.lazy import lazy
 
 if TYPE_CHECKING:
-    from phys_samplers.rl.agent import Agent
-    from phys_samplers.rl.control import Control
-    from phys_samplers.rl.fitted import FittedReturns, PredictedReturns
-    from phys_samplers.rl.law import ReturnLaw
-    from phys_samplers.rl.markov import MarkovChain
-    from phys_samplers.rl.prediction import Prediction
-    from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
-    from phys_samplers.rl.task import ReturnTask
-    from phys_samplers.rl.transitions import ReturnScale, Transitions
+    from phys_samplers.rl.agent import Agent as Agent
+    from phys_samplers.rl.control import Control as Control
+    from phys_samplers.rl.fitted import FittedReturns as FittedReturns
+    from phys_samplers.rl.fitted import PredictedReturns as PredictedReturns
+    from phys_samplers.rl.law import ReturnLaw as ReturnLaw
+    from phys_samplers.rl.markov import MarkovChain as MarkovChain
+    from phys_samplers.rl.prediction import Prediction as Prediction
+    from phys_samplers.rl.recipe import ReturnModel as ReturnModel
+    from phys_samplers.rl.recipe import ReturnNetwork as ReturnNetwork
+    from phys_samplers.rl.task import ReturnTask as ReturnTask
+    from phys_samplers.rl.transitions import ReturnScale as ReturnScale
+    from phys_samplers.rl.transitions import Transitions as Transitions
 
-_WHERE = {
-    "Agent": "agent",
-    "Control": "control",
-    "FittedReturns": "fitted",
-    "MarkovChain": "markov",
-    "PredictedReturns": "fitted",
-    "Prediction": "prediction",
-    "ReturnLaw": "law",
-    "ReturnModel": "recipe",
-    "ReturnNetwork": "recipe",
-    "ReturnScale": "transitions",
-    "ReturnTask": "task",
-    "Transitions": "transitions",
-}
-__all__ = [
-    "Agent",
-    "Control",
-    "FittedReturns",
-    "MarkovChain",
-    "PredictedReturns",
-    "Prediction",
-    "ReturnLaw",
-    "ReturnModel",
-    "ReturnNetwork",
-    "ReturnScale",
-    "ReturnTask",
-    "Transitions",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+__getattr__, __dir__ = lazy(__name__)

@@ -14,31 +14,19 @@ Only the class needs pytest; it is imported when it is first asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from phys_samplers.testing.gaussian import DiagonalNormal, gaussian_target
-from phys_samplers.testing.kit import check_names, check_sampler, iter_checks
-from phys_samplers.testing.result import CheckResult, ConformanceError, NotApplicableError
+from phys_registry.lazy import lazy
 
 if TYPE_CHECKING:
-    from phys_samplers.testing.conformance import SamplerConformance
+    from phys_samplers.testing.conformance import SamplerConformance as SamplerConformance
+    from phys_samplers.testing.gaussian import DiagonalNormal as DiagonalNormal
+    from phys_samplers.testing.gaussian import gaussian_target as gaussian_target
+    from phys_samplers.testing.kit import check_names as check_names
+    from phys_samplers.testing.kit import check_sampler as check_sampler
+    from phys_samplers.testing.kit import iter_checks as iter_checks
+    from phys_samplers.testing.result import CheckResult as CheckResult
+    from phys_samplers.testing.result import ConformanceError as ConformanceError
+    from phys_samplers.testing.result import NotApplicableError as NotApplicableError
 
-__all__ = [
-    "CheckResult",
-    "ConformanceError",
-    "DiagonalNormal",
-    "NotApplicableError",
-    "SamplerConformance",
-    "check_names",
-    "check_sampler",
-    "gaussian_target",
-    "iter_checks",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "SamplerConformance":
-        from phys_samplers.testing.conformance import SamplerConformance
-
-        return SamplerConformance
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy(__name__)

@@ -5,26 +5,20 @@ Li et al. 2024, arXiv:2410.01796. See ``docs/mathematics.md`` for the derivation
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_EXPORTS = {
-    "AnnealedBellmanDynamics": "phys_bellman.annealed",
-    "AnnealedBellmanModel": "phys_bellman.annealed",
-    "BellmanDiffusion": "phys_bellman.recipe",
-    "BellmanDynamics": "phys_bellman.dynamics",
-    "ExactFields": "phys_bellman.exact",
-    "FieldNetworks": "phys_bellman.networks",
-    "BellmanModel": "phys_bellman.model",
-    "DenoisingFieldMatching": "phys_bellman.losses",
-    "FieldMatching": "phys_bellman.losses",
-    "SlicedFieldMatching": "phys_bellman.losses",
-}
+from phys_registry.lazy import lazy
 
-__all__ = list(_EXPORTS)
+if TYPE_CHECKING:
+    from phys_bellman.annealed import AnnealedBellmanDynamics as AnnealedBellmanDynamics
+    from phys_bellman.annealed import AnnealedBellmanModel as AnnealedBellmanModel
+    from phys_bellman.dynamics import BellmanDynamics as BellmanDynamics
+    from phys_bellman.exact import ExactFields as ExactFields
+    from phys_bellman.losses import DenoisingFieldMatching as DenoisingFieldMatching
+    from phys_bellman.losses import FieldMatching as FieldMatching
+    from phys_bellman.losses import SlicedFieldMatching as SlicedFieldMatching
+    from phys_bellman.model import BellmanModel as BellmanModel
+    from phys_bellman.networks import FieldNetworks as FieldNetworks
+    from phys_bellman.recipe import BellmanDiffusion as BellmanDiffusion
 
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module 'phys_bellman' has no attribute {name!r}")
+__getattr__, __dir__ = lazy(__name__)

@@ -3,6 +3,14 @@
 Names are imported when they are first used, so that listing the components costs no import of torch.
 """
 
-from phys_samplers.lazy import exports
+from __future__ import annotations
 
-__getattr__, __dir__, __all__ = exports(__name__, {"recipes": ["DDPM", "EDM"]})
+from typing import TYPE_CHECKING
+
+from phys_registry.lazy import lazy
+
+if TYPE_CHECKING:
+    from phys_diffusion.recipes import DDPM as DDPM
+    from phys_diffusion.recipes import EDM as EDM
+
+__getattr__, __dir__ = lazy(__name__)

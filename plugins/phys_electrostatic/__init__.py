@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from phys_samplers.lazy import exports
+from phys_registry.lazy import lazy
 
 if TYPE_CHECKING:
     from phys_electrostatic.exact import EmpiricalDenoiser as EmpiricalDenoiser
@@ -20,12 +20,4 @@ if TYPE_CHECKING:
     from phys_electrostatic.pfgmpp import PFGMpp as PFGMpp
     from phys_electrostatic.pfgmpp import PoissonDenoisingLoss as PoissonDenoisingLoss
 
-__getattr__, __dir__, __all__ = exports(
-    __name__,
-    {
-        "exact": ["EmpiricalDenoiser", "empirical_flow", "poisson_field"],
-        "flow": ["PoissonFlowModel"],
-        "pfgm": ["GeometricSchedule", "PFGM", "PoissonFieldLoss"],
-        "pfgmpp": ["PFGMpp", "PoissonDenoisingLoss"],
-    },
-)
+__getattr__, __dir__ = lazy(__name__)

@@ -5,31 +5,15 @@ Names are imported when they are first used, so that listing the components cost
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phys_registry.lazy import lazy
 
 if TYPE_CHECKING:
-    from phys_energy.contrastive import contrastive_loss
-    from phys_energy.energy import Energy, EnergyLaw
-    from phys_energy.model import EnergyModel
-    from phys_energy.recipe import EnergyBasedModel
+    from phys_energy.contrastive import contrastive_loss as contrastive_loss
+    from phys_energy.energy import Energy as Energy
+    from phys_energy.energy import EnergyLaw as EnergyLaw
+    from phys_energy.model import EnergyModel as EnergyModel
+    from phys_energy.recipe import EnergyBasedModel as EnergyBasedModel
 
-_HOME = {
-    "Energy": "energy",
-    "EnergyBasedModel": "recipe",
-    "EnergyLaw": "energy",
-    "EnergyModel": "model",
-    "contrastive_loss": "contrastive",
-}
-
-__all__ = ["Energy", "EnergyBasedModel", "EnergyLaw", "EnergyModel", "contrastive_loss"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__)

@@ -5,43 +5,17 @@ Names are imported when they are first used, so that listing the components cost
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phys_registry.lazy import lazy
 
 if TYPE_CHECKING:
-    from phys_langevin.annealed import AnnealedLangevin, AnnealedLangevinModel
-    from phys_langevin.annealing import AnnealedLangevinDynamics
-    from phys_langevin.langevin import LangevinDynamics
-    from phys_langevin.metropolis import MALA
-    from phys_langevin.overdamped import OverdampedLangevin
-    from phys_langevin.underdamped import BAOAB
+    from phys_langevin.annealed import AnnealedLangevin as AnnealedLangevin
+    from phys_langevin.annealed import AnnealedLangevinModel as AnnealedLangevinModel
+    from phys_langevin.annealing import AnnealedLangevinDynamics as AnnealedLangevinDynamics
+    from phys_langevin.langevin import LangevinDynamics as LangevinDynamics
+    from phys_langevin.metropolis import MALA as MALA
+    from phys_langevin.overdamped import OverdampedLangevin as OverdampedLangevin
+    from phys_langevin.underdamped import BAOAB as BAOAB
 
-_HOME = {
-    "AnnealedLangevin": "annealed",
-    "AnnealedLangevinDynamics": "annealing",
-    "AnnealedLangevinModel": "annealed",
-    "BAOAB": "underdamped",
-    "LangevinDynamics": "langevin",
-    "MALA": "metropolis",
-    "OverdampedLangevin": "overdamped",
-}
-
-__all__ = [
-    "BAOAB",
-    "MALA",
-    "AnnealedLangevin",
-    "AnnealedLangevinDynamics",
-    "AnnealedLangevinModel",
-    "LangevinDynamics",
-    "OverdampedLangevin",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__)

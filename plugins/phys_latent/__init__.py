@@ -3,8 +3,16 @@
 Names are imported when they are first used, so that listing the components costs no import of torch.
 """
 
-from phys_samplers.lazy import exports
+from __future__ import annotations
 
-__getattr__, __dir__, __all__ = exports(
-    __name__, {"latent": ["LatentModel", "LatentSampler"], "vae": ["VAE", "VAEModel"]}
-)
+from typing import TYPE_CHECKING
+
+from phys_registry.lazy import lazy
+
+if TYPE_CHECKING:
+    from phys_latent.latent import LatentModel as LatentModel
+    from phys_latent.latent import LatentSampler as LatentSampler
+    from phys_latent.vae import VAE as VAE
+    from phys_latent.vae import VAEModel as VAEModel
+
+__getattr__, __dir__ = lazy(__name__)

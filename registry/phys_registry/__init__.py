@@ -11,8 +11,7 @@ A plugin is a module with one marked function:
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .component import KINDS, Component
 from .errors import (
@@ -28,13 +27,15 @@ from .errors import (
     UnknownComponent,
 )
 from .hooks import PROJECT, HookSpecs, hookimpl, hookspec
+from .lazy import lazy
 from .registry import Registry
 from .status import HookFailure, PluginStatus
 
 if TYPE_CHECKING:
-    from .describe import Description
-    from .options import OptionInfo
-    from .spec import ComponentSpec, parse_spec
+    from phys_registry.describe import Description as Description
+    from phys_registry.options import OptionInfo as OptionInfo
+    from phys_registry.spec import ComponentSpec as ComponentSpec
+    from phys_registry.spec import parse_spec as parse_spec
 
 __all__ = [
     "KINDS",
@@ -62,18 +63,4 @@ __all__ = [
     "parse_spec",
 ]
 
-_LATE = {"Description": "describe", "OptionInfo": "options", "ComponentSpec": "spec", "parse_spec": "spec"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what listing does not need when it is first asked for, so that the command line starts at once."""
-    if name not in _LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names, those not imported yet included."""
-    return __all__
+__getattr__, __dir__ = lazy(__name__)

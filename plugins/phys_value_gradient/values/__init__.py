@@ -5,37 +5,17 @@ Names are imported when they are first used, so that listing the components cost
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phys_registry.lazy import lazy
 
 if TYPE_CHECKING:
-    from phys_value_gradient.values.network import ValueNetwork
-    from phys_value_gradient.values.specs import (
-        ValueDistances,
-        ValueEnvironments,
-        ValueField,
-        ValueFourierMLP,
-        ValueInverseDistances,
-        ValueMLP,
-    )
+    from phys_value_gradient.values.network import ValueNetwork as ValueNetwork
+    from phys_value_gradient.values.specs import ValueDistances as ValueDistances
+    from phys_value_gradient.values.specs import ValueEnvironments as ValueEnvironments
+    from phys_value_gradient.values.specs import ValueField as ValueField
+    from phys_value_gradient.values.specs import ValueFourierMLP as ValueFourierMLP
+    from phys_value_gradient.values.specs import ValueInverseDistances as ValueInverseDistances
+    from phys_value_gradient.values.specs import ValueMLP as ValueMLP
 
-__all__ = [
-    "ValueDistances",
-    "ValueEnvironments",
-    "ValueField",
-    "ValueFourierMLP",
-    "ValueInverseDistances",
-    "ValueMLP",
-    "ValueNetwork",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        module = "network" if name == "ValueNetwork" else "specs"
-        return getattr(import_module(f"phys_value_gradient.values.{module}"), name)
-    raise AttributeError(f"module 'phys_value_gradient.values' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__)
