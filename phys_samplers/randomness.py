@@ -8,7 +8,7 @@ of the single run with that seed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -58,6 +58,15 @@ class Streams:
     def child(self, *labels: str | int) -> Streams:
         """Fresh streams of the same seeds under longer labels."""
         return Streams(self.seeds, *self.labels, *labels, device=self.device)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Where each stream is (R, bytes)."""
+        return {"generators": torch.stack([generator.get_state() for generator in self.generators])}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from where streams of the same seeds were."""
+        for generator, row in zip(self.generators, state["generators"].cpu(), strict=True):
+            generator.set_state(row.clone())
 
     def normal(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Standard normal draws of shape (R, *shape)."""

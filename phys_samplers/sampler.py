@@ -140,7 +140,7 @@ class Sampler(ABC):
     """A recipe: hyper-parameters only, frozen, comparable, serialisable. Subclass it as a frozen dataclass.
 
     ``fit`` is all a sampler must give; ``restore`` is what makes its models loadable. Recipes that train should
-    override ``fit_replicas`` instead (see ``phys_samplers.training.TrainedSampler``), and have ``fit`` for free.
+    override ``fit_replicas`` instead (see ``phys_samplers.objective.TrainedSampler``), and have ``fit`` for free.
 
     Attributes:
         kind: of component that the recipe is registered as.
@@ -205,10 +205,11 @@ class Sampler(ABC):
 
         A recipe in which an option for draws also decides the fit, under some value of another, adds it here.
         """
-        if type(self).fixed is not Sampler.fixed:  # a list kept by hand, where options do not say their stage yet
-            return frozenset(self.fixed)
-        if not any(f.metadata for f in dataclasses.fields(self)):
-            return frozenset()
+        marked = {f.name for f in dataclasses.fields(self) if f.metadata}
+        if type(self).fixed is not Sampler.fixed or not marked:  # where options do not say their stage yet
+            return frozenset(self.fixed) | {
+                n for n, f in facts_of(type(self)).items() if n in marked and f.stage == "fit"
+            }
         return frozenset(name for name, facts in facts_of(type(self)).items() if facts.stage == "fit")
 
     def options(self) -> dict[str, Any]:
@@ -242,3 +243,13 @@ class Sampler(ABC):
                 "make a recipe with it (with_options) and fit that; an option that acts on draws only is a draw_option"
             )
         return self.with_options(**options)
+
+
+def _decisive(cls: type) -> frozenset[str]:
+    """Options that decide the fit by their own word."""
+    return frozenset(name for name, facts in facts_of(cls).items() if facts.stage == "fit")
+
+
+def _marked(cls: type) -> frozenset[str]:
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    return frozenset(f.name for f in fields if f.metadata) & _decisive(cls)

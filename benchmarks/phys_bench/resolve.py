@@ -21,9 +21,9 @@ from phys_registry import (
 from phys_registry.errors import one_line
 from phys_samplers import catalogue
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.objective import RowsSampler
 from phys_samplers.sampler import Sampler
 from phys_samplers.target import Task
-from phys_samplers.trained import TrainedSampler
 
 from .canonical import digest, identify
 from .cell import PROTOCOL, Cell, Metric, Pair, Refusal, TaskPlan
@@ -215,7 +215,7 @@ def _fit_id(recipe: Sampler | None, identity: Mapping[str, Any]) -> str | None:
     only fitting uses has not been thought about: nothing is shared.
     """
     cls = type(recipe)
-    if not isinstance(recipe, TrainedSampler):
+    if not isinstance(recipe, RowsSampler):
         return None
     author = next(base for base in cls.__mro__ if "fixed" in vars(base))
     if len(dataclasses.fields(recipe)) > len(dataclasses.fields(author)):

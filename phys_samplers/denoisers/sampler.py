@@ -19,17 +19,17 @@ from phys_samplers.fields import Denoiser, Field, denoise_at, make_field
 from phys_samplers.fields.denoiser import Parametrisation
 from phys_samplers.integrators import Integrator, integrate
 from phys_samplers.losses import DenoisingLoss, Loss
+from phys_samplers.objective import Problem, RowsSampler
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.schedules import NoiseSchedule
 from phys_samplers.standardise import Standardiser
 from phys_samplers.target import Target
-from phys_samplers.trained import Problem, TrainedSampler
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenoiserSampler(TrainedSampler):
+class DenoiserSampler(RowsSampler):
     """Learns D(x, σ) ≈ E[x₀ | x₀ + σn = x] in standardised coordinates and runs a noising process backwards.
 
     Args:
@@ -50,7 +50,7 @@ class DenoiserSampler(TrainedSampler):
     """
 
     trained_by: ClassVar[type[Loss]] = Loss  # type: ignore[type-abstract]
-    fixed: ClassVar[frozenset[str]] = TrainedSampler.fixed | {"loss", "field", "width", "depth", "parametrisation"}
+    fixed: ClassVar[frozenset[str]] = RowsSampler.fixed | {"loss", "field", "width", "depth", "parametrisation"}
 
     loss: Part = "denoising"
     field: Part = "mlp"
@@ -114,7 +114,7 @@ class DenoiserSampler(TrainedSampler):
         return DenoiserModel(self, module, standardiser, bounds, event_shape)
 
     def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
-        """See ``TrainedSampler.problem``."""
+        """See ``RowsSampler.problem``."""
         bounds = torch.stack(rows.aminmax(dim=0))
 
         def finish(module: nn.Module, seed: int) -> DenoiserModel:

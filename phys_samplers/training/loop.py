@@ -10,17 +10,21 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.errors import ConfigurationError, TrainingDiverged
+from phys_samplers.errors import ConfigurationError, DivergenceError, TrainingDiverged
+from phys_samplers.options import check_values, option
+from phys_samplers.training import state as states
 from phys_samplers.training.callbacks import Callback, default_callbacks
 from phys_samplers.training.report import TrainingReport
+from phys_samplers.training.state import Resumable, TrainingState
 
 Loss = Callable[[], Tensor]
 """Draws its own batch and returns one loss per replica, shape (R,)."""
@@ -42,32 +46,17 @@ class TrainingPlan:
         log_every: steps between logged losses; the only points where the device is waited for.
     """
 
-    steps: int = 2_000
-    learning_rate: float = 1e-3
+    steps: int = option(2_000, least=1)
+    learning_rate: float = option(1e-3, above=0)
     decay: Literal["cosine", "constant"] = "cosine"
-    ema_decay: float = 0.995
-    clip_norm: float | None = 1.0
-    validate_every: int = 250
-    patience: int | None = None
-    log_every: int = 50
+    ema_decay: float = option(0.995, least=0, below=1)
+    clip_norm: float | None = option(1.0, above=0)
+    validate_every: int = option(250, least=1)
+    patience: int | None = option(None, least=0)
+    log_every: int = option(50, least=1)
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("validate_every", 1), ("log_every", 1), ("patience", 0)):
-            value = getattr(self, name)
-            if value is None and name == "patience":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ConfigurationError(f"{name} is {value!r}; expected an integer of at least {least}")
-        if not self.learning_rate > 0:
-            raise ConfigurationError(f"learning_rate is {self.learning_rate}; expected a positive number, e.g. 1e-3")
-        if not 0 <= self.ema_decay < 1:
-            raise ConfigurationError(f"ema_decay is {self.ema_decay}; expected 0 <= ema_decay < 1")
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ConfigurationError(
-                f"clip_norm is {self.clip_norm}; expected a positive norm, or None for no clipping"
-            )
-        if self.decay not in ("cosine", "constant"):
-            raise ConfigurationError(f"decay is {self.decay!r}; expected 'cosine' or 'constant'")
+        check_values(self)
 
     def decay_factor(self, step: int) -> float:
         """The learning rate at ``step`` (from 1) over that at the start."""
@@ -112,6 +101,9 @@ def train(
     validation: Loss | None = None,
     callbacks: Sequence[Callback] = (),
     description: str = "training",
+    state: Sequence[Resumable] | None = (),
+    checkpoint: str | Path | None = None,
+    identity: Mapping[str, Any] | None = None,
 ) -> list[TrainingReport | TrainingDiverged]:
     """Train the stacked ``module`` in place; its weights end as the best (or last) averaged ones.
 
@@ -122,9 +114,16 @@ def train(
         validation: a loss (R,) without randomness between calls, for early stopping.
         callbacks: told of every logged step.
         description: for the progress bar and error messages.
+        state: what changes while training beside the weights; None if that is not known.
+        checkpoint: a folder that the state of training is kept in; what it holds is gone on with.
+        identity: JSON-like facts that a checkpoint must agree with.
 
     Returns:
         Per replica its report, or the error that ended it; the weights of a diverged replica are not usable.
+
+    Raises:
+        TrainingDiverged: if particles that all replicas learn from were lost.
+        CheckpointError: if ``checkpoint`` is damaged or belongs to another training.
     """
     flat = _FlatParameters(module)
     values = flat.values.data
@@ -134,14 +133,42 @@ def train(
     best = values.clone()
     best_loss = torch.full((replicas,), math.inf, device=values.device)
     window = torch.zeros(plan.log_every, replicas, device=values.device)
-    courses = [_Course(patience=plan.patience if validation is not None else None) for _ in range(replicas)]
+    patience = plan.patience if validation is not None else None
+    courses = [_Course() for _ in range(replicas)]
+    begun, seconds = 1, 0.0
+
+    keeper = None if checkpoint is None else TrainingState(checkpoint, identity or {}, state)
+    if keeper is not None and (found := keeper.load(values.device)) is not None:
+        numbers, progress = found
+        for name, tensor in {"values": values, "average": average, "best": best, "best_loss": best_loss}.items():
+            tensor.copy_(numbers[name])
+        buffers = dict(module.named_buffers())
+        for name, tensor in numbers.items():
+            kind, _, rest = name.partition(".")
+            if kind == "adam":
+                optimiser.state[flat.values][rest] = tensor
+            elif kind == "buffer":
+                buffers[rest].copy_(tensor)
+        courses = [_Course(**course) for course in progress["courses"]]
+        begun, seconds = progress["step"] + 1, progress["seconds"]
+
+    def save(step: int) -> None:
+        assert keeper is not None
+        numbers = {"values": values, "average": average, "best": best, "best_loss": best_loss}
+        numbers |= {f"adam.{name}": tensor for name, tensor in optimiser.state[flat.values].items()}
+        numbers |= {f"buffer.{name}": tensor for name, tensor in module.named_buffers()}
+        facts = {"step": step, "seconds": seconds + time.perf_counter() - began}
+        keeper.save(numbers, facts | {"courses": [asdict(course) for course in courses]})
 
     listeners = default_callbacks(callbacks)
-    began = time.perf_counter()
+    began = saved = time.perf_counter()
+    step = begun - 1
     try:
         for listener in listeners:
             listener.started(description, plan.steps)
-        for step in range(1, plan.steps + 1):
+        for step in range(begun, plan.steps + 1):
+            if not any(course.running for course in courses):
+                break
             optimiser.param_groups[0]["lr"] = plan.learning_rate * plan.decay_factor(step)
             flat.gradient.zero_()
             per_replica = loss()
@@ -176,15 +203,24 @@ def train(
                 for course, value, better in zip(courses, logged["validation"], improved.tolist(), strict=True):
                     course.validate(step, value, better)
             for r, course in enumerate(courses):
-                course.log(step, {name: row[r] for name, row in logged.items()})
+                course.log(step, {name: row[r] for name, row in logged.items()}, patience)
+            ended = last or not any(course.running for course in courses)
+            # Inside a window of losses a training cannot be left: it would be averaged without its beginning.
+            due = step % plan.log_every == 0 and time.perf_counter() - saved >= states.SAVE_EVERY
+            if keeper is not None and (ended or due):
+                save(step)
+                saved = time.perf_counter()
             for listener in listeners:
                 listener.logged(step, logged)
-            if not any(course.running for course in courses):
-                break
+    except DivergenceError as error:
+        raise TrainingDiverged(
+            f"{description}: particles were lost at step {step} of {plan.steps}: {error}; try a smaller learning_rate "
+            f"(now {plan.learning_rate:g})"
+        ) from error
     finally:
         for listener in listeners:
             listener.finished()
-    seconds = time.perf_counter() - began
+    seconds += time.perf_counter() - began
     values.copy_(average if validation is None else best)
     for p in module.parameters():
         p.grad = None
@@ -218,7 +254,6 @@ def train(
 class _Course:
     """How the training of one replica goes; it runs until it diverges or its patience is at an end."""
 
-    patience: int | None
     running: bool = True
     diverged: int | None = None
     steps: int = 0
@@ -238,11 +273,11 @@ class _Course:
         else:
             self.stale += 1
 
-    def log(self, step: int, values: dict[str, float]) -> None:
+    def log(self, step: int, values: dict[str, float], patience: int | None) -> None:
         if self.running:
             self.steps = step
             self.history.append({"step": step, **values})
-            if self.patience is not None and self.stale > self.patience:
+            if patience is not None and self.stale > patience:
                 self.running = False
 
 

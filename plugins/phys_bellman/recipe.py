@@ -18,15 +18,15 @@ from phys_samplers.fields import Denoiser, Field, make_field
 from phys_samplers.integrators import Integrator
 from phys_samplers.kernels import Kernel, KernelMean
 from phys_samplers.losses import Loss
+from phys_samplers.objective import Problem, RowsSampler
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.standardise import Standardiser
 from phys_samplers.target import Target
-from phys_samplers.trained import Problem, TrainedSampler
 
 
 @dataclass(frozen=True, kw_only=True)
-class BellmanDiffusion(TrainedSampler):
+class BellmanDiffusion(RowsSampler):
     """Learns the scalar field s and the gradient field g of the data, samples by dx = g dt + √s dW.
 
     Li et al. 2024 (arXiv:2410.01796). Two parametrisations of the pair (s, g):
@@ -65,7 +65,7 @@ class BellmanDiffusion(TrainedSampler):
         reference: training rows that the mobility averages over (denoiser).
     """
 
-    fixed: ClassVar[frozenset[str]] = TrainedSampler.fixed | {
+    fixed: ClassVar[frozenset[str]] = RowsSampler.fixed | {
         "parametrisation",
         "loss",
         "kernel",
@@ -131,7 +131,7 @@ class BellmanDiffusion(TrainedSampler):
         return 30 if integrator.equation == "denoising" else 300
 
     def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
-        """See ``TrainedSampler.problem``."""
+        """See ``RowsSampler.problem``."""
         kernel = self._kernel().resolve(rows)
         if self.parametrisation == "denoiser":
             loss = make_part("loss", "denoising" if self.loss is None else self.loss)

@@ -65,7 +65,7 @@ class EnergyBasedModel(Sampler):
         ema_decay: of the averaged weights, which are the ones used.
         clip_norm: largest gradient norm.
         settle: rounds after training in which the sampler of negatives follows the averaged energy.
-        standardise: how networks see coordinates, see ``TrainedSampler``.
+        standardise: how networks see coordinates, see ``RowsSampler``.
         sampler: what draws from the fitted model instead, such as ``mala``: any sampler of densities, in standardised
             coordinates.
         log_z: the sampler whose estimate of log Z normalises ``log_prob``, such as ``smc``; None for quadrature, which

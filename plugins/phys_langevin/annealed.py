@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -14,17 +15,17 @@ from phys_langevin.nested import fit_score, restore_score, score_options, score_
 from phys_samplers.chains.checks import at_least, positive
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import Denoiser, make_field
+from phys_samplers.objective import Problem, RowsSampler
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import Streams
 from phys_samplers.sampler import Model
 from phys_samplers.standardise import Standardiser
 from phys_samplers.target import Target
-from phys_samplers.trained import Problem, TrainedSampler
 from phys_samplers.training import Callback
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnnealedLangevin(TrainedSampler):
+class AnnealedLangevin(RowsSampler):
     """Langevin dynamics in the data blurred by σ, with σ falling from σ_max to σ_min (NCSN; Song & Ermon 2019).
 
     The score is (D − x)/σ² with one trained preconditioned denoiser D. Coordinates are standardised, so σ = 1 is the
@@ -54,7 +55,7 @@ class AnnealedLangevin(TrainedSampler):
         prior_std: standard deviation of the starting points; None for √(1 + sigma_max²).
     """
 
-    fixed: ClassVar[frozenset[str]] = TrainedSampler.fixed | {"score", "loss", "field", "width", "depth"}
+    fixed: ClassVar[frozenset[str]] = RowsSampler.fixed | {"score", "loss", "field", "width", "depth"}
 
     score: Part | None = None
     loss: Part = "denoising"
@@ -83,7 +84,7 @@ class AnnealedLangevin(TrainedSampler):
             object.__setattr__(self, "needs", frozenset() if recipe is None else recipe.needs)
 
     def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
-        """See ``TrainedSampler.problem``."""
+        """See ``RowsSampler.problem``."""
 
         def finish(module: nn.Module, seed: int) -> Model:
             assert isinstance(module, Denoiser)
@@ -98,14 +99,17 @@ class AnnealedLangevin(TrainedSampler):
         seeds: Sequence[int],
         device: torch.device | str = "cpu",
         callbacks: Sequence[Callback] = (),
+        checkpoint: str | Path | None = None,
     ) -> list[Model | Exception]:
         """Train the denoisers of all seeds as one stack, or fit the sampler behind ``score``."""
         if self.score is None:
-            return super().fit_replicas(target, seeds=seeds, device=device, callbacks=callbacks)
+            return super().fit_replicas(target, seeds=seeds, device=device, callbacks=callbacks, checkpoint=checkpoint)
         target.require(*self.needs, by=type(self).__name__)
         standardiser = _common_scale(target.to(device), device)
         results: list[Model | Exception] = []
-        for fitted in fit_score(self.score, target, seeds=seeds, device=device, callbacks=callbacks):
+        for fitted in fit_score(
+            self.score, target, seeds=seeds, device=device, callbacks=callbacks, checkpoint=checkpoint
+        ):
             if isinstance(fitted, Exception):
                 results.append(fitted)
                 continue

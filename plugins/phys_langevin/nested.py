@@ -6,6 +6,7 @@ The fitted model lies in the checkpoint of the outer one, its tensors under the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from phys_samplers.errors import CheckpointError, ConfigurationError
 from phys_samplers.nested import nested_facts, nested_options, nested_tensors, restore_nested
+from phys_samplers.objective import TrainedSampler
 from phys_samplers.parts import Part, make_part
 from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Target
@@ -47,6 +49,7 @@ def fit_score(
     seeds: Sequence[int],
     device: torch.device | str,
     callbacks: Sequence[Callback],
+    checkpoint: str | Path | None = None,
 ) -> list[Any]:
     """One model with a score per seed, or the exception that fitting that seed ended with; a fitted model for all.
 
@@ -57,7 +60,8 @@ def fit_score(
     if recipe is None:
         check_model(score, target.event_shape, device)
         return [score for _ in seeds]
-    fitted = recipe.fit_replicas(target, seeds=seeds, device=device, callbacks=callbacks)
+    kept = {"checkpoint": checkpoint} if isinstance(recipe, TrainedSampler) else {}
+    fitted = recipe.fit_replicas(target, seeds=seeds, device=device, callbacks=callbacks, **kept)
     for model in fitted:
         if not isinstance(model, Exception):
             check_model(model, target.event_shape, device)

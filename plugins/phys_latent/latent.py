@@ -14,6 +14,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor
 from phys_latent.vae import VAE, VAEModel
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.nested import nested_facts, nested_tensors, restore_nested
+from phys_samplers.objective import TrainedSampler
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import derive_seed, make_generator
 from phys_samplers.sampler import Draw, Model, Sampler
@@ -137,22 +139,27 @@ class LatentSampler(VAE):
         seeds: Sequence[int],
         device: torch.device | str = "cpu",
         callbacks: Sequence[Callback] = (),
+        checkpoint: str | Path | None = None,
     ) -> list[Model | Exception]:
-        """One model per seed; see ``Sampler.fit_replicas``."""
+        """One model per seed, both trainings kept in ``checkpoint``; see ``TrainedSampler.fit_replicas``."""
         target = target.to(device)
         results: list[Model | Exception] = []
-        fitted = super().fit_replicas(target, seeds=seeds, device=device, callbacks=callbacks)
+        folder = None if checkpoint is None else Path(checkpoint)
+        inner = self.inner()
+        fitted = super().fit_replicas(target, seeds=seeds, device=device, callbacks=callbacks, checkpoint=folder)
         for seed, autoencoder in zip(seeds, fitted, strict=True):
             if isinstance(autoencoder, Exception):
                 results.append(autoencoder)
                 continue
             assert isinstance(autoencoder, VAEModel)
+            kept = {"checkpoint": folder / f"codes-{seed}"} if folder and isinstance(inner, TrainedSampler) else {}
             try:
-                codes = self.inner().fit(
+                codes = inner.fit(
                     code_target(autoencoder, target, seed=seed),
                     seed=derive_seed(seed, "codes"),
                     device=device,
                     callbacks=callbacks,
+                    **kept,
                 )
             except ArithmeticError as error:
                 results.append(error)

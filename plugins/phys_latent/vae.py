@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import MLP
 from phys_samplers.losses import Loss
+from phys_samplers.objective import Problem, RowsSampler
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.standardise import Standardisation, Standardiser
 from phys_samplers.target import Target
-from phys_samplers.trained import Problem, TrainedSampler
 
 
 class Autoencoder(nn.Module):
@@ -95,7 +95,7 @@ class EvidenceBound(Loss):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAE(TrainedSampler):
+class VAE(RowsSampler):
     """Kingma & Welling 2014 (arXiv:1312.6114) with a Gaussian decoder and its likeliest σ², see ``EvidenceBound``.
 
     Rows of any event shape are flattened; encoder and decoder are perceptrons, sized for images of 28 × 28 pixels. All
@@ -110,7 +110,7 @@ class VAE(TrainedSampler):
         noise: draw x from p(x|z), as the model has it; else x is the mean, which is what one looks at in images.
     """
 
-    fixed: ClassVar[frozenset[str]] = TrainedSampler.fixed | {"latent_dim", "width", "depth", "kl_weight"}
+    fixed: ClassVar[frozenset[str]] = RowsSampler.fixed | {"latent_dim", "width", "depth", "kl_weight"}
 
     steps: int = 3_000
     batch_size: int = 128
@@ -132,7 +132,7 @@ class VAE(TrainedSampler):
             raise ConfigurationError(f"kl_weight is {self.kl_weight}; expected 0 or more, 1 for the evidence bound")
 
     def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
-        """See ``TrainedSampler.problem``."""
+        """See ``RowsSampler.problem``."""
 
         def finish(module: nn.Module, seed: int) -> VAEModel:
             assert isinstance(module, Autoencoder)

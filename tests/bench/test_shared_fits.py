@@ -19,8 +19,8 @@ from phys_bench.store import RunFolder
 from phys_bench.suite import expand, load_suite
 from phys_samplers import catalogue
 from phys_samplers.errors import ConfigurationError, MissingCapability, PhysError
+from phys_samplers.objective import RowsSampler
 from phys_samplers.sampler import Model
-from phys_samplers.trained import TrainedSampler
 
 SWEEP: dict[str, Any] = {
     "name": "sweep",
@@ -172,7 +172,7 @@ def test_one_fit_is_kept_and_forgotten_before_the_next() -> None:
     assert fits.take(None) is None
 
 
-def variants(recipe: TrainedSampler) -> dict[str, dict[str, Any]]:
+def variants(recipe: RowsSampler) -> dict[str, dict[str, Any]]:
     """Every numeric or boolean sampling option, changed."""
     found = {}
     for field in dataclasses.fields(recipe):
@@ -194,7 +194,7 @@ def variants(recipe: TrainedSampler) -> dict[str, dict[str, Any]]:
 def test_every_trained_model_takes_sampling_options_as_if_fitted_with_them(name: str, plugin: Path) -> None:
     """What makes sharing right: no option outside ``fixed`` touches a fit, no model computes from one when made."""
     recipe = catalogue.make("sampler", name)
-    if not isinstance(recipe, TrainedSampler):
+    if not isinstance(recipe, RowsSampler):
         pytest.skip("trains nothing")
     task = catalogue.make("task", "toy-normal")
     few: dict[str, Any] = {"steps": 3, "width": 8, "sampling_steps": 4, "levels": 4, "steps_per_level": 1}

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from phys_registry import Component, hookimpl
+from phys_samplers.objective import Problem, RowsSampler
 from phys_samplers.randomness import derive_seed, make_generator
 from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.target import Target, Task
-from phys_samplers.trained import Problem, TrainedSampler
 
 
 def bars(n: int, generator: torch.Generator) -> Tensor:
@@ -58,10 +58,10 @@ class SlowModel(Model):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slow(TrainedSampler):
+class Slow(RowsSampler):
     """Trains nothing; with ``bad`` any fit that includes seed 1 of toy-normal raises."""
 
-    fixed: ClassVar[frozenset[str]] = TrainedSampler.fixed | {"fit_pause", "bad"}
+    fixed: ClassVar[frozenset[str]] = RowsSampler.fixed | {"fit_pause", "bad"}
     fit_pause: float = 0.0
     bad: bool = False
     draw_pause: float = 0.0

@@ -1,0 +1,283 @@
+"""What there is to train, and the recipes that train it.
+
+One contract and one loop serve whatever a method learns from: rows, energies, simulated paths, replay buffers, sets,
+transitions. A recipe states an ``Objective`` (stacked network, loss, how a trained replica becomes a model) and has
+``fit``, ``fit_replicas`` and resuming from a checkpoint for free. Learning from rows is the most frequent case:
+``RowsSampler`` standardises them, draws batches and asks for no more than a ``Problem``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from phys_samplers.fields.stacked import replica
+from phys_samplers.losses import Loss
+from phys_samplers.options import fit_option
+from phys_samplers.randomness import Streams
+from phys_samplers.sampler import Model, Sampler
+from phys_samplers.standardise import Standardisation, Standardiser
+from phys_samplers.target import Target
+from phys_samplers.training import Callback, Resumable, TrainingPlan, TrainingReport, train
+
+PRECISION = torch.float32
+"""Of networks and their initial weights."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """All that the training loop needs to know.
+
+    Args:
+        module: the stacked network, on the device of computation; every parameter and buffer (R, …).
+        loss: draws its own batch, returns one loss per replica (R,).
+        finish: makes the model of one trained replica, from its network and its seed.
+        validation: a loss (R,) without randomness between calls, for early stopping.
+        state: what else changes while training (streams, buffers, chains, lagged networks), so that a fit that was
+            killed goes on as if it had not been; None if that is not known, which refuses ``checkpoint=``.
+    """
+
+    module: nn.Module
+    loss: Callable[[], Tensor]
+    finish: Callable[[nn.Module, int], Model]
+    validation: Callable[[], Tensor] | None = None
+    state: Sequence[Resumable] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedSampler(Sampler):
+    """A recipe with a training loop. Subclass it as a frozen dataclass and give ``objective`` and ``restore``.
+
+    Args:
+        steps: optimiser steps.
+        learning_rate: of Adam, at the start.
+        decay: ``cosine`` takes the learning rate to zero over ``steps``; ``constant`` keeps it.
+        ema_decay: of the averaged weights, which are the ones used; 0 for the live ones.
+        clip_norm: largest gradient norm; None for no clipping.
+    """
+
+    steps: int = fit_option(4_000, least=1)
+    learning_rate: float = fit_option(4e-3, above=0)
+    decay: Literal["cosine", "constant"] = fit_option("cosine")
+    ema_decay: float = fit_option(0.995, least=0, below=1)
+    clip_norm: float | None = fit_option(1.0, above=0)
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """The options of the training loop."""
+        return TrainingPlan(
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            decay=self.decay,
+            ema_decay=self.ema_decay,
+            clip_norm=self.clip_norm,
+        )
+
+    @abstractmethod
+    def objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
+        """State what there is to train.
+
+        Args:
+            target: what is fitted to, on ``device``; it offers ``self.needs``.
+            seeds: one per replica; every random draw comes from streams that they make.
+            device: where to compute.
+        """
+
+    def fit(
+        self,
+        target: Target,
+        *,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        callbacks: Sequence[Callback] = (),
+        checkpoint: str | Path | None = None,
+    ) -> Model:
+        """See ``Sampler.fit``.
+
+        Args:
+            target: what to fit to.
+            seed: of every random draw made here.
+            device: where to compute.
+            callbacks: told of every logged step.
+            checkpoint: a folder for the state of training; a fit that was killed goes on from there, to the same bits.
+
+        Raises:
+            CheckpointError: if the folder holds the state of another fit, or is damaged.
+        """
+        (result,) = self.fit_replicas(target, seeds=[seed], device=device, callbacks=callbacks, checkpoint=checkpoint)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def fit_replicas(
+        self,
+        target: Target,
+        *,
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+        callbacks: Sequence[Callback] = (),
+        checkpoint: str | Path | None = None,
+    ) -> list[Model | Exception]:
+        """All seeds as one stacked network; see ``Sampler.fit_replicas``, and ``fit`` for ``checkpoint``."""
+        name = type(self).__name__
+        target.require(*self.needs, by=name)
+        target = target.to(device)
+        objective = self.objective(target, seeds=seeds, device=device)
+        reports = train(
+            objective.module,
+            objective.loss,
+            self.plan,
+            validation=objective.validation,
+            callbacks=callbacks,
+            description=f"{name} on {target.name}",
+            state=objective.state,
+            checkpoint=checkpoint,
+            identity=None if checkpoint is None else self._identity(target, seeds),
+        )
+        results: list[Model | Exception] = []
+        for index, (seed, report) in enumerate(zip(seeds, reports, strict=True)):
+            if not isinstance(report, TrainingReport):
+                results.append(report)
+                continue
+            model = objective.finish(replica(objective.module, index).requires_grad_(False), seed)
+            model.recipe, model.report = self, report
+            model.target_name, model.event_shape = target.name, target.event_shape
+            results.append(model)
+        return results
+
+    def _identity(self, target: Target, seeds: Sequence[int]) -> dict[str, object]:
+        """What a checkpoint must belong to, JSON-like: the options that decide the fit, seeds, target and its rows."""
+        options = {name: repr(value) for name, value in self.options().items() if name in self.fit_options()}
+        rows = [None if part is None else _digest(part) for part in (target.train, target.validation)]
+        return {
+            "recipe": type(self).__name__,
+            "options": options,
+            "seeds": list(seeds),
+            "target": target.name,
+            "event_shape": list(target.event_shape),
+            "rows": rows,
+        }
+
+
+def _digest(rows: Tensor) -> str:
+    payload = rows.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return hashlib.blake2b(payload, digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A training problem in standardised coordinates.
+
+    Args:
+        module: the stacked network.
+        loss: of the network on a batch of rows.
+        finish: makes the model of one trained replica, from its network and its seed.
+    """
+
+    module: nn.Module
+    loss: Loss
+    finish: Callable[[nn.Module, int], Model]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsSampler(TrainedSampler):
+    """A recipe that learns from rows. Subclass it as a frozen dataclass and give ``problem`` and ``restore``.
+
+    Args:
+        batch_size: rows per step and replica.
+        validate_every: steps between validations (if the target has validation rows).
+        patience: validations without improvement before training stops; None trains to the end.
+        standardise: whether networks see every coordinate with zero mean and unit variance (``coordinates``), with zero
+            mean and one scale for all (``common``: for images, whose border pixels hardly vary), with unit variance and
+            uncorrelated (``whiten``: for narrow, oblique laws), or as it is (``none``).
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"samples"})
+
+    batch_size: int = fit_option(64, least=2)
+    validate_every: int = fit_option(500, least=1)
+    patience: int | None = fit_option(None, least=0)
+    standardise: Standardisation = fit_option("coordinates")
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """The options of the training loop."""
+        return TrainingPlan(
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            decay=self.decay,
+            ema_decay=self.ema_decay,
+            clip_norm=self.clip_norm,
+            validate_every=self.validate_every,
+            patience=self.patience,
+        )
+
+    @abstractmethod
+    def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
+        """State the problem.
+
+        Args:
+            target: what is fitted to, on the device of computation.
+            rows: standardised training rows (N, D).
+            standardiser: the map that made them.
+            streams: one per replica, for initial weights.
+        """
+
+    def standardiser(self, rows: Tensor) -> Standardiser:
+        """The map to the coordinates that the network sees."""
+        return Standardiser.fit(rows, self.standardise)
+
+    def objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
+        """See ``TrainedSampler.objective``: batches of standardised rows, drawn with replacement."""
+        assert target.train is not None
+        # Networks, and with them models and samples, compute in single precision whatever the rows are.
+        train_rows = target.train.detach().to(PRECISION)
+        standardiser = self.standardiser(train_rows)
+        rows = standardiser.forward(train_rows)
+        problem = self.problem(target, rows, standardiser, streams=Streams(seeds, "weights", device="cpu"))
+        module, loss = problem.module.to(device), problem.loss
+        batches, noise = Streams(seeds, "batches", device=device), Streams(seeds, "noise", device=device)
+
+        def training_loss() -> Tensor:
+            return loss(module, rows[batches.integers(len(rows), self.batch_size)], noise)
+
+        held = None
+        if target.validation is not None and len(target.validation) > 1:
+            held = standardiser.forward(target.validation.detach().to(PRECISION)).expand(len(seeds), -1, -1)
+
+        def validation_loss() -> Tensor:
+            # The same rows and the same noise at every call and for every replica.
+            assert held is not None
+            return loss(module, held, _Repeated(len(seeds), device))
+
+        return Objective(
+            module,
+            training_loss,
+            problem.finish,
+            validation=None if held is None else validation_loss,
+            state=(batches, noise),
+        )
+
+
+class _Repeated(Streams):
+    """One stream shown to every replica: validation noise, the same at every call and in every run."""
+
+    def __init__(self, replicas: int, device: torch.device | str) -> None:
+        super().__init__([0], "validation", device=device)
+        self._shown = replicas
+
+    def normal(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return super().normal(*shape, dtype=dtype).repeat_interleave(self._shown, 0)
+
+    def uniform(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return super().uniform(*shape, dtype=dtype).repeat_interleave(self._shown, 0)
+
+    def integers(self, high: int, *shape: int) -> Tensor:
+        return super().integers(high, *shape).repeat_interleave(self._shown, 0)

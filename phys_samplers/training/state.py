@@ -1,0 +1,104 @@
+"""The state of a training that can go on after it was killed: one file, replaced as a whole at logged steps.
+
+It holds every number that the next step depends on, the states of random streams included, so that a resumed training
+ends with the same bits. It is safetensors with JSON in its header; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from phys_samplers.atomic import write_atomically
+from phys_samplers.errors import CheckpointError, ConfigurationError
+
+FILE = "training.safetensors"
+FORMAT = "1"
+SAVE_EVERY = 30.0
+"""Seconds between two savings at least; the end is always saved."""
+
+
+class Resumable(Protocol):
+    """What changes while training beside the trained weights: random streams, buffers, chains, lagged networks."""
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """The numbers it is in."""
+
+    def load_state_dict(self, state: Mapping[str, Tensor], /) -> object:
+        """Be in those numbers again."""
+
+
+class TrainingState:
+    """The file of one training.
+
+    Args:
+        folder: where the file lies; made if absent.
+        identity: JSON-like facts of the fit, which a file must agree with.
+        parts: what changes while training, in an order that is always the same.
+    """
+
+    def __init__(self, folder: str | Path, identity: Mapping[str, Any], parts: Sequence[Resumable] | None) -> None:
+        if parts is None:
+            raise ConfigurationError(
+                f"checkpoint is {str(folder)!r}, but this method's objective does not say what changes while it "
+                "trains (Objective.state), so its fit cannot be resumed; leave checkpoint out"
+            )
+        self.path = Path(folder) / FILE
+        self.identity = json.loads(json.dumps(identity))
+        self.parts = parts
+
+    def save(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        """Replace the file.
+
+        Raises:
+            CheckpointError: if it cannot be written; training itself is not at fault.
+        """
+        everything = dict(tensors)
+        for number, part in enumerate(self.parts):
+            everything |= {f"part.{number}.{name}": value for name, value in part.state_dict().items()}
+        header = {"format": FORMAT, "identity": json.dumps(self.identity), "progress": json.dumps(progress)}
+        payload = save_tensors({name: t.detach().cpu().contiguous() for name, t in everything.items()}, header)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, payload)
+        except OSError as error:
+            raise CheckpointError(f"the state of training cannot be written to {self.path}: {error}") from error
+
+    def load(self, device: torch.device) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Tensors and progress of the file, the parts being set to what it says; None if there is no file.
+
+        Raises:
+            CheckpointError: if it is damaged, or of another fit.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            with safe_open(self.path, "pt", device=str(device)) as file:
+                header = file.metadata() or {}
+                if header.get("format") != FORMAT:
+                    raise CheckpointError(
+                        f"{self.path} has format {header.get('format')!r}; this version reads {FORMAT!r}"
+                    )
+                found, progress = json.loads(header["identity"]), json.loads(header["progress"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            raise CheckpointError(f"{self.path} is damaged ({error}); remove it to train from the start") from error
+        if found != self.identity:
+            differing = sorted(key for key in {*found, *self.identity} if found.get(key) != self.identity.get(key))
+            raise CheckpointError(
+                f"{self.path} holds the training of another fit ({', '.join(differing)} differ); name another folder, "
+                "or remove it"
+            )
+        own = {name: value for name, value in tensors.items() if not name.startswith("part.")}
+        for number, part in enumerate(self.parts):
+            prefix = f"part.{number}."
+            state = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+            part.load_state_dict(state)
+        return own, progress
