@@ -99,7 +99,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_not_known_to_resume_is_refused(tmp_path: Path) -> None:
-    module = nn.Linear(1, 1)
+    module = nn.Linear(1, 1, bias=False)
     with pytest.raises(ConfigurationError, match=r"does not say what changes while it trains \(Objective.state\)"):
         train(module, lambda: torch.zeros(1), TrainingPlan(steps=1), state=None, checkpoint=tmp_path)
 
