@@ -207,10 +207,8 @@ class Sampler(ABC):
         """
         marked = {f.name for f in dataclasses.fields(self) if f.metadata}
         if type(self).fixed is not Sampler.fixed or not marked:  # where options do not say their stage yet
-            return frozenset(self.fixed) | {
-                n for n, f in facts_of(type(self)).items() if n in marked and f.stage == "fit"
-            }
-        return frozenset(name for name, facts in facts_of(type(self)).items() if facts.stage == "fit")
+            return frozenset(self.fixed).union(*(_marked(base) for base in type(self).__mro__))
+        return _decisive(type(self))
 
     def options(self) -> dict[str, Any]:
         """The recipe as a JSON-like dictionary, by field name; part objects by their registered name and options."""
