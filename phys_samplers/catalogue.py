@@ -1,10 +1,26 @@
-"""The one registry of this process and its façade: ``make``, ``names``, ``describe``, ``components``, ``register``."""
+"""The one registry of this process and its façade, and the kinds of components that the library has from the start."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from phys_registry import Registry
+from phys_registry import Component, Registry
+
+KINDS = tuple(
+    Component("kind", name, base, summary=summary)
+    for name, base, summary in (
+        ("sampler", "phys_samplers.sampler:Sampler", "a method that is fitted to a law and draws from it"),
+        ("return_model", "phys_samplers.rl:ReturnModel", "a method that learns laws of returns"),
+        ("field", "phys_samplers.fields:Field", "a network that a sampler learns"),
+        ("loss", "phys_samplers.losses:Loss", "what a network is trained by"),
+        ("kernel", "phys_samplers.kernels:Kernel", "the smoothing of a field of Bellman Diffusion"),
+        ("schedule", "phys_samplers.schedules:NoiseSchedule", "how signal and noise mix in time"),
+        ("integrator", "phys_samplers.integrators:Integrator", "a scheme that solves an ODE or an SDE"),
+        ("task", "phys_samplers.target:Target", "a law, or an environment, to be judged by"),
+        ("metric", "phys_samplers.metric:Metric", "a score of samples, of a model or of an agent"),
+    )
+)
+"""Declared as a plugin declares its own: a component of kind ``kind``, whose target is the class of its objects."""
 
 
 def builtin_plugins(root: Path = Path(__file__).parents[1]) -> tuple[str, ...]:
@@ -26,8 +42,9 @@ def builtin_plugins(root: Path = Path(__file__).parents[1]) -> tuple[str, ...]:
     return ("phys_samplers.declared", *(f"{name}.declared" for name in sorted(found)))
 
 
-registry = Registry(builtins=builtin_plugins(), entry_point_group="phys_samplers.plugins")
+registry = Registry(kinds=KINDS, builtins=builtin_plugins(), entry_point_group="phys_samplers.plugins")
 
+kinds = registry.kinds
 make = registry.make
 names = registry.names
 describe = registry.describe

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, TypeAlias
 
 from phys_registry import Component, parse_spec
@@ -17,16 +16,6 @@ from phys_samplers.errors import ConfigurationError
 
 Part: TypeAlias = Any
 """A registered name, also with options (``"ddim[eta=1]"``), a mapping ``{"name": …, **options}``, or the object."""
-
-BASES = {
-    "field": "phys_samplers.fields.mlp:Field",
-    "integrator": "phys_samplers.integrators.base:Integrator",
-    "kernel": "phys_samplers.kernels.base:Kernel",
-    "loss": "phys_samplers.losses:Loss",
-    "sampler": "phys_samplers.sampler:Sampler",
-    "schedule": "phys_samplers.schedules.base:NoiseSchedule",
-}
-"""The class that the objects of a kind derive from; named, since its module may import this one."""
 
 
 def make_part(kind: str, value: Part, **defaults: Any) -> Any:
@@ -54,7 +43,7 @@ def make_part(kind: str, value: Part, **defaults: Any) -> Any:
         except KeyError:
             raise ConfigurationError(f"{kind} is {dict(value)!r}; expected a mapping with the key 'name'") from None
         return catalogue.make(kind, name, **{**defaults, **options})
-    base = _base(kind)
+    base = catalogue.registry.base(kind)
     fits = isinstance(value, base) or any(_makes(c, type(value)) for c in catalogue.components(kind))
     if fits and dataclasses.is_dataclass(value) and not isinstance(value, type):
         return value
@@ -62,15 +51,6 @@ def make_part(kind: str, value: Part, **defaults: Any) -> Any:
         f"{kind} is {value!r}; expected a name ({', '.join(catalogue.names(kind))}), a mapping with a name, an object"
         + ("" if base is object else f" of class {base.__name__}")
     )
-
-
-def _base(kind: str) -> type:
-    """What every object of a kind is an instance of; a kind that a plugin brought asks for nothing."""
-    if kind not in BASES:
-        return object
-    module, _, name = BASES[kind].partition(":")
-    base: type = getattr(import_module(module), name)
-    return base
 
 
 def part_options(value: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from phys_registry import KINDS
 from phys_samplers.cli.documents import echo_json, json_option
 from phys_samplers.cli.failure import note
 from phys_samplers.cli.layout import examples, heading, plural, table
@@ -24,8 +23,8 @@ from phys_samplers.cli.words import Kind
 def list_components(kind: str | None, as_json: bool) -> None:
     """List the components: samplers, tasks, metrics, and the parts that samplers are made of.
 
-    KIND is one of sampler, return_model, field, loss, kernel, schedule, integrator, task, metric; all of them if left
-    out. Every name can be used in a text such as bellman[kernel=gaussian].
+    KIND is one of those that "list kind" shows, such as sampler or task; all of them if left out. Every name can be
+    used in a text such as bellman[kernel=gaussian].
     """
     from phys_samplers.catalogue import registry
 
@@ -34,7 +33,7 @@ def list_components(kind: str | None, as_json: bool) -> None:
         echo_json([registry.describe(c.kind, c.name, options=False).to_dict() for c in components])
         return
     blocks = []
-    for name in KINDS if kind is None else [kind]:
+    for name in registry.kinds() if kind is None else [kind]:
         rows = [(c.name, c.summary) for c in components if c.kind == name]
         if rows:
             blocks.append(f"{heading(name)} ({len(rows)})\n{table(rows, indent='  ')}")

@@ -8,9 +8,6 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from phys_registry import KINDS
-from phys_registry.component import check_kind
-
 
 class Kind(click.ParamType):
     """A kind of component; the plural is accepted too."""
@@ -19,14 +16,21 @@ class Kind(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read the word; refuse one that is no kind."""
+        from phys_registry import UnknownComponent
+        from phys_samplers.catalogue import registry
+
         kind = singular(str(value))
-        if problem := check_kind(kind):
-            self.fail(problem, param, ctx)
+        try:
+            registry.names(kind)
+        except UnknownComponent as error:
+            self.fail(str(error), param, ctx)
         return kind
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The kinds."""
-        return _starting(incomplete, ((kind, "") for kind in KINDS))
+        from phys_samplers.catalogue import registry
+
+        return _starting(incomplete, ((kind, "") for kind in registry.kinds()))
 
 
 class ComponentName(click.ParamType):
@@ -65,14 +69,16 @@ class ComponentText(click.ParamType):
 
 def singular(kind: str) -> str:
     """``samplers`` and ``return-models`` as the registry calls them."""
-    word = kind.strip().lower().replace("-", "_")
-    return word[:-1] if word not in KINDS and word.endswith("s") and word[:-1] in KINDS else word
+    from phys_samplers.catalogue import registry
+
+    word, known = kind.strip().lower().replace("-", "_"), {*registry.kinds(), "kind"}
+    return word[:-1] if word not in known and word.endswith("s") and word[:-1] in known else word
 
 
 def _names(kind: str | None) -> Iterable[tuple[str, str]]:
     from phys_samplers.catalogue import registry
 
-    if kind is not None and kind not in KINDS:
+    if kind is not None and kind not in registry.kinds():
         return []
     return [(component.name, component.summary) for component in registry.components(kind)]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .component import KINDS, Component
+from .component import Component
 from .errors import (
     BadOption,
     DuplicateComponent,
@@ -22,23 +22,22 @@ from .errors import (
     PluginError,
     PluginWarning,
     RegistryError,
+    RenamedWarning,
     SpecError,
     TargetError,
     UnknownComponent,
 )
-from .hooks import PROJECT, HookSpecs, hookimpl, hookspec
+from .hooks import PROJECT, HookFailure, HookSpecs, PluginStatus, hookimpl, hookspec
 from .lazy import lazy
 from .registry import Registry
-from .status import HookFailure, PluginStatus
 
 if TYPE_CHECKING:
     from phys_registry.describe import Description as Description
-    from phys_registry.options import OptionInfo as OptionInfo
+    from phys_registry.describe import OptionInfo as OptionInfo
     from phys_registry.spec import ComponentSpec as ComponentSpec
     from phys_registry.spec import parse_spec as parse_spec
 
 __all__ = [
-    "KINDS",
     "PROJECT",
     "BadOption",
     "Component",
@@ -55,6 +54,7 @@ __all__ = [
     "PluginWarning",
     "Registry",
     "RegistryError",
+    "RenamedWarning",
     "SpecError",
     "TargetError",
     "UnknownComponent",

@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import copy
 import importlib
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import ModuleType
+from typing import Any, NoReturn, TypeVar
 
 from .citations import resolve
 from .errors import InvalidComponent, TargetError, listing, one_line, suggest
-from .frozen import FrozenDict
 
-KINDS = ("sampler", "return_model", "field", "loss", "kernel", "schedule", "integrator", "task", "metric")
+KIND = "kind"
+"""The kind of components that declare a kind by their name; their target is the class of its objects."""
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_+-]*")
+V = TypeVar("V")
+
+
+class FrozenDict(dict[str, V]):
+    """A ``dict`` that refuses changes; it still compares, pickles, copies and serialises to JSON as a ``dict``.
+
+    ``copy()`` and ``|`` give an ordinary dictionary.
+    """
+
+    def _refuse(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise TypeError("this mapping is read-only; take a copy with dict(...) and change that")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    pop = popitem = clear = _refuse
+    update = setdefault = _refuse  # pyright: ignore[reportAssignmentType] - overloads that always raise
+
+    def __reduce__(self) -> tuple[type[FrozenDict[V]], tuple[dict[str, V]]]:
+        """Pickle through the constructor, since items cannot be set afterwards."""
+        return type(self), (dict(self),)
 
 
 @dataclass(frozen=True, init=False)
@@ -22,7 +44,7 @@ class Component:
     """One named part: what it is called, where it lives, and the facts that can be known without importing it.
 
     Attributes:
-        kind: One of `KINDS`.
+        kind: A kind that a component of kind ``kind`` declares.
         name: Unique in its kind; lower-case letters, digits, ``_``, ``+`` and ``-``.
         target: ``"module:attribute"``, imported only when made, or the class or factory itself.
         summary: One sentence for listings.
@@ -33,6 +55,8 @@ class Component:
         presets: Named sets of options.
         version: Raised when the same options start to give different results.
         traits: Declared facts of the kind, JSON-like.
+        renamed_from: Its former names, which still find it.
+        renamed_options: Present name of options by former name.
         folder: Where the declaring module is; filled in when the component is registered.
     """
 
@@ -46,6 +70,8 @@ class Component:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=FrozenDict, hash=False)
     version: int = 1
     traits: Mapping[str, Any] = field(default_factory=FrozenDict, hash=False)
+    renamed_from: frozenset[str] = frozenset()
+    renamed_options: Mapping[str, str] = field(default_factory=FrozenDict, hash=False)
     folder: str = field(init=False, default="", compare=False, repr=False)
 
     def __init__(
@@ -61,11 +87,13 @@ class Component:
         presets: Mapping[str, Mapping[str, Any]] | None = None,
         version: int = 1,
         traits: Mapping[str, Any] | None = None,
+        renamed_from: Iterable[str] = (),
+        renamed_options: Mapping[str, str] | None = None,
     ) -> None:
         """Check the declaration and freeze it.
 
         Args:
-            kind: One of `KINDS`.
+            kind: A declared kind.
             name: Unique in its kind; matches ``[a-z0-9][a-z0-9_+-]*``.
             target: ``"module:attribute"`` or a class or factory.
             summary: One sentence for listings.
@@ -75,6 +103,8 @@ class Component:
             presets: Named sets of options.
             version: A positive integer.
             traits: Declared facts, JSON-like.
+            renamed_from: Its former names.
+            renamed_options: Present name of options by former name.
 
         Raises:
             InvalidComponent: A value is malformed; the message says which and how to put it right.
@@ -93,11 +123,13 @@ class Component:
             "target": target,
             "summary": summary,
             "reference": reference,
-            "needs": _frozen_needs(label, needs),
+            "needs": _frozen_names(label, "needs", needs),
             "citation": citation,
             "presets": _frozen_presets(label, presets or {}),
             "version": version,
             "traits": _frozen_traits(label, traits or {}),
+            "renamed_from": _frozen_names(label, "renamed_from", renamed_from),
+            "renamed_options": _frozen_renamed(label, renamed_options or {}),
             "folder": "",
         }
         for key, value in values.items():
@@ -172,28 +204,20 @@ class Component:
         return value
 
 
-def check_kind(kind: str) -> str | None:
-    """Say what is wrong with a kind.
-
-    Args:
-        kind: The kind to look at.
-
-    Returns:
-        A message, or ``None`` when the kind is known.
-    """
-    if kind in KINDS:
-        return None
-    return f"unknown kind {kind!r}.{suggest(str(kind), KINDS)} Kinds are: {', '.join(KINDS)}"
+def module_folder(thing: object) -> str:
+    """The folder of a module, or of the module in which a class, a function or an object's class was written."""
+    name = getattr(thing, "__module__", None) or type(thing).__module__
+    module = thing if isinstance(thing, ModuleType) else sys.modules.get(name)
+    return os.path.dirname(getattr(module, "__file__", None) or "")
 
 
 def _check_names(kind: str, name: str) -> None:
-    problem = check_kind(kind)
-    if problem:
-        raise InvalidComponent(f"component {name!r}: {problem}")
-    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
-        raise InvalidComponent(
-            f"{kind} {name!r}: a name begins with a lower-case letter or digit and goes on with those, '_', '+' or '-'"
-        )
+    for what, text in (("kind", kind), ("name", name)):
+        if not isinstance(text, str) or not NAME_PATTERN.fullmatch(text):
+            raise InvalidComponent(
+                f"{kind} {name!r}: a {what} begins with a lower-case letter or digit and goes on with those, "
+                f"'_', '+' or '-'; got {text!r}"
+            )
 
 
 def _check_target(label: str, target: object) -> None:
@@ -206,13 +230,13 @@ def _check_target(label: str, target: object) -> None:
         raise InvalidComponent(f"{label}: target must be 'module:attribute' or a class or function, got {target!r}")
 
 
-def _frozen_needs(label: str, needs: Iterable[str]) -> frozenset[str]:
-    if isinstance(needs, str):
-        raise InvalidComponent(f"{label}: needs must be a set of names, got one string; write needs={{{needs!r}}}")
-    names = list(needs) if isinstance(needs, Iterable) else [needs]
+def _frozen_names(label: str, fact: str, given: Iterable[str]) -> frozenset[str]:
+    if isinstance(given, str):
+        raise InvalidComponent(f"{label}: {fact} must be a set of names, got one string; write {fact}={{{given!r}}}")
+    names = list(given) if isinstance(given, Iterable) else [given]
     wrong = [name for name in names if not isinstance(name, str)]
     if wrong:
-        raise InvalidComponent(f"{label}: needs must be an iterable of strings, got {wrong[0]!r}")
+        raise InvalidComponent(f"{label}: {fact} must be an iterable of strings, got {wrong[0]!r}")
     return frozenset(names)
 
 
@@ -234,6 +258,12 @@ def _frozen_traits(label: str, traits: Mapping[str, Any]) -> FrozenDict[Any]:
             allowed = listing(["null", "booleans", "numbers", "strings", "lists", "mappings with string keys"])
             raise InvalidComponent(f"{label}: trait {name!r} is not JSON-like, got {value!r}; allowed: {allowed}")
     return FrozenDict(traits)
+
+
+def _frozen_renamed(label: str, renamed: Mapping[str, str]) -> FrozenDict[str]:
+    if not isinstance(renamed, Mapping) or not all(isinstance(text, str) for pair in renamed.items() for text in pair):
+        raise InvalidComponent(f"{label}: renamed_options must map a former name to the present one, got {renamed!r}")
+    return FrozenDict(renamed)
 
 
 def _is_json_like(value: object) -> bool:

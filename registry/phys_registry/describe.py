@@ -1,15 +1,71 @@
-"""`Description`: everything a listing or a help page says about one component."""
+"""`Description`: everything a listing or a help page says about one component, its options included.
+
+What is written about an option is read from Google-style docstrings and dataclass field metadata.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .component import Component
+from .component import Component, FrozenDict
 from .errors import InvalidComponent
-from .frozen import FrozenDict
-from .options import OptionInfo, option_table
+from .hints import hint_text
+from .options import Facts, Stage, default_text, facts_of, named_parameters
+
+_SECTION = re.compile(r"(Args|Arguments|Parameters|Attributes):\s*$")
+_ENTRY = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionInfo:
+    """One option of a component.
+
+    Attributes:
+        name: The keyword.
+        type: The type hint as text; empty if there is none.
+        default: ``repr`` of the default; empty if there is none.
+        required: Whether it must be given.
+        doc: What the docstring says about it.
+        stage: When it acts.
+        allowed: Its bounds in words; empty if there are none.
+    """
+
+    name: str
+    type: str = ""
+    default: str = ""
+    required: bool = False
+    doc: str = ""
+    stage: Stage = "fit"
+    allowed: str = ""
+
+
+def option_table(target: Callable[..., Any]) -> tuple[OptionInfo, ...]:
+    """List a target's options.
+
+    Args:
+        target: A class or factory.
+
+    Returns:
+        The options in the order of the signature; ``*args`` and ``**kwargs`` are left out.
+    """
+    docs, facts = option_docs(target), facts_of(target)
+    return tuple(
+        OptionInfo(
+            name=name,
+            type="" if parameter.annotation is parameter.empty else hint_text(parameter.annotation),
+            default=default_text(target, parameter),
+            required=parameter.default is parameter.empty,
+            doc=docs.get(name, ""),
+            stage=facts.get(name, Facts()).stage,
+            allowed=facts.get(name, Facts()).phrase(""),
+        )
+        for name, parameter in named_parameters(target).items()
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,3 +150,60 @@ def _bibtex(component: Component) -> str:
         return component.bibtex
     except InvalidComponent:  # a listing of everything must not stop at one wrong key
         return component.citation
+
+
+def option_docs(target: Callable[..., Any]) -> dict[str, str]:
+    """Collect what is written about each option.
+
+    Sources, the later winning: docstrings of base classes, the class's (or function's) own, that of ``__init__``, and
+    ``field(metadata={"doc": ...})``.
+
+    Args:
+        target: A class, a function or any callable.
+
+    Returns:
+        Text by option name; options nothing is written about are missing.
+    """
+    docs: dict[str, str] = {}
+    owners: list[object] = list(reversed(target.__mro__)) if isinstance(target, type) else [target]
+    for owner in owners:
+        docs.update(parse(getattr(owner, "__doc__", None)))
+        if isinstance(owner, type):
+            docs.update(parse(getattr(vars(owner).get("__init__"), "__doc__", None)))
+    if isinstance(target, type) and dataclasses.is_dataclass(target):
+        for item in dataclasses.fields(target):
+            if isinstance(item.metadata.get("doc"), str):
+                docs[item.name] = item.metadata["doc"]
+    return docs
+
+
+def parse(text: str | None) -> dict[str, str]:
+    """Read the ``Args:`` and ``Attributes:`` sections of a docstring.
+
+    Args:
+        text: The docstring.
+
+    Returns:
+        Text by name, lines joined by a space.
+    """
+    docs: dict[str, str] = {}
+    inside = False
+    indent: int | None = None
+    name = ""
+    for line in inspect.cleandoc(text or "").splitlines():
+        depth = len(line) - len(line.lstrip())
+        if not line.strip():
+            continue
+        if depth == 0:
+            inside, indent, name = bool(_SECTION.match(line)), None, ""
+            continue
+        if not inside:
+            continue
+        indent = depth if indent is None else indent
+        entry = _ENTRY.match(line.strip()) if depth == indent else None
+        if entry:
+            name = entry[1]
+            docs[name] = entry[2]
+        elif name and depth > indent:
+            docs[name] = f"{docs[name]} {line.strip()}".strip()
+    return docs

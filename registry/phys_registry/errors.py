@@ -46,6 +46,10 @@ class SpecError(RegistryError, ValueError):
     """A component text such as ``bellman[kernel=gaussian,slice]`` cannot be read."""
 
 
+class RenamedWarning(FutureWarning):
+    """A component or an option was asked for by its former name."""
+
+
 class PluginWarning(UserWarning):
     """A plugin misbehaved and was set aside; the rest goes on."""
 

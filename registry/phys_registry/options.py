@@ -20,10 +20,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from .docstrings import option_docs
+from .component import Component
 from .errors import BadOption, listing, suggest
-from .hints import hint_text, parameter_hints, signature_of
-from .typecheck import accepts
+from .hints import accepts, hint_text, parameter_hints, signature_of
 
 Stage = Literal["fit", "draw"]
 """When an option acts: it decides what is fitted, or only what a draw from the fit does."""
@@ -158,7 +157,7 @@ def value_problem(instance: Any) -> str | None:
 @functools.cache
 def _checks(cls: type[Any]) -> tuple[tuple[str, Any, Facts], ...]:
     """Name, resolved hint (``Any`` where it cannot be resolved) and facts of every field."""
-    hints = parameter_hints(cls, _named_parameters(cls))
+    hints = parameter_hints(cls, named_parameters(cls))
     return tuple((name, hints.get(name, Any), facts) for name, facts in facts_of(cls).items())
 
 
@@ -178,87 +177,71 @@ def _expected(hint: Any, facts: Facts) -> str:
     return f"{text}, or None" if optional else text
 
 
-@dataclass(frozen=True, kw_only=True)
-class OptionInfo:
-    """One option of a component.
+@dataclass(frozen=True)
+class _Signature:
+    """What a target takes."""
 
-    Attributes:
-        name: The keyword.
-        type: The type hint as text; empty if there is none.
-        default: ``repr`` of the default; empty if there is none.
-        required: Whether it must be given.
-        doc: What the docstring says about it.
-        stage: When it acts.
-        allowed: Its bounds in words; empty if there are none.
-    """
-
-    name: str
-    type: str = ""
-    default: str = ""
-    required: bool = False
-    doc: str = ""
-    stage: Stage = "fit"
-    allowed: str = ""
+    parameters: dict[str, inspect.Parameter]
+    required: tuple[str, ...]
+    open_ended: bool
+    hints: dict[str, Any]
 
 
-def option_table(target: Callable[..., Any]) -> tuple[OptionInfo, ...]:
-    """List a target's options.
-
-    Args:
-        target: A class or factory.
-
-    Returns:
-        The options in the order of the signature; ``*args`` and ``**kwargs`` are left out.
-    """
-    docs, facts = option_docs(target), facts_of(target)
-    return tuple(
-        OptionInfo(
-            name=name,
-            type="" if parameter.annotation is parameter.empty else hint_text(parameter.annotation),
-            default=_default_text(target, parameter),
-            required=parameter.default is parameter.empty,
-            doc=docs.get(name, ""),
-            stage=facts.get(name, _UNMARKED).stage,
-            allowed=facts.get(name, _UNMARKED).phrase(""),
-        )
-        for name, parameter in _named_parameters(target).items()
+def _read_signature(target: Callable[..., Any]) -> _Signature | None:
+    signature = signature_of(target)
+    if signature is None:
+        return None
+    parameters = named_parameters(target)
+    return _Signature(
+        parameters=parameters,
+        required=tuple(name for name, parameter in parameters.items() if parameter.default is parameter.empty),
+        open_ended=any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()),
+        hints=parameter_hints(target, parameters),
     )
 
 
-def check_options(label: str, target: Callable[..., Any], options: Mapping[str, Any]) -> None:
+_signature = functools.lru_cache(maxsize=1024)(_read_signature)
+
+
+def check_options(component: Component, target: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Refuse options that do not exist, miss, or have the wrong type, before the target is called.
 
+    What the target takes is read once.
+
     Args:
-        label: How to name the component in messages, for example ``sampler 'bellman'``.
-        target: A class or factory.
+        component: Whose options these are.
+        target: Its class or factory.
         options: The options it is to be called with.
 
     Raises:
         BadOption: The first problem found.
     """
-    signature = signature_of(target)
-    if signature is None:
+    try:
+        takes = _signature(target)
+    except TypeError:  # not hashable
+        takes = _read_signature(target)
+    if takes is None:
         return
-    parameters = _named_parameters(target)
-    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
-    allowed = f"Options of {label}: {listing(parameters, empty='none')}"
-    unknown = [name for name in options if name not in parameters]
-    if unknown and not open_ended:
-        hint = suggest(unknown[0], parameters)
-        raise BadOption(f"{label} has no option {unknown[0]!r}.{hint} {allowed}")
-    missing = [
-        name for name, parameter in parameters.items() if parameter.default is parameter.empty and name not in options
-    ]
+    for name in options:
+        if name not in takes.parameters and not takes.open_ended:
+            hint = suggest(name, takes.parameters)
+            raise BadOption(f"{component.label} has no option {name!r}.{hint} {_known(component, takes)}")
+    missing = [name for name in takes.required if name not in options]
     if missing:
         needed = ", ".join(f"{name}=..." for name in missing)
-        raise BadOption(f"{label} needs {needed}. {allowed}")
-    hints = parameter_hints(target, parameters)
+        raise BadOption(f"{component.label} needs {needed}. {_known(component, takes)}")
     for name, value in options.items():
-        if name in hints and not accepts(hints[name], value):
-            parameter = parameters[name]
-            default = "" if parameter.default is parameter.empty else f"; default: {_default_text(target, parameter)}"
+        if name in takes.hints and not accepts(takes.hints[name], value):
+            parameter = takes.parameters[name]
+            default = "" if parameter.default is parameter.empty else f"; default: {default_text(target, parameter)}"
             given = f"{name}={value!r} ({type(value).__name__})"
-            raise BadOption(f"{label} got {given}; expected {_allowed(hints[name], parameter)}{default}")
+            raise BadOption(
+                f"{component.label} got {given}; expected {_allowed(takes.hints[name], parameter)}{default}"
+            )
+
+
+def _known(component: Component, takes: _Signature) -> str:
+    return f"Options of {component.label}: {listing(takes.parameters, empty='none')}"
 
 
 def _allowed(hint: object, parameter: inspect.Parameter) -> str:
@@ -268,14 +251,16 @@ def _allowed(hint: object, parameter: inspect.Parameter) -> str:
     return hint_text(parameter.annotation)
 
 
-def _named_parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+def named_parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters that can be given by name."""
     signature = signature_of(target)
     if signature is None:
         return {}
     return {name: parameter for name, parameter in signature.parameters.items() if parameter.kind in _NAMED}
 
 
-def _default_text(target: Callable[..., Any], parameter: inspect.Parameter) -> str:
+def default_text(target: Callable[..., Any], parameter: inspect.Parameter) -> str:
+    """A default as it is written; empty if there is none."""
     if parameter.default is parameter.empty:
         return ""
     fields = {item.name: item for item in dataclasses.fields(target)} if dataclasses.is_dataclass(target) else {}

@@ -1,21 +1,27 @@
-"""Where plugins come from: built-in modules, entry points of installed distributions, single files."""
+"""Where plugins come from (built-in modules, entry points of installed distributions, files), and which are allowed."""
 
 from __future__ import annotations
 
 import importlib
 import keyword
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .errors import PluginError, one_line
-from .status import PluginSource
+from .errors import PluginError, one_line, suggest
+from .hooks import PluginSource
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+
+ALLOW = "PHYS_SAMPLERS_PLUGINS"
+DENY = "PHYS_SAMPLERS_DENY"
+FILES = "PHYS_SAMPLERS_PLUGIN_FILES"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +45,72 @@ class Source:
     distribution: str | None = None
     version: str | None = None
     aliases: tuple[str, ...] = ()
+
+
+class Policy:
+    """What three environment variables say.
+
+    ``PHYS_SAMPLERS_PLUGINS``: a comma list; of the installed plugins only these are loaded (empty: none; unset: all).
+    ``PHYS_SAMPLERS_DENY``: a comma list; never loaded, built-ins included. A package name covers its modules.
+    ``PHYS_SAMPLERS_PLUGIN_FILES``: files to load at start, separated as in ``PATH``.
+
+    Names are entry-point, distribution, module or file-stem names; case, ``-``, ``_`` and ``.`` do not matter.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Read the variables.
+
+        Args:
+            environment: The environment.
+        """
+        allowed = environment.get(ALLOW)
+        self.allowed: list[str] | None = None if allowed is None else _split(allowed)
+        self.denied: list[str] = _split(environment.get(DENY, ""))
+        self.files: list[str] = [path for path in environment.get(FILES, "").split(os.pathsep) if path.strip()]
+
+    def refusal(self, source: Source) -> str:
+        """Say why a plugin is not to be loaded; empty when it may be. The allow list applies to installed ones."""
+        known = (source.name, *source.aliases)
+        if any(_covers(entry, name) for entry in self.denied for name in known):
+            return f"denied by {DENY}"
+        if source.kind == "entry point" and self.allowed is not None:
+            if any(_covers(entry, name) for entry in self.allowed for name in known):
+                return ""
+            return f"not listed in {ALLOW}"
+        return ""
+
+    def absent(self, names: Iterable[str]) -> list[str]:
+        """Find allowed names that no plugin goes by, for example misspelt ones.
+
+        Args:
+            names: The names of all plugins found.
+
+        Returns:
+            Entries of the allow list without a plugin.
+        """
+        known = list(names)
+        return [entry for entry in self.allowed or [] if not any(_covers(entry, name) for name in known)]
+
+
+def discover(builtins: Iterable[str], group: str | None, policy: Policy) -> list[tuple[Source, str]]:
+    """Find all plugins, in the order of loading.
+
+    Args:
+        builtins: Modules that are plugins.
+        group: The entry-point group, or ``None``.
+        policy: What the environment says.
+
+    Returns:
+        Sources, each with the reason why it may not be loaded, or an empty string.
+    """
+    known = [*map(builtin, builtins), *(installed(group) if group is not None else ())]
+    names = [name for source in known for name in (source.name, *source.aliases)]
+    absent = [_absent(entry, names) for entry in policy.absent(names)] if group is not None else []
+    return [
+        *((source, policy.refusal(source)) for source in known),
+        *((source, "") for source in absent),
+        *((file(path), "") for path in policy.files),
+    ]
 
 
 def builtin(module: str) -> Source:
@@ -179,3 +251,25 @@ def _same_file(first: str | None, second: str) -> bool:
 
 def _stem(path: str) -> str:
     return os.path.splitext(os.path.basename(path))[0]
+
+
+def _absent(entry: str, names: list[str]) -> Source:
+    def load() -> None:
+        raise PluginError(f"{ALLOW} names {entry!r}, but no such plugin is installed.{suggest(entry, names)}")
+
+    return Source(name=entry, kind="entry point", location="not installed", load=load)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _covers(entry: str, name: str) -> bool:
+    if _plain(entry) == _plain(name):
+        return True
+    wanted, parts = entry.split("."), name.split(".")
+    return [_plain(part) for part in wanted] == [_plain(part) for part in parts[: len(wanted)]]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).casefold()

@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .component import NAME_PATTERN
+from .component import NAME_PATTERN, FrozenDict
 from .errors import SpecError
-from .frozen import FrozenDict
 
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=")
 _BARE = re.compile(r"[^\s,\[\]=\"']+(?:[ \t]+[^\s,\[\]=\"']+)*")

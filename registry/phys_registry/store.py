@@ -1,152 +1,90 @@
-"""The registered components and their owners."""
+"""The registered components, their owners, and the kinds there are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
 
-from .component import KINDS, Component, check_kind
-from .errors import DuplicateComponent, UnknownComponent, listing, suggest
-from .policy import DENY
+from .component import KIND, Component
+from .errors import DuplicateComponent, InvalidComponent, RenamedWarning, UnknownComponent, listing, suggest
+from .sources import DENY
 
 IN_PROCESS = "in-process"
 
 
 class Store:
-    """Components by kind and name; every name has one owner."""
+    """Components by kind and name; every name has one owner.
+
+    Attributes:
+        entries: Component and owner by kind and name.
+    """
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._entries: dict[tuple[str, str], tuple[Component, str]] = {}
+        self.entries: dict[tuple[str, str], tuple[Component, str]] = {}
+
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds, in the order of their declaration."""
+        return tuple(name for kind, name in self.entries if kind == KIND)
+
+    def names(self, kind: str) -> list[str]:
+        """The names of a kind, sorted; `UnknownComponent` if there is no such kind."""
+        if problem := self.unknown_kind(kind):
+            raise UnknownComponent(problem)
+        return sorted(name for its_kind, name in self.entries if its_kind == kind)
+
+    def unknown_kind(self, kind: str) -> str:
+        """Say what is wrong with a kind; empty if it is known."""
+        if kind == KIND or (KIND, kind) in self.entries:
+            return ""
+        kinds = self.kinds()
+        return f"unknown kind {kind!r}.{suggest(str(kind), kinds)} Kinds are: {', '.join(kinds)}"
 
     def add(self, component: Component, owner: str, *, replace: bool = False) -> Component:
-        """Add one component.
+        """Add one component; one equal to the registered one changes nothing.
 
-        Args:
-            component: The component; one equal to the registered one changes nothing.
-            owner: Who registers it.
-            replace: Let the same owner replace a component whose target has the same qualified name.
-
-        Returns:
-            The registered component.
-
-        Raises:
-            DuplicateComponent: The name is taken.
+        With ``replace`` an owner may replace a component whose target has the same qualified name.
         """
+        if problem := self.unknown_kind(component.kind):
+            raise InvalidComponent(f"component {component.name!r}: {problem}")
         key = (component.kind, component.name)
-        existing = self._entries.get(key)
+        existing = self.entries.get(key)
         if existing is not None:
             known, holder = existing
             if known == component:
                 return known
             if not (replace and holder == owner and known.target_text == component.target_text):
-                raise _duplicate(component, owner, known, holder)
-        self._entries[key] = (component, owner)
+                raise duplicate(component, owner, known, holder)
+        self.entries[key] = (component, owner)
         return component
 
-    def add_all(self, components: Iterable[Component], owner: str) -> None:
-        """Add a plugin's components; a name that is taken, even by an equal component, is an error.
-
-        Args:
-            components: The components.
-            owner: The plugin's name.
-
-        Raises:
-            DuplicateComponent: A name is taken by another owner, or declared twice; what was added before
-                it stays until `remove_owner`.
-        """
-        for component in components:
-            existing = self._entries.get((component.kind, component.name))
-            if existing is not None:
-                raise _duplicate(component, owner, *existing)
-            self.add(component, owner)
-
-    def remove(self, component: Component) -> None:
-        """Remove a component that is registered.
-
-        Args:
-            component: The component.
-        """
-        self._entries.pop((component.kind, component.name), None)
-
     def remove_owner(self, owner: str) -> None:
-        """Remove all components of an owner.
-
-        Args:
-            owner: The owner's name.
-        """
-        self._entries = {key: entry for key, entry in self._entries.items() if entry[1] != owner}
+        """Remove all components of an owner."""
+        self.entries = {key: entry for key, entry in self.entries.items() if entry[1] != owner}
 
     def find(self, kind: str, name: str, *, remark: str = "") -> tuple[Component, str]:
-        """Look a component up.
-
-        Args:
-            kind: Its kind.
-            name: Its name.
-            remark: Added to the message when there is none.
-
-        Returns:
-            The component and its owner.
-
-        Raises:
-            UnknownComponent: There is no such kind or name; the message has the nearest.
-        """
-        entry = self._entries.get((kind, name))
+        """A component and its owner, also by a former name; `remark` ends the message when there is none."""
+        entry = self.entries.get((kind, name))
         if entry is not None:
             return entry
+        for component, owner in self.entries.values():
+            if component.kind == kind and name in component.renamed_from:
+                message = f"{kind} {name!r} is now called {component.name!r}; write that"
+                warnings.warn(message, RenamedWarning, stacklevel=4)
+                return component, owner
         known = self.names(kind)
-        hint = suggest(str(name), known) or self._elsewhere(name)
+        hint = suggest(str(name), known)
+        if not hint and (others := [each for each in self.kinds() if (each, name) in self.entries]):
+            hint = f" There is a {' and a '.join(others)} of this name."
         raise UnknownComponent(f"there is no {kind} {name!r}.{hint} Known: {listing(known)}{remark}")
 
-    def names(self, kind: str) -> list[str]:
-        """List the names of a kind.
-
-        Args:
-            kind: One of `KINDS`.
-
-        Returns:
-            Sorted names.
-
-        Raises:
-            UnknownComponent: There is no such kind.
-        """
-        problem = check_kind(kind)
-        if problem:
-            raise UnknownComponent(problem)
-        return sorted(name for its_kind, name in self._entries if its_kind == kind)
-
-    def components(self, kind: str | None = None) -> list[Component]:
-        """List components.
-
-        Args:
-            kind: One of `KINDS`, or ``None`` for all.
-
-        Returns:
-            The components, by kind in the order of `KINDS`, then by name.
-
-        Raises:
-            UnknownComponent: There is no such kind.
-        """
-        kinds = KINDS if kind is None else (kind,)
-        return [self._entries[each, name][0] for each in kinds for name in self.names(each)]
-
-    def owners(self) -> dict[str, list[Component]]:
-        """Group the components by owner.
-
-        Returns:
-            Components by owner, each group sorted by `Component.key`.
-        """
-        groups: dict[str, list[Component]] = {}
-        for component, owner in self._entries.values():
-            groups.setdefault(owner, []).append(component)
-        return {owner: sorted(group, key=lambda component: component.key) for owner, group in groups.items()}
-
-    def _elsewhere(self, name: str) -> str:
-        kinds = [kind for kind in KINDS if (kind, name) in self._entries]
-        return f" There is a {' and a '.join(kinds)} of this name." if kinds else ""
+    def owned(self, owner: str) -> list[Component]:
+        """The components of an owner."""
+        return [component for component, holder in self.entries.values() if holder == owner]
 
 
-def _duplicate(component: Component, owner: str, known: Component, holder: str) -> DuplicateComponent:
-    name = f"{component.kind} {component.name!r}"
+def duplicate(component: Component, owner: str, known: Component, holder: str) -> DuplicateComponent:
+    """The error when a name is taken."""
+    name = component.label
     if holder == owner:
         problem = f"{owner!r} declares {name} twice ({known.target_text} and {component.target_text})"
         return DuplicateComponent(f"{problem}; give one another name, or unregister the first")

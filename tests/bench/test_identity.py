@@ -17,6 +17,7 @@ from phys_bench.resolve import Resolver
 from phys_bench.suite import Suite
 from phys_registry import BadOption, Registry, UnknownComponent
 from phys_samplers import catalogue
+from phys_samplers.catalogue import KINDS
 from phys_samplers.errors import ConfigurationError
 
 
@@ -128,7 +129,7 @@ def print_of(folder: Path, files: dict[str, str]) -> dict[str, Any]:
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
         (folder / name).write_text(text)
     shutil.rmtree(folder / "__pycache__", ignore_errors=True)
-    registry = Registry(entry_point_group=None)
+    registry = Registry(kinds=KINDS, entry_point_group=None)
     registry.load_file(folder / "toy_fingerprint.py")
     return Fingerprints(registry).component("sampler", "finger")
 

@@ -10,8 +10,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import Result
 
-from phys_registry import KINDS
-from phys_samplers.catalogue import registry
+from phys_samplers.catalogue import kinds, registry
 from phys_samplers.cli import program
 
 
@@ -26,7 +25,7 @@ def complete(*words: str) -> list[str]:
         (("be",), ["bench"]),
         (("bench", "co"), ["compare"]),
         (("list", "k"), ["kernel"]),
-        (("show", ""), list(KINDS)),
+        (("show", ""), list(kinds())),
         (("show", "task", "moo"), ["moons"]),
         (("show", "kernels", "gau"), ["gaussian"]),
         (("fit", "bell"), ["bellman"]),

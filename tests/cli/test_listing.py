@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from phys_registry import KINDS, Component
+from phys_registry import Component
 from phys_samplers.catalogue import registry
 
 Run = Callable[..., Result]
@@ -20,7 +20,7 @@ def test_list_shows_every_component(run: Run) -> None:
     for component in registry.components():
         assert any(line.startswith(f"  {component.name} ") and component.summary in line for line in lines)
     heads = [line.split()[0] for line in lines if line and not line.startswith(" ")]
-    assert heads == [kind for kind in KINDS if registry.names(kind)]
+    assert heads == [kind for kind in registry.kinds() if registry.names(kind)]
 
 
 @pytest.mark.parametrize("word", ["kernel", "kernels", "KERNEL"])

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from phys_registry.options import facts_of, option_table
+from phys_registry.describe import option_table
+from phys_registry.options import facts_of
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import check_values, draw_option, fit_option, option
 

@@ -16,9 +16,8 @@ import pytest
 
 from phys_bench.record import STATUSES
 from phys_bench.suite import load_suite
-from phys_registry import KINDS
 from phys_registry.hooks import HOOKS
-from phys_registry.policy import ALLOW, DENY, FILES
+from phys_registry.sources import ALLOW, DENY, FILES
 from phys_samplers.catalogue import builtin_plugins, registry
 from phys_samplers.target import CAPABILITIES
 
@@ -147,7 +146,7 @@ def test_readme_lists_every_component() -> None:
     listed = {}
     for kind, cell in table(ROOT / "README.md", "kind", "names"):
         listed[kind] = set(named(re.sub(r"\([^)]*\)", "", cell)))
-    assert listed == {kind: builtin(kind) for kind in KINDS if builtin(kind)}
+    assert listed == {kind: builtin(kind) for kind in registry.kinds() if builtin(kind)}
 
 
 def test_readme_names_every_command() -> None:
@@ -191,7 +190,7 @@ def test_statuses_and_capabilities_are_those_of_the_code() -> None:
 def test_every_kind_is_named() -> None:
     for page in ("concepts.md", "writing-a-plugin.md"):
         text = (ROOT / "docs" / page).read_text(encoding="utf-8").lower()
-        assert [kind for kind in KINDS if not re.search(rf"\b{kind}\b", text)] == []
+        assert [kind for kind in registry.kinds() if not re.search(rf"\b{kind}\b", text)] == []
 
 
 def test_every_hook_is_documented_with_its_arguments() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from phys_registry import Registry
+from phys_samplers.catalogue import KINDS
 
 HEADER = "from phys_registry import Component, hookimpl\n"
 
@@ -67,7 +68,7 @@ def distribution(folder: Path) -> Callable[..., None]:
 
 @pytest.fixture
 def empty() -> Registry:
-    return Registry(entry_point_group=None, environment={})
+    return Registry(kinds=KINDS, entry_point_group=None, environment={})
 
 
 @pytest.fixture
@@ -75,6 +76,6 @@ def of() -> Callable[..., Registry]:
     """A registry of built-in modules, with environment variables by keyword."""
 
     def _of(*builtins: str, **environment: str) -> Registry:
-        return Registry(builtins=builtins, entry_point_group=None, environment=environment)
+        return Registry(kinds=KINDS, builtins=builtins, entry_point_group=None, environment=environment)
 
     return _of

@@ -5,12 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from phys_registry import Component, PluginStatus, Registry
+from phys_samplers.catalogue import KINDS
 
 GROUP = "phys_samplers.tests_only"  # not the true group, so that what is installed does not matter
 
 
 def found(*builtins: str, **environment: str) -> Registry:
-    return Registry(builtins=builtins, entry_point_group=GROUP, environment=environment)
+    return Registry(kinds=KINDS, builtins=builtins, entry_point_group=GROUP, environment=environment)
 
 
 def rows(registry: Registry) -> dict[str, PluginStatus]:
@@ -119,6 +120,6 @@ def test_one_module_offered_twice_is_loaded_once(plugin, distribution) -> None:
 
 @pytest.mark.usefixtures("foreign")
 def test_no_group_no_entry_points() -> None:
-    registry = Registry(entry_point_group=None, environment={"PHYS_SAMPLERS_PLUGINS": "alpha"})
+    registry = Registry(kinds=KINDS, entry_point_group=None, environment={"PHYS_SAMPLERS_PLUGINS": "alpha"})
     assert registry.plugins() == []
     registry.register(Component("sampler", "a", "a:b", summary=""))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from phys_registry import PluginError, Registry
+from phys_samplers.catalogue import KINDS
 
 BODY = """
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def test_the_same_path_twice_loads_once(write, empty: Registry, monkeypatch: pyt
         first = empty.load_file(path)
         assert empty.load_file(str(path)) == empty.load_file("loaded_once.py") == first
         assert len(empty.plugins()) == 1
-        other = Registry(entry_point_group=None, environment={})
+        other = Registry(kinds=KINDS, entry_point_group=None, environment={})
         assert other.load_file(path).components == ("sampler/mine",)
         assert sys._count == 1  # type: ignore[attr-defined]
     finally:
