@@ -8,9 +8,14 @@ subspace without knowing of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from phys_samplers.target import Target
+
+LogDensity = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Unnormalised log-density (B,) and its gradient (B, D) at x (B, D)."""
 
 
 class FlatDensity:

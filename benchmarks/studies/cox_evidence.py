@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 
 from phys_bench.tasks.posteriors import cox_process
-from phys_samplers.chains.transitions import dual_averaging, hmc
+from phys_monte_carlo import hmc
+from phys_samplers.chains import dual_averaging
 from phys_samplers.laws import LogGaussianCoxProcess
 from phys_samplers.randomness import make_generator
 

@@ -28,8 +28,9 @@ from torch import Tensor
 
 from phys_bench.data.references import FACTS, ROWS
 from phys_bench.tasks.posteriors import TABLES, logistic_posterior
+from phys_monte_carlo import hmc
 from phys_samplers import __version__
-from phys_samplers.chains.transitions import dual_averaging, hmc
+from phys_samplers.chains import dual_averaging
 from phys_samplers.diagnostics import ess, split_rhat
 from phys_samplers.laws import LogisticRegression
 from phys_samplers.randomness import make_generator

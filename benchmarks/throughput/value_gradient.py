@@ -23,8 +23,7 @@ from torch import Tensor
 
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.target import Target
-from phys_value_gradient.values import ValueMLP, ValueNetwork
-from phys_value_gradient.values.network import CHUNK
+from phys_value_gradient.fields import CHUNK, ValueMLP, ValueNetwork
 
 DIM, VARIANCE = 2, 0.5
 

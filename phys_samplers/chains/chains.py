@@ -10,12 +10,81 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from phys_samplers.chains.checks import at_least, positive
-from phys_samplers.chains.record import ChainRecord
 from phys_samplers.chains.untrained import DensityModel, DensitySampler
+from phys_samplers.diagnostics import ess, split_rhat
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import draw_option
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
+
+STATES, CHAINS, NUMBERS = 64, 256, 2**22
+"""At most so many states of so many chains, and at most so many numbers in all, are held for diagnostics."""
+FEWEST = 8
+"""States below which split chains say nothing."""
+
+
+class ChainRecord:
+    """Fed the state after every step; takes a copy of a few, and never waits for the device.
+
+    Both the samples and the record are spread evenly over the steps after ``burn_in``, the last step included.
+
+    Args:
+        steps: steps of the run.
+        burn_in: steps before the window, during which nothing is kept; at least half of ``steps``.
+        samples_per_chain: states of every chain kept as samples.
+    """
+
+    def __init__(self, steps: int, *, burn_in: int = 0, samples_per_chain: int = 1) -> None:
+        burn_in = max(burn_in, steps // 2)
+        self._kept_at = _spread(burn_in, steps, samples_per_chain)
+        self._thinned_at = _spread(burn_in, steps, STATES)
+        self._step = 0
+        self._kept: list[Tensor] = []
+        self._thinned: list[Tensor] = []
+
+    def observe(self, x: Tensor) -> None:
+        """Note the state (B, D) after the next step; ``x`` must not be changed afterwards."""
+        self._step += 1
+        if self._step in self._kept_at:
+            self._kept.append(x)
+        if self._step in self._thinned_at:
+            # every so many chains, so that a sorted start is represented too
+            few = max(1, min(CHAINS, len(x), NUMBERS // (STATES * x.shape[1])))
+            self._thinned.append(x[:: len(x) // few][:few].clone())
+
+    def samples(self, n: int) -> Tensor:
+        """``n`` kept states (n, D), the latest first."""
+        return torch.cat(self._kept[::-1])[:n]
+
+    def diagnostics(self) -> dict[str, Any]:
+        """ESS (smallest and mean over coordinates) and the largest split-R̂ of the record, and the size of the record.
+
+        Read them together: chains that stay in the modes they started in have a large R̂ and few effective draws,
+        even if every one of them started in the right place. None where a number is not finite.
+        """
+        size = {"recorded_states": len(self._thinned), "recorded_chains": len(self._thinned[0])}
+        if len(self._thinned) < FEWEST:
+            return size
+        chains = torch.stack(self._thinned)
+        effective = ess(chains)
+        return {
+            "ess_min": _finite(effective.min()),
+            "ess_mean": _finite(effective.mean()),
+            "rhat_max": _finite(split_rhat(chains).max()),
+            **size,
+        }
+
+
+def _spread(begin: int, end: int, count: int) -> frozenset[int]:
+    """At most ``count`` step numbers in (begin, end], evenly spread, ``end`` included."""
+    count = min(count, end - begin)
+    return frozenset(end - (end - begin) * k // count for k in range(count))
+
+
+def _finite(value: Tensor) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
+
 
 UNMIXED = 1.1
 """Split-R̂ above which chains have not forgotten their starts: Gelman and Rubin's bound. Vehtari et al. 2021 ask for
@@ -81,13 +150,17 @@ class ChainSampler(DensitySampler):
 
     model: ClassVar[type[DensityModel]] = ChainModel
 
-    sampling_steps: int = 1_000
-    samples_per_chain: int = 1
-    prior_std: float = 5.0
+    sampling_steps: int = draw_option(1_000, least=1)
+    samples_per_chain: int = draw_option(1, least=1)
+    prior_std: float = draw_option(5.0, above=0)
 
     def __post_init__(self) -> None:
-        at_least(1, sampling_steps=self.sampling_steps, samples_per_chain=self.samples_per_chain)
-        positive(prior_std=self.prior_std)
+        super().__post_init__()
+        if not self.burn_in < self.sampling_steps:
+            raise ConfigurationError(
+                f"warmup_steps is {self.burn_in} and sampling_steps {self.sampling_steps}; expected fewer warm-up "
+                "steps than steps in all"
+            )
         room = self.sampling_steps - max(self.burn_in, self.sampling_steps // 2)
         if self.samples_per_chain > room:
             raise ConfigurationError(

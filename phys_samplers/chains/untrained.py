@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from phys_samplers.density import FlatDensity
-from phys_samplers.errors import CheckpointError, ConfigurationError
+from phys_samplers.errors import CheckpointError, ConfigurationError, DivergenceError
 from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Target
 from phys_samplers.training import Callback
+
+BOUND = 1e6
+"""A particle with a coordinate beyond it is lost, as for the integrators."""
 
 
 class DensityModel(Model):
@@ -102,12 +105,52 @@ class DensitySampler(Sampler):
             CheckpointError: without a target, or with one of another event shape.
             MissingCapability: if the target has no density or no score.
         """
-        if target is None or tuple(target.event_shape) != tuple(event_shape):
-            given = "none" if target is None else f"{target.name!r} with event shape {tuple(target.event_shape)}"
-            raise CheckpointError(
-                f"{type(self).__name__} moves in the density of its target: expected target= with event shape "
-                f"{tuple(event_shape)}, got {given}"
-            )
+        target = same_target(target, event_shape, by=type(self).__name__)
         model = self.fit(target, device=device)
         model.dtype = getattr(torch, facts["dtype"])
         return model
+
+
+def refuse_lost(
+    x: Tensor, *, alive: Tensor | None = None, steps: int, done: int | None = None, by: str, advice: str
+) -> None:
+    """Raise if particles left the finite numbers; waits for the device once.
+
+    Args:
+        x: particles (B, D).
+        alive: a further condition (B,) that particles must meet.
+        steps: in all.
+        done: steps done, if not all.
+        by: name of the sampler.
+        advice: what the user can do.
+
+    Raises:
+        DivergenceError: with the count of lost particles.
+    """
+    kept = (x.abs() <= BOUND).all(1)  # False for NaN
+    if alive is not None:
+        kept = kept & alive
+    if lost := int(torch.count_nonzero(~kept)):
+        step = steps if done is None else done
+        raise DivergenceError(
+            f"{lost} of {len(x)} particles are lost (not finite, or beyond ±{BOUND:g}) after step {step} of {steps} of "
+            f"{by}: {advice}",
+            lost=lost,
+            total=len(x),
+            step=step,
+        )
+
+
+def same_target(target: Target | None, event_shape: tuple[int, ...], *, by: str) -> Target:
+    """The target given to restore a model that asks it while sampling.
+
+    Raises:
+        CheckpointError: if there is none, or it has another event shape.
+    """
+    if target is None or tuple(target.event_shape) != tuple(event_shape):
+        given = "none" if target is None else f"{target.name!r} with event shape {tuple(target.event_shape)}"
+        raise CheckpointError(
+            f"{by} moves in the density of its target: expected target= with event shape {tuple(event_shape)}, got "
+            f"{given}"
+        )
+    return target

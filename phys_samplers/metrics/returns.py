@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
-from phys_samplers.metric import Metric, Scored
-from phys_samplers.options import option
+from phys_samplers.metric import Metric
 from phys_samplers.rl.integrated import integrated_cdf
 
 if TYPE_CHECKING:
     from phys_samplers.rl.law import ReturnLaw
+    from phys_samplers.sampler import Model
+    from phys_samplers.target import Target
 
 LOW, HIGH, INTERVALS = -0.25, 1.25, 16_384
 """The grid; what a model puts further out counts as if it were at its ends. Where F − F* changes its sign within a
@@ -35,21 +36,31 @@ def grid() -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class ReturnMetric(Metric):
-    """What the scores of return models share; subclasses give ``_compare``."""
+    """What the scores of return models share; subclasses give ``compare``."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"experience", "model"})
+    best: ClassVar = "low"
+    needs: ClassVar[frozenset[str]] = frozenset({"experience"})
+    needs_model: ClassVar[bool] = True
+    needs_rows: ClassVar[bool] = False
 
     @torch.no_grad()
-    def __call__(self, scored: Scored) -> float:
-        """The average over the queried states; samples play no part.
+    def __call__(
+        self,
+        samples: Tensor,
+        reference: Tensor,
+        *,
+        target: Target,
+        generator: torch.Generator,
+        model: Model | None = None,
+    ) -> float:
+        """The average over the queried states; samples and reference play no part.
 
         Raises:
-            MissingCapability: if the target knows no exact laws, or the model has no ``laws``.
+            MissingCapability: if the target knows no exact laws, or there is no model with ``laws``.
             ConfigurationError: if the model's laws are not of the queried states, or not finite.
         """
-        scored.require(self)
-        model, target, generator = scored.model, scored.target, scored.generator
         name = type(self).__name__
+        target.require(*self.needs, by=name)
         exact = getattr(target.law, "laws", None)
         if exact is None:
             raise MissingCapability(
@@ -57,10 +68,9 @@ class ReturnMetric(Metric):
                 "policies that are judged, not agents that act"
             )
         laws = getattr(model, "laws", None)
-        if not callable(laws):
-            raise MissingCapability(
-                f"{name} needs a fitted return model with laws(seed=...), given {type(model).__name__}"
-            )
+        if model is None or not callable(laws):
+            given = "no model" if model is None else type(model).__name__
+            raise MissingCapability(f"{name} needs a fitted return model with laws(seed=...), given {given}")
         device = generator.device
         learned = laws(seed=int(torch.randint(2**31, (1,), generator=generator, device=device)))
         if learned.weights.shape[:-1] != exact.weights.shape[:-1]:
@@ -74,10 +84,10 @@ class ReturnMetric(Metric):
         scale = target.experience.scale  # type: ignore[attr-defined]
         means = getattr(target.law, "means", exact.mean)
         first, second = (law.moved(1 / scale.width, -scale.low / scale.width) for law in (learned, exact))
-        return float(self._compare(first, second, scale.forward(means)).mean())
+        return float(self.compare(first, second, scale.forward(means)).mean())
 
     @abstractmethod
-    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
         """The score of each state (Q,).
 
         Args:
@@ -91,7 +101,8 @@ class ReturnMetric(Metric):
 class ReturnW1(ReturnMetric):
     """∫ |F − F*| dx: the Wasserstein-1 distance."""
 
-    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+        """See ``ReturnMetric``."""
         return _difference(learned, exact).abs().sum(-1)
 
 
@@ -99,7 +110,8 @@ class ReturnW1(ReturnMetric):
 class ReturnCramer(ReturnMetric):
     """∫ (F − F*)² dx: the squared Cramér distance, half the energy distance."""
 
-    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+        """See ``ReturnMetric``."""
         return _difference(learned, exact).square().sum(-1) * (INTERVALS / (HIGH - LOW))
 
 
@@ -113,7 +125,8 @@ class ReturnMeanError(ReturnMetric):
 
     largest: bool = False
 
-    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+        """See ``ReturnMetric``."""
         error = (learned.mean - means).abs()
         return error.amax().unsqueeze(0) if self.largest else error
 
@@ -126,14 +139,14 @@ class ReturnQuantileError(ReturnMetric):
         levels: in (0, 1).
     """
 
-    levels: tuple[float, ...] = option((0.05, 0.25, 0.5, 0.75, 0.95), above=0, below=1)
+    levels: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.levels:
-            raise ConfigurationError("levels is empty; expected at least one number between 0 and 1")
+        if not self.levels or not all(0 < level < 1 for level in self.levels):
+            raise ConfigurationError(f"levels is {self.levels}; expected numbers between 0 and 1, at least one")
 
-    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+        """See ``ReturnMetric``."""
         levels = torch.tensor(self.levels, dtype=torch.float64)
         return (learned.quantiles(levels) - exact.quantiles(levels)).abs().mean(-1)
 
@@ -142,7 +155,8 @@ class ReturnQuantileError(ReturnMetric):
 class ReturnMassError(ReturnMetric):
     """|Σw − 1| of the model's own weights."""
 
-    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+        """See ``ReturnMetric``."""
         return (learned.total - 1).abs()
 
 
@@ -154,9 +168,14 @@ class ReturnTailError(ReturnMetric):
         share: α.
     """
 
-    share: float = option(0.1, above=0, below=1)
+    share: float = 0.1
 
-    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise ConfigurationError(f"share is {self.share}; expected a number between 0 and 1")
+
+    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+        """See ``ReturnMetric``."""
         x = grid()
         tails = [(x - integrated_cdf(law, x) / self.share).amax(-1) for law in (learned, exact)]
         return (tails[0] - tails[1]).abs()

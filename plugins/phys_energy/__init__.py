@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from phys_registry.lazy import lazy
 
 if TYPE_CHECKING:
-    from phys_energy.contrastive import contrastive_loss as contrastive_loss
+    from phys_energy.ebm import EnergyBasedModel as EnergyBasedModel
+    from phys_energy.ebm import EnergyModel as EnergyModel
+    from phys_energy.ebm import contrastive_loss as contrastive_loss
     from phys_energy.energy import Energy as Energy
     from phys_energy.energy import EnergyLaw as EnergyLaw
-    from phys_energy.model import EnergyModel as EnergyModel
-    from phys_energy.recipe import EnergyBasedModel as EnergyBasedModel
 
 __getattr__, __dir__ = lazy(__name__)

@@ -24,7 +24,7 @@ def phys_components() -> Iterable[Component]:
     yield Component(
         "sampler",
         "ebm",
-        "phys_energy.recipe:EnergyBasedModel",
+        "phys_energy.ebm:EnergyBasedModel",
         summary="an energy learned by contrastive divergence, negatives from Langevin chains or a learned sampler",
         reference="arXiv:2502.13280, Sec. 5 and Algorithm 3; Hinton 2002",
         needs={"samples"},

@@ -24,7 +24,7 @@ def phys_components() -> Iterable[Component]:
     yield Component(
         "sampler",
         "mala",
-        "phys_langevin.metropolis:MALA",
+        "phys_langevin.mala:MALA",
         summary="Metropolis-adjusted Langevin: unbiased, step size adapted to an acceptance of 0.574",
         reference="Roberts & Tweedie 1996, Section 1.4.2; Hoffman & Gelman 2014, Section 3.2",
         needs=DENSITY,
@@ -33,7 +33,7 @@ def phys_components() -> Iterable[Component]:
     yield Component(
         "sampler",
         "baoab",
-        "phys_langevin.underdamped:BAOAB",
+        "phys_langevin.baoab:BAOAB",
         summary="underdamped Langevin dynamics by the BAOAB splitting, one gradient a step",
         reference="Leimkuhler & Matthews 2013",
         needs=DENSITY,

@@ -1,29 +1,99 @@
-"""Overdamped Langevin dynamics as a recipe: any SDE integrator, the score of the target or of a fitted model."""
+r"""Overdamped Langevin dynamics, dx = ∇log p(x) dt + √2 dW, which leaves p as it is.
+
+Its Euler–Maruyama step is the unadjusted Langevin algorithm (ULA), x ← x + h∇log p(x) + √(2h) z, whose stationary law
+is wrong by O(h): N(0, v) becomes N(0, v/(1 − h/(2v))).
+
+Source: Roberts & Tweedie 1996, Section 1.2 and 1.4.1.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from phys_langevin.followed import FollowingModel, ModelScore
 from phys_langevin.negatives import ChainNegatives, ContinuedModel, Starts
-from phys_langevin.nested import fit_score, restore_score, score_options, score_recipe
-from phys_langevin.overdamped import Observed, OverdampedLangevin
-from phys_samplers.chains.chains import ChainSampler, Run
-from phys_samplers.chains.checks import at_least, positive
-from phys_samplers.chains.record import ChainRecord
+from phys_langevin.score import FollowingModel, ModelScore, fit_score, restore_score, score_recipe
+from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
 from phys_samplers.chains.untrained import DensityModel
 from phys_samplers.density import FlatDensity
+from phys_samplers.dynamics import Dynamics, Noise
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.integrators import integrate, uniform
+from phys_samplers.integrators import BrownianIncrement, Integrator, integrate, uniform
+from phys_samplers.integrators.base import ANY_NOISE, Equation
+from phys_samplers.nested import nested_options
+from phys_samplers.options import draw_option, fit_option
 from phys_samplers.parts import Part, make_part
 from phys_samplers.sampler import Model
 from phys_samplers.target import Target
 from phys_samplers.training import Callback
+
+
+class OverdampedLangevin(Dynamics):
+    """The equation above on flat particles.
+
+    Args:
+        score: ∇log p, (B, D) → (B, D).
+        dim: coordinates D.
+        duration: time of the run.
+        prior_std: standard deviation of the starting points.
+    """
+
+    noise: Noise = "additive"
+
+    def __init__(self, score: Callable[[Tensor], Tensor], dim: int, *, duration: float, prior_std: float = 1.0) -> None:
+        self.score = score
+        self.event_shape = (dim,)
+        self.times = (0.0, duration)
+        self.prior_std = prior_std
+
+    def drift(self, x: Tensor, t: float) -> Tensor:
+        """∇log p(x)."""
+        return self.score(x)
+
+    def diffusion(self, x: Tensor, t: float) -> Tensor:
+        """√2, of shape (1, 1)."""
+        return torch.full((1, 1), math.sqrt(2.0), dtype=x.dtype, device=x.device)
+
+    def prior(self, n: int, generator: torch.Generator) -> Tensor:
+        """N(0, prior_std² I)."""
+        return torch.randn(n, *self.event_shape, generator=generator, device=generator.device).mul_(self.prior_std)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed(Integrator):
+    """An integrator whose states are shown to an observer after every step.
+
+    Args:
+        inner: does the work.
+        observe: called with the new state.
+    """
+
+    equation: ClassVar[Equation] = "both"
+    evaluations_per_step: ClassVar[int | None] = None
+    accepts: ClassVar[frozenset[Noise]] = ANY_NOISE
+
+    inner: Integrator
+    observe: Callable[[Tensor], None]
+
+    def __post_init__(self) -> None:
+        # class facts of any other integrator, here facts of the one inside
+        object.__setattr__(self, "name", self.inner.name or type(self.inner).__name__)
+        object.__setattr__(self, "adaptive", self.inner.adaptive)
+
+    def check(self, dynamics: Dynamics) -> None:
+        """As the integrator inside says."""
+        self.inner.check(dynamics)
+
+    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+        """One step of the integrator inside."""
+        x = self.inner.step(dynamics, x, t, dt, noise)
+        self.observe(x)
+        return x
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +114,15 @@ class LangevinDynamics(ChainSampler):
             model; or a sampler, by name, mapping or recipe, that is fitted to the target first.
     """
 
-    fixed: ClassVar[frozenset[str]] = frozenset({"score", "starts", "buffer_size", "restart_rate"})
-
-    integrator: Part = "euler-maruyama"
-    step_size: float = 0.005
+    integrator: Part = draw_option("euler-maruyama")
+    step_size: float = draw_option(0.005, above=0)
     score: Part | None = None
     starts: Starts = "noise"
-    buffer_size: int = 0
-    restart_rate: float = 0.05
+    buffer_size: int = fit_option(0, least=0)
+    restart_rate: float = fit_option(0.05, least=0, most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(step_size=self.step_size)
-        at_least(0, buffer_size=self.buffer_size)
-        if self.starts not in get_args(Starts):
-            raise ConfigurationError(f"starts is {self.starts!r}; expected one of {', '.join(get_args(Starts))}")
-        if not 0 <= self.restart_rate <= 1:
-            raise ConfigurationError(f"restart_rate is {self.restart_rate}; expected a share between 0 and 1")
         if self.score is not None:
             recipe = score_recipe(self.score)
             object.__setattr__(self, "needs", frozenset() if recipe is None else recipe.needs)
@@ -88,7 +150,15 @@ class LangevinDynamics(ChainSampler):
                 f"score is {self.score!r}, but negative samples follow the energy under training; leave score out"
             )
         target.require(*self.needs, by=type(self).__name__)
-        return ChainNegatives(self, target, seed=seed, device=device)
+        return ChainNegatives(
+            self,
+            target,
+            starts=self.starts,
+            buffer_size=self.buffer_size,
+            restart_rate=self.restart_rate,
+            seed=seed,
+            device=device,
+        )
 
     def fit(
         self, target: Target, *, seed: int = 0, device: torch.device | str = "cpu", callbacks: Sequence[Callback] = ()
@@ -149,4 +219,4 @@ class LangevinDynamics(ChainSampler):
 
     def options(self) -> dict[str, Any]:
         """See ``Sampler.options``; a fitted model appears as the recipe that made it."""
-        return {**super().options(), "score": score_options(self.score)}
+        return {**super().options(), "score": nested_options(self.score)}

@@ -8,20 +8,17 @@ training then fits what T steps make of the start, and the energy is not that of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from phys_samplers.chains import ChainModel, ChainRecord, DensityModel
+from phys_samplers.chains import ChainModel, ChainRecord, ChainSampler, DensityModel
 from phys_samplers.density import FlatDensity
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
-
-if TYPE_CHECKING:
-    from phys_langevin.langevin import LangevinDynamics
 
 Starts = Literal["noise", "data"]
 
@@ -30,8 +27,11 @@ class ChainNegatives:
     """A running supply; see ``phys_samplers.negatives.Negatives``.
 
     Args:
-        recipe: T, the step, where chains start, how many persist and how many of them start anew.
+        recipe: of the chains, with T.
         target: its law is the energy under training.
+        starts: where chains start.
+        buffer_size: chains that persist; 0 for none.
+        restart_rate: share of them that starts anew each time.
         seed: of every random draw.
         device: where chains run.
 
@@ -39,16 +39,27 @@ class ChainNegatives:
         ConfigurationError: if chains start at the data and the target has none.
     """
 
-    def __init__(self, recipe: LangevinDynamics, target: Target, *, seed: int, device: torch.device | str) -> None:
-        if recipe.starts == "data":
+    def __init__(
+        self,
+        recipe: ChainSampler,
+        target: Target,
+        *,
+        starts: Starts,
+        buffer_size: int,
+        restart_rate: float,
+        seed: int,
+        device: torch.device | str,
+    ) -> None:
+        if starts == "data":
             target.require("samples", by="negative samples that start at the data")
         self.recipe, self.target, self.device = recipe, target.to(device), torch.device(device)
+        self.restart_rate = restart_rate
         self.source = FlatDensity(self.target)
         self.dtype = torch.get_default_dtype() if target.train is None else target.train.dtype
         self.generator = make_generator(seed, "negatives", device=device)
-        rows = self.target.train if recipe.starts == "data" else None
+        rows = self.target.train if starts == "data" else None
         self._rows = None if rows is None else self.source.reduce(rows.detach())
-        self.buffer = self._fresh(recipe.buffer_size) if recipe.buffer_size else None
+        self.buffer = self._fresh(buffer_size) if buffer_size else None
         """States (N, K) of the persistent chains, if there are any."""
 
     def draw(self, n: int) -> Tensor:
@@ -69,7 +80,7 @@ class ChainNegatives:
                 "least as many persistent chains"
             )
         index = torch.randperm(len(self.buffer), generator=self.generator, device=self.device)[:n]
-        anew = torch.rand(n, 1, generator=self.generator, device=self.device) < self.recipe.restart_rate
+        anew = torch.rand(n, 1, generator=self.generator, device=self.device) < self.restart_rate
         x = self._moved(torch.where(anew, self._fresh(n), self.buffer[index]))
         self.buffer[index] = x
         return self.source.embed(x)
@@ -107,7 +118,7 @@ class ContinuedModel(ChainModel):
         states: (N, K), flat. A draw of at most N takes different ones, one of more takes them with replacement.
     """
 
-    def __init__(self, recipe: LangevinDynamics, *, target: Target, device: torch.device | str, states: Tensor) -> None:
+    def __init__(self, recipe: ChainSampler, *, target: Target, device: torch.device | str, states: Tensor) -> None:
         super().__init__(recipe, target=target, device=device)
         self.states, self.dtype = states, states.dtype
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from phys_samplers.chains.transitions import dual_averaging
+from phys_samplers.chains import dual_averaging
 
 LAST = 0.8
 """Share of the warm-up at which the last window ends; what follows adapts the step size alone."""

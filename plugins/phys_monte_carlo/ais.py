@@ -11,9 +11,8 @@ from torch import Tensor
 
 from phys_monte_carlo.annealing import anneal
 from phys_monte_carlo.population import PathSampler, course
-from phys_samplers.chains.checks import at_least
 from phys_samplers.density import FlatDensity
-from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import draw_option
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
 
@@ -38,18 +37,10 @@ class AIS(PathSampler):
             these are steps of the unadjusted Langevin algorithm. Ask for a ``target_acceptance`` near one then.
     """
 
-    temperatures: int = 64
-    schedule: Schedule = "adaptive"
-    adjusted: bool = True
-    moves: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(1, temperatures=self.temperatures)
-        if self.schedule not in ("adaptive", "linear", "geometric", "sigmoid"):
-            raise ConfigurationError(
-                f"schedule is {self.schedule!r}; expected 'adaptive', 'linear', 'geometric' or 'sigmoid'"
-            )
+    temperatures: int = draw_option(64, least=1)
+    schedule: Schedule = draw_option("adaptive")
+    adjusted: bool = draw_option(True)
+    moves: int = draw_option(1, least=1)
 
     def simulate(self, density: FlatDensity, n: int, *, seed: int, like: Tensor) -> Draw:
         """See ``PathSampler.simulate``; the draw has ``log_weights``, whose mean exponential estimates Z.

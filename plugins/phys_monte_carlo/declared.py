@@ -15,7 +15,7 @@ def phys_components() -> Iterable[Component]:
     yield Component(
         "sampler",
         "hmc",
-        "phys_monte_carlo.hamiltonian:HMC",
+        "phys_monte_carlo.hmc:HMC",
         summary="Hamiltonian Monte Carlo: unbiased, step size and diagonal masses adapted over all chains",
         reference="Duane et al. 1987; Neal 2011; Hoffman & Gelman 2014, Section 3.2",
         needs=DENSITY,

@@ -9,14 +9,13 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from phys_monte_carlo.annealing import Annealed, Rules, anneal
+from phys_monte_carlo.annealing import Annealed, Rules, anneal, spread_of
 from phys_monte_carlo.path import Path, Reference
-from phys_monte_carlo.plan import spread_of
 from phys_monte_carlo.resampling import effective_share
 from phys_samplers.chains import DensityModel, DensitySampler
-from phys_samplers.chains.checks import at_least, positive
 from phys_samplers.density import FlatDensity
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import draw_option
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
 
@@ -85,24 +84,13 @@ class PathSampler(DensitySampler):
 
     model: ClassVar[type[DensityModel]] = PathModel
 
-    reference: Literal["fitted", "broad"] = "fitted"
-    prior_std: float = 5.0
-    pilot: int | None = None
-    moves: int = 2
-    leapfrog_steps: int = 2
-    share: float = 0.9
-    target_acceptance: float = 0.8
-
-    def __post_init__(self) -> None:
-        if self.reference not in ("fitted", "broad"):
-            raise ConfigurationError(f"reference is {self.reference!r}; expected 'fitted' or 'broad'")
-        positive(prior_std=self.prior_std)
-        at_least(1, moves=self.moves, leapfrog_steps=self.leapfrog_steps)
-        at_least(16, **({} if self.pilot is None else {"pilot": self.pilot}))
-        for name in ("share", "target_acceptance"):
-            value = getattr(self, name)
-            if not 0 < value < 1:
-                raise ConfigurationError(f"{name} is {value!r}; expected a share between 0 and 1")
+    reference: Literal["fitted", "broad"] = draw_option("fitted")
+    prior_std: float = draw_option(5.0, above=0)
+    pilot: int | None = draw_option(None, least=16)
+    moves: int = draw_option(2, least=1)
+    leapfrog_steps: int = draw_option(2, least=1)
+    share: float = draw_option(0.9, above=0, below=1)
+    target_acceptance: float = draw_option(0.8, above=0, below=1)
 
     @abstractmethod
     def simulate(self, density: FlatDensity, n: int, *, seed: int, like: Tensor) -> Draw:

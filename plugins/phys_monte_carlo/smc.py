@@ -11,9 +11,8 @@ from torch import Tensor
 from phys_monte_carlo.annealing import anneal
 from phys_monte_carlo.population import FEWEST, PathSampler, course
 from phys_monte_carlo.resampling import effective_share
-from phys_samplers.chains.checks import at_least
 from phys_samplers.density import FlatDensity
-from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import draw_option
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
 
@@ -35,16 +34,9 @@ class SMC(PathSampler):
         resample_below: ESS per particle below which particles are resampled.
     """
 
-    particles: int | None = None
-    temperatures: int | None = None
-    resample_below: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(1, **({} if self.temperatures is None else {"temperatures": self.temperatures}))
-        at_least(16, **({} if self.particles is None else {"particles": self.particles}))
-        if not 0 <= self.resample_below <= 1:
-            raise ConfigurationError(f"resample_below is {self.resample_below!r}; expected a share between 0 and 1")
+    particles: int | None = draw_option(None, least=16)
+    temperatures: int | None = draw_option(None, least=1)
+    resample_below: float = draw_option(0.5, least=0, most=1)
 
     def simulate(self, density: FlatDensity, n: int, *, seed: int, like: Tensor) -> Draw:
         """See ``PathSampler.simulate``.

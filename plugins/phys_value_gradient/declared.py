@@ -10,7 +10,7 @@ PAPER = {
     "value": {"name": "value-fourier-mlp", "width": 1_024, "depth": 3, "time_width": 1_024},
     "sampling_steps": 20,
     "process": "vp",
-    "schedule": "quadratic",
+    "spacing": "quadratic",
     "start_variance": 0.2,
     "total_variance": None,
     "end_variance": 0.1,
@@ -75,7 +75,7 @@ VALUES = tuple(
     Component(
         "field",
         name,
-        f"phys_value_gradient.values.specs:{attribute}",
+        f"phys_value_gradient.fields:{attribute}",
         summary=summary,
         reference=reference,
         citation="yoon2025vgs",
@@ -117,7 +117,7 @@ def phys_components() -> Iterable[Component]:
     yield Component(
         "sampler",
         "vgs",
-        "phys_value_gradient.recipe:ValueGradientSampler",
+        "phys_value_gradient.vgs:ValueGradientSampler",
         summary="few large steps down a learned value function, with path weights for log Z",
         reference="arXiv:2502.13280, Algorithms 1-3",
         needs={"log_prob", "score"},

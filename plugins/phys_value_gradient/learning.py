@@ -1,5 +1,23 @@
 r"""Learning the values: Algorithm 2, by regression on the targets of all steps at once.
 
+A target for V^t(x_t) looks n steps ahead along K walks with fresh noise of the policy π,
+
+    c_k = V^{t+n}(x_{t+n}) + τ Σ_{j<n} log π/q̃,      mean:  (1/K) Σ_k c_k,     soft:  −τ log (1/K) Σ_k e^{−c_k/τ}
+
+with V^T = E at the end. The mean is the paper's (Eq. 13–14): the value of the policy at hand, which is above the
+optimal one as long as the policy is not optimal. The soft target is an importance sampling estimate of the recursion
+that the optimal value fulfils whatever the policy,
+
+    e^{−V^t(x)/τ} = E_{q̃ reversed}[…] = E_π[(q̃/π) e^{−V^{t+1}(x')/τ}],
+
+biased upwards by Jensen's inequality for finite K only, by about the variance of c over 2Kτ; its exponential is not
+biased at all. Draws come in pairs ±ε, which leaves even orders of the noise alone. As q̃(x|x') depends on x − x'/α, the
+derivative of that recursion in x is
+
+    ∇V^t(x) = α E[∇V^{t+1}(x') | x]        under the optimal policy: of K draws, with weights ∝ e^{−c_k/τ},
+
+so that what gives a target for the value gives one for the drift, K numbers a state instead of one.
+
 With the error δ = V^t(x) − target in units of τ, the loss of a state is δ², Huber's, or
 
     linex    e^δ − δ − 1,
@@ -9,7 +27,10 @@ by Jensen's inequality, for any K. What values are for is their gradients, so th
 loss of a drift is its distance from the target's in units of the step's noise, |αs (∇V^t − target)|²/2τ², the KL
 divergence of the step that the error costs, by Huber's loss.
 
-Source: Yoon et al. 2025 (arXiv:2502.13280), Algorithm 2, Eq. 13, 14, 39; the last two losses are not in the paper.
+Source: Yoon et al. 2025 (arXiv:2502.13280), Algorithm 2, Eq. 13, 14, with the target network on the right of Eq. 13,
+as meant; Eq. 39 for σ_init; the gradients, linex and
+the loss of drifts are not in the paper. The running cost is kept with its noise, see ``process``; the released
+code averages it.
 """
 
 from __future__ import annotations
@@ -17,19 +38,112 @@ from __future__ import annotations
 import math
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from phys_samplers.chains.checks import at_least, positive
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import check_values, fit_option
 from phys_samplers.randomness import Streams
-from phys_value_gradient.critic import Critic, LearnedLandscape
-from phys_value_gradient.landscape import Energy, Landscape
-from phys_value_gradient.policy import Policy, walk
-from phys_value_gradient.targets import Backup, backed_up
+from phys_value_gradient.landscapes import Critic, LearnedLandscape
+from phys_value_gradient.policy import Energy, Landscape, Policy, walk
+from phys_value_gradient.process import log_ratio
+
+Backup = Literal["soft", "mean"]
+
+
+class Targets(NamedTuple):
+    """What V^t and its gradient should be.
+
+    Args:
+        values: (R, T, N).
+        gradients: (R, T, N, K), if asked for.
+    """
+
+    values: Tensor
+    gradients: Tensor | None
+
+
+@torch.no_grad()
+def backed_up(
+    landscape: Landscape,
+    policy: Policy,
+    states: Tensor,
+    shifts: Tensor,
+    scales: Tensor | float,
+    noise: Streams,
+    *,
+    backup: Backup,
+    draws: int,
+    n_step: int = 1,
+    gradients: bool = False,
+) -> Targets:
+    """Targets at ``states`` (R, T, N, K) of all steps, whose policy is (``shifts``, ``scales``).
+
+    Those of gradients are the soft ones, whatever the backup.
+    """
+    process, tau = policy.process, policy.temperature
+    replicas, steps, particles, dim = states.shape
+
+    def spread(tensor: Tensor) -> Tensor:
+        """Each particle ``draws`` times: (R, T, K·N, ·)."""
+        return tensor if draws == 1 else tensor.repeat(1, 1, draws, 1)
+
+    z, shift = spread(states), spread(shifts)
+    scale = spread(scales) if isinstance(scales, Tensor) else scales
+    cost = states.new_zeros(replicas, steps, draws * particles)
+    carried = states.new_ones(steps, 1, 1)  # Π α
+    for ahead in range(min(n_step, steps)):
+        # Walks that began at step t are now at t + ahead; those of the last ``ahead`` steps have ended.
+        moving = steps - ahead
+        if ahead:
+            shift, scale = policy.propose(landscape, z[:, :moving], ahead)
+        alpha, s = process.columns(ahead, moving, z)
+        epsilon = _draw(noise, replicas, moving, draws, particles, dim, z)
+        cost[:, :moving] += log_ratio(shift, epsilon, alpha, s, scale)
+        carried[:moving] *= alpha
+        moved = alpha * z[:, :moving] + shift + (alpha * s * scale) * epsilon
+        z = moved if not ahead else torch.cat((moved, z[:, moving:]), 1)
+    reached = min(n_step, steps)
+    value, slope = _ends(landscape, z, reached, gradients=gradients)
+    returns = value.div_(-tau).sub_(cost).view(replicas, steps, draws, particles)
+    if slope is not None:
+        weights = returns.softmax(2).unsqueeze(-1)
+        slope = slope.view(replicas, steps, draws, particles, dim).mul_(weights).sum(2).mul_(carried)
+    if draws == 1 or backup == "mean":
+        return Targets(returns.mean(2).mul_(-tau), slope)
+    return Targets((returns.logsumexp(2) - math.log(draws)).mul_(-tau), slope)
+
+
+def _draw(noise: Streams, replicas: int, steps: int, draws: int, particles: int, dim: int, like: Tensor) -> Tensor:
+    """Normal draws (R, S, K·N, D), half of them the negatives of the others where K is even."""
+    if draws % 2:
+        return noise.normal(steps, draws * particles, dim, dtype=like.dtype)
+    half = noise.normal(steps, draws // 2 * particles, dim, dtype=like.dtype)
+    return torch.cat((half, -half), 2)
+
+
+def _ends(landscape: Landscape, z: Tensor, reached: int, *, gradients: bool) -> tuple[Tensor, Tensor | None]:
+    """V^{min(t + n, T)} (R, T, M), with gradients if wanted, where walks from every t have come in n = ``reached``."""
+
+    def at(z: Tensor, first: int) -> tuple[Tensor, Tensor | None]:
+        return landscape.values_and_gradients(z, first) if gradients else (landscape.values(z, first), None)
+
+    steps = z.shape[1]
+    if reached == 1:
+        return at(z, 1)
+    # The last n blocks are all at T: rows of one call with one block.
+    value, slope = at(z[:, steps - reached :].flatten(1, 2).unsqueeze(1), steps)
+    value = value.view(len(z), reached, -1)
+    slope = None if slope is None else slope.view(*value.shape, -1)
+    if reached == steps:
+        return value, slope
+    before, slope_before = at(z[:, : steps - reached], reached)
+    joined = None if slope is None or slope_before is None else torch.cat((slope_before, slope), 1)
+    return torch.cat((before, value), 1), joined
+
 
 ERROR = Literal["square", "huber", "linex"]
 STEEPEST = math.log(4.0)
@@ -40,63 +154,44 @@ LINEAR_RATE = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Learning:
-    """How values are learned.
+    """How values are learned; a recipe that learns them has these options.
 
     Args:
-        batch_size: walks N per replica.
-        backup: ``"soft"`` or ``"mean"``.
-        draws: K; even numbers draw ±ε.
-        n_step: n.
-        minibatches: parts that a batch of walks is taken in, one a loss, each with all steps of its share of walks.
-        updates_per_walk: losses for one batch of walks, with fresh noise each; n_update times ``minibatches``.
-        exploration: η of the walks' noise and start, off-policy above 1; the noise of targets is always the policy's.
+        batch_size: walks per step and replica.
+        backup: ``"soft"`` or ``"mean"`` targets.
+        draws: K, next states per target; even numbers draw ±ε.
+        n_step: n, steps that a target looks ahead.
+        minibatches: parts that a batch of walks is taken in, one an optimiser step, each with all steps of its walks.
+        updates_per_walk: optimiser steps on one batch of walks, with fresh noise each (n_update times ``minibatches``).
+        exploration: η of the noise and the start of training walks, off-policy above 1; targets have the policy's own.
         target_decay: λ of the target network φ⁻ ← λφ⁻ + (1 − λ)φ, after each use of all walks.
-        error: ``"square"``, ``"huber"``: quadratic up to an error of τD, or ``"linex"``.
-        gradient_weight: of the loss of drifts; 0 learns from values alone.
+        error: ``"square"``, ``"huber"`` (quadratic up to an error of τD) or ``"linex"``, which has no bias with soft
+            targets.
+        gradient_weight: of learning the gradients of soft targets beside their values; 0 for values alone.
         initial_rate: step of σ_init, on log σ; 0 keeps it.
-
-    Raises:
-        ConfigurationError: on a bad value.
     """
 
-    batch_size: int = 128
+    batch_size: int = fit_option(128, least=1)
     backup: Backup = "soft"
-    draws: int = 4
-    n_step: int = 1
-    minibatches: int = 1
-    updates_per_walk: int = 1
-    exploration: float = 1.2
-    target_decay: float = 0.9
-    error: ERROR = "square"
-    gradient_weight: float = 0.0
-    initial_rate: float = 0.01
+    draws: int = fit_option(4, least=1)
+    n_step: int = fit_option(1, least=1)
+    minibatches: int = fit_option(1, least=1)
+    updates_per_walk: int = fit_option(2, least=1)
+    exploration: float = fit_option(1.2, above=0)
+    target_decay: float = fit_option(0.9, least=0, below=1)
+    error: ERROR = "huber"
+    gradient_weight: float = fit_option(0.0, least=0)
+    initial_rate: float = fit_option(0.003, least=0)
 
     def __post_init__(self) -> None:
-        at_least(
-            1,
-            batch_size=self.batch_size,
-            draws=self.draws,
-            n_step=self.n_step,
-            minibatches=self.minibatches,
-            updates_per_walk=self.updates_per_walk,
-        )
-        positive(exploration=self.exploration)
+        check_values(self)
         if self.minibatches > self.batch_size:
             raise ConfigurationError(
                 f"minibatches is {self.minibatches} and batch_size {self.batch_size}; expected at least a walk for each"
             )
-        for name, value, choice in (("backup", self.backup, Backup), ("error", self.error, ERROR)):
-            if value not in get_args(choice):
-                raise ConfigurationError(f"{name} is {value!r}; expected one of {', '.join(get_args(choice))}")
-        if not 0 <= self.gradient_weight < math.inf or (self.gradient_weight and self.backup != "soft"):
+        if self.gradient_weight and self.backup != "soft":
             raise ConfigurationError(
-                f"gradient_weight is {self.gradient_weight} and backup {self.backup!r}; expected a finite weight of at "
-                "least 0, which is 0 but for soft targets"
-            )
-        if not 0 <= self.target_decay < 1 or not 0 <= self.initial_rate < math.inf:
-            raise ConfigurationError(
-                f"target_decay is {self.target_decay} and initial_rate {self.initial_rate}; expected "
-                "0 <= target_decay < 1 and a finite rate of at least 0"
+                f"gradient_weight is {self.gradient_weight} and backup {self.backup!r}; expected 0 but for soft targets"
             )
 
 

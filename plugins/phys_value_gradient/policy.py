@@ -12,6 +12,9 @@ says that Δ = ½ log det of the covariance over α²s²; ``moments`` takes the 
 at any s, and for no more than another value. The paper's second-order form (Eq. 36) is after the same two moments by
 the Hessian of V^{t+1}; it breaks down where Hessian + τ/(α²s²) I is not positive definite, as between modes.
 
+States come as (R, S, N, K): R replicas, S consecutive steps, N particles, K flat coordinates. One call then serves a
+whole trajectory (S = T) as well as one step of a sampler (S = 1).
+
 Source: Yoon et al. 2025 (arXiv:2502.13280), Algorithm 1 and App. C.
 """
 
@@ -20,15 +23,77 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from phys_samplers.chains.checks import positive
-from phys_samplers.errors import ConfigurationError
-from phys_value_gradient.landscape import Landscape
+from phys_samplers.chains.untrained import refuse_lost
+from phys_samplers.density import FlatDensity
+from phys_samplers.options import check_values, option
 from phys_value_gradient.process import AuxiliaryProcess, log_ratio
+
+HIGHEST = 1e30
+"""Stands for energies that are infinite or not a number."""
+
+
+class Landscape(Protocol):
+    """V^t for t = 0..T."""
+
+    def values(self, z: Tensor, first: int) -> Tensor:
+        """V^t(z) (R, S, N) at states (R, S, N, K) of the steps ``first``, ``first`` + 1, …; no graph."""
+        ...
+
+    def values_and_gradients(self, z: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        """The same with ∇V^t (R, S, N, K)."""
+        ...
+
+
+class Energy:
+    """E = −log p of a target at flat states of any batch shape.
+
+    Args:
+        density: of the target; its calls are counted there.
+        clip: energy c above which E goes on as c + K log(1 + (E − c)/K), value and gradient alike, so that what is far
+            up still finds its way down, by steps of a bounded length; None for E as it is.
+    """
+
+    def __init__(self, density: FlatDensity, clip: float | None = None) -> None:
+        self.density = density
+        self.clip = clip
+
+    @property
+    def dim(self) -> int:
+        """K."""
+        return self.density.dim
+
+    @torch.no_grad()
+    def value(self, z: Tensor) -> Tensor:
+        """E (...) at ``z`` (..., K), bent; a new tensor."""
+        energy = self.density.log_prob(z.reshape(-1, self.dim)).to(z).neg().view(z.shape[:-1])
+        return energy if self.clip is None else self._bent(energy)[0]
+
+    def value_and_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """E and ∇E (..., K), bent; new tensors."""
+        log_prob, score = self.density.log_prob_and_score(z.reshape(-1, self.dim))
+        energy, gradient = log_prob.to(z).neg().view(z.shape[:-1]), score.to(z).neg().view(z.shape)
+        if self.clip is None:
+            return energy, gradient
+        energy, slope = self._bent(energy)
+        return energy, gradient.mul_(slope.unsqueeze(-1)).nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+
+    @torch.no_grad()
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p (N,) at states (N, K), as it is."""
+        return self.density.log_prob(z).to(z)
+
+    def _bent(self, energy: Tensor) -> tuple[Tensor, Tensor]:
+        """The energy as it goes on above the limit, and its derivative there."""
+        assert self.clip is not None
+        energy = energy.nan_to_num(nan=HIGHEST, posinf=HIGHEST)
+        above = energy.sub(self.clip).clamp_(min=0).div_(self.dim)
+        return energy.clamp_(max=self.clip).add_(above.log1p(), alpha=self.dim), above.add_(1).reciprocal_()
+
 
 Rule = Literal["taylor", "mean", "moments"]
 NARROWEST, WIDEST = 0.25, 1.5
@@ -51,13 +116,11 @@ class Policy:
 
     process: AuxiliaryProcess
     rule: Rule = "taylor"
-    temperature: float = 1.0
-    drift_clip: float | None = None
+    temperature: float = option(1.0, above=0)
+    drift_clip: float | None = option(None, above=0)
 
     def __post_init__(self) -> None:
-        if self.rule not in get_args(Rule):
-            raise ConfigurationError(f"policy is {self.rule!r}; expected one of {', '.join(get_args(Rule))}")
-        positive(temperature=self.temperature, drift_clip=self.drift_clip)
+        check_values(self)
 
     def propose(self, landscape: Landscape, z: Tensor, first: int) -> tuple[Tensor, Tensor | float]:
         """μ (R, S, N, K) and η, 1.0 or (R, S, N, 1), at states ``z`` (R, S, N, K) of the steps from ``first``."""
@@ -96,6 +159,16 @@ class Walk(NamedTuple):
     states: Tensor | None
     shifts: Tensor | None
     scales: Tensor | float
+
+    def ends(self, steps: int) -> Tensor:
+        """x_T (N, K) of a single replica after T ``steps``.
+
+        Raises:
+            DivergenceError: if particles left the finite numbers.
+        """
+        final = self.final.squeeze(0)
+        refuse_lost(final, steps=steps, by="the value gradient sampler", advice="set drift_clip, e.g. to 3")
+        return final
 
 
 @torch.no_grad()
@@ -140,3 +213,18 @@ def walk(
     etas = [eta for _, _, eta in kept if isinstance(eta, Tensor)]
     states, moves = torch.stack([x for x, _, _ in kept], 1), torch.stack([shift for _, shift, _ in kept], 1)
     return Walk(z, cost, states, moves, torch.stack(etas, 1) if etas else 1.0)
+
+
+def path_diagnostics(log_weights: Tensor | None) -> dict[str, Any]:
+    """``log_z``, ``log_z_std`` (delta method), ``elbo`` and ``ess`` of path weights (n,); {} without weights."""
+    if log_weights is None:
+        return {}
+    weights = log_weights.double()
+    n = len(weights)
+    log_z = weights.logsumexp(0) - math.log(n)
+    ess = (2 * weights.logsumexp(0) - (2 * weights).logsumexp(0)).exp() / n
+    facts = {"log_z": log_z, "elbo": weights.mean(), "ess": ess}
+    if n > 1:
+        facts["log_z_std"] = ((1 / ess - 1).clamp(min=0) / (n - 1)).sqrt()
+    numbers = {name: float(value) for name, value in facts.items()}
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}

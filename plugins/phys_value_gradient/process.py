@@ -25,8 +25,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from phys_samplers.chains.checks import at_least, positive
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import check_values
 
 Kind = Literal["ve", "vp"]
 Shape = Literal["geometric", "quadratic", "linear"]
@@ -48,8 +48,7 @@ class AuxiliaryProcess:
     kind: Kind = "ve"
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ConfigurationError(f"process is {self.kind!r}; expected one of {', '.join(get_args(Kind))}")
+        check_values(self)
         top = 1.0 if self.kind == "vp" else math.inf
         if not self.variances or not all(0 < variance < top for variance in self.variances):
             raise ConfigurationError(
@@ -145,10 +144,11 @@ def schedule(
         ConfigurationError: on a bad value, if not just one of ``start`` and ``total`` is given, or if ``total`` is less
             than T steps of ``end``.
     """
-    at_least(1, sampling_steps=steps)
-    positive(end_variance=end, start_variance=start, total_variance=total)
     if shape not in get_args(Shape):
-        raise ConfigurationError(f"schedule is {shape!r}; expected one of {', '.join(get_args(Shape))}")
+        raise ConfigurationError(f"spacing is {shape!r}; expected one of {', '.join(get_args(Shape))}")
+    for name, value in (("end_variance", end), ("start_variance", start), ("total_variance", total)):
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigurationError(f"{name} is {value!r}; expected a positive number")
     if (start is None) == (total is None):
         raise ConfigurationError(
             f"start_variance is {start} and total_variance {total}; expected one of them, and None for the other"

@@ -12,9 +12,6 @@ KNOWN = [
     {"phys_bellman.annealed", "phys_bellman.model", "phys_bellman.recipe"},
     {"phys_bench.results", "phys_bench.tables", "phys_bench.verdicts"},
     {"phys_electrostatic.model", "phys_electrostatic.pfgm", "phys_electrostatic.pfgmpp"},
-    {"phys_energy.model", "phys_energy.recipe"},
-    {"phys_langevin.annealed", "phys_langevin.annealed_model"},
-    {"phys_langevin.langevin", "phys_langevin.negatives"},
     {"phys_samplers.checkpoint", "phys_samplers.sampler"},
     {"phys_samplers.denoisers.model", "phys_samplers.denoisers.recipe"},
     {"phys_samplers.judging.tables", "phys_samplers.judging.verdict"},
@@ -25,7 +22,6 @@ KNOWN = [
         "phys_samplers.rl.recipe",
         "phys_samplers.rl.task",
     },
-    {"phys_value_gradient.model", "phys_value_gradient.negatives", "phys_value_gradient.recipe"},
 ]
 """Knots of modules that import one another, still to be undone; none may be added."""
 

@@ -12,7 +12,6 @@ from phys_bench.scoring import floor_facts
 from phys_bench.tasks.digits import classifier, digit_features, digits, labelled_digits
 from phys_bench.tasks.rows import split
 from phys_samplers.catalogue import make, names
-from phys_samplers.metric import Scored
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Task
 
@@ -101,7 +100,7 @@ def test_features_tell_digits_from_what_is_none(task: Task) -> None:
         "shifted": task.train[:359].roll(1, 3),
     }
     for rows in others.values():
-        value = frechet(Scored(samples=rows, reference=task.heldout, target=task, generator=generator))
+        value = frechet(rows, task.heldout, target=task, generator=generator)
         assert value > floor["mean"] + 4 * floor["std"]
 
 
@@ -110,9 +109,7 @@ def test_every_metric_scores_images(task: Task) -> None:
     assert task.validation is not None
     for text in task.metrics:
         generator = make_generator(0, "metric")
-        value = make("metric", text)(
-            Scored(samples=task.validation, reference=task.heldout, target=task, generator=generator)
-        )
+        value = make("metric", text)(task.validation, task.heldout, target=task, generator=generator)
         assert abs(value) < 100.0
 
 

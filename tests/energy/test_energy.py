@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from phys_energy import Energy, EnergyLaw
-from phys_energy.normalisation import log_normaliser
+from phys_energy.energy import log_normaliser
 from phys_samplers.fields import MLP, FourierMLP, ResidualMLP
 from phys_samplers.fields.stacked import ACTIVATIONS
 from phys_samplers.laws import GaussianMixture

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from phys_langevin import AnnealedLangevin, AnnealedLangevinDynamics
-from phys_langevin.annealing import geometric_levels
+from phys_langevin.annealed import geometric_levels
 from phys_samplers import load
 from phys_samplers.errors import CheckpointError, ConfigurationError, MissingCapability
 from phys_samplers.randomness import make_generator

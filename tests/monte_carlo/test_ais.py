@@ -13,10 +13,8 @@ from torch import Tensor
 
 from phys_monte_carlo import AIS
 from phys_monte_carlo.ais import schedule
-from phys_monte_carlo.annealing import Rules, anneal
-from phys_monte_carlo.moves import draw_noise
-from phys_monte_carlo.path import Path, Reference
-from phys_monte_carlo.plan import Plan
+from phys_monte_carlo.annealing import Plan, Rules, anneal
+from phys_monte_carlo.path import Path, Reference, draw_noise
 from phys_monte_carlo.resampling import relative_variance
 from phys_samplers import Density
 from phys_samplers.density import FlatDensity

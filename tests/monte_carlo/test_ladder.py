@@ -9,9 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from phys_monte_carlo.ladder import Bridge, Tally, equalised, first_ladder, swap_acceptance, swap_order
-from phys_monte_carlo.tempered import Tempered, reference_log_prob
-from phys_samplers.chains.transitions.hmc import HMCInfo
+from phys_monte_carlo.hmc import HMCInfo
+from phys_monte_carlo.tempering import (
+    Bridge,
+    Tally,
+    Tempered,
+    equalised,
+    first_ladder,
+    reference_log_prob,
+    swap_acceptance,
+    swap_order,
+)
 from phys_samplers.density import FlatDensity
 from phys_samplers.laws import GaussianMixture, StandardNormal
 from phys_samplers.randomness import make_generator

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from phys_monte_carlo.moves import Noise, move
-from phys_monte_carlo.path import Path, Reference, conditional_ess, next_temperature
-from phys_monte_carlo.plan import Plan, spread_of
+from phys_monte_carlo.annealing import Plan, spread_of
+from phys_monte_carlo.path import Noise, Path, Reference, conditional_ess, move, next_temperature
 from phys_samplers.density import FlatDensity
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import make_generator

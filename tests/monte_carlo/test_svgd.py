@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from phys_monte_carlo import SVGD
-from phys_monte_carlo.stein import ROWS, direction, median_bandwidth
+from phys_monte_carlo.svgd import ROWS, direction, median_bandwidth
 from phys_samplers import Density, load
 from phys_samplers.errors import ConfigurationError, DivergenceError
 from phys_samplers.laws import DoubleWell, GaussianMixture, StandardNormal

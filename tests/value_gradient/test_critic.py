@@ -10,10 +10,10 @@ from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import Streams
 from phys_samplers.target import Target
 from phys_value_gradient import AuxiliaryProcess
-from phys_value_gradient.critic import Critic, LearnedLandscape
-from phys_value_gradient.landscape import Energy
+from phys_value_gradient.fields import ValueMLP
+from phys_value_gradient.landscapes import Critic, LearnedLandscape
+from phys_value_gradient.policy import Energy
 from phys_value_gradient.process import schedule
-from phys_value_gradient.values import ValueMLP
 
 PROCESS = AuxiliaryProcess(schedule("geometric", 4, start=2.0, end=0.1))
 TARGET = Target(event_shape=(2,), law=GaussianMixture([[-1.0, 0.0], [1.0, 0.5]], [0.3, 0.5], [0.4, 0.6]))

@@ -17,8 +17,7 @@ from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Density, Target
 from phys_value_gradient import AuxiliaryProcess, ExactLandscape, Policy, ValueGradientSampler, walk
-from phys_value_gradient.landscape import Energy
-from phys_value_gradient.policy import NARROWEST
+from phys_value_gradient.policy import NARROWEST, Energy
 from phys_value_gradient.process import log_ratio, schedule
 
 PROCESSES = [
@@ -166,7 +165,7 @@ def test_with_exact_values_twenty_steps_weigh_nine_modes(nine_modes) -> None:
 
 def test_too_little_noise_loses_the_weights_of_modes_whatever_the_values(nine_modes) -> None:
     """Σs² = 2.9 (.2 to .1, quadratic) leaves nine modes apart if variance explodes; preserved, they meet at 0."""
-    options = {"schedule": "quadratic", "start_variance": 0.2, "total_variance": None, "end_variance": 0.1}
+    options = {"spacing": "quadratic", "start_variance": 0.2, "total_variance": None, "end_variance": 0.1}
     off = {}
     for kind in ("ve", "vp"):
         model = ValueGradientSampler(value="exact", process=kind, **options).fit(nine_modes)

@@ -9,7 +9,7 @@ import torch
 
 from phys_samplers.density import FlatDensity
 from phys_samplers.target import Density
-from phys_value_gradient.landscape import Energy
+from phys_value_gradient.policy import Energy
 
 
 def energy(clip: float | None) -> Energy:

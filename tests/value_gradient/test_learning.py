@@ -13,10 +13,9 @@ from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import Streams
 from phys_samplers.target import Target
 from phys_value_gradient import AuxiliaryProcess, ExactLandscape, Policy
-from phys_value_gradient.landscape import Energy
-from phys_value_gradient.learning import STEEPEST, Learning, initial_slope, linex
+from phys_value_gradient.learning import STEEPEST, Learning, backed_up, initial_slope, linex
+from phys_value_gradient.policy import Energy
 from phys_value_gradient.process import schedule
-from phys_value_gradient.targets import backed_up
 
 VE = AuxiliaryProcess(schedule("geometric", 4, start=0.5, end=0.1), "ve")
 VP = AuxiliaryProcess(schedule("quadratic", 4, start=0.3, end=0.1), "vp")

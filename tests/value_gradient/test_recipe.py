@@ -139,7 +139,7 @@ def test_replicas_are_the_single_fits() -> None:
         {"n_step": 3},
         {"error": "linex", "gradient_weight": 1.0, "initial_std": 2.0},
         {"process": "vp", "total_variance": 1.5},
-        {"value": "value-fourier-mlp", "schedule": "quadratic"},
+        {"value": "value-fourier-mlp", "spacing": "quadratic"},
     ],
 )
 def test_variants_learn_a_normal_law(options) -> None:

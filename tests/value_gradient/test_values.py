@@ -13,7 +13,8 @@ from phys_samplers.fields.stacked import ACTIVATIONS
 from phys_samplers.parts import make_part, part_options
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.target import Target
-from phys_value_gradient.values import (
+from phys_value_gradient import fields
+from phys_value_gradient.fields import (
     ValueDistances,
     ValueEnvironments,
     ValueField,
@@ -21,9 +22,8 @@ from phys_value_gradient.values import (
     ValueInverseDistances,
     ValueMLP,
     ValueNetwork,
-    network,
 )
-from phys_value_gradient.values.slopes import SLOPED, sloped_activation
+from phys_value_gradient.layers import SLOPED, sloped_activation
 
 SPECS = (ValueMLP, ValueFourierMLP, ValueDistances, ValueInverseDistances, ValueEnvironments)
 INVARIANT = (ValueDistances, ValueInverseDistances, ValueEnvironments)
@@ -98,7 +98,7 @@ def test_chunks_leave_the_result_as_it_is(spec: type[ValueField], monkeypatch: p
     net = built(spec(width=11), replicas=2)
     z, t = states(2, 70, 6), steps_of(70)
     whole = net.value_and_gradient(z, t), net.value_and_gradient(z, 1)
-    monkeypatch.setattr(network, "CHUNK", 2 * 11 * 33)  # 33, 33 and 4 rows
+    monkeypatch.setattr(fields, "CHUNK", 2 * 11 * 33)  # 33, 33 and 4 rows
     parts = net.value_and_gradient(z, t), net.value_and_gradient(z, 1)
     for one, other in zip(whole, parts, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-13)

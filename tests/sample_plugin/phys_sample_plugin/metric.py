@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from phys_samplers.metric import Metric, Scored
+import torch
+from torch import Tensor
+
+from phys_samplers.metric import Metric
+from phys_samplers.sampler import Model
+from phys_samplers.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeanDistance(Metric):
     """|mean of the samples − mean of the reference|."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"rows"})
-
-    def __call__(self, scored: Scored) -> float:
+    def __call__(
+        self,
+        samples: Tensor,
+        reference: Tensor,
+        *,
+        target: Target,
+        generator: torch.Generator,
+        model: Model | None = None,
+    ) -> float:
         """See ``Metric``."""
-        x, y = scored.rows(self)
-        return float((x.mean(0) - y.mean(0)).norm())
+        return float((samples.mean(0) - reference.mean(0)).norm())
