@@ -10,10 +10,10 @@ from phys_registry import Component, hookimpl
 @hookimpl
 def phys_components() -> Iterable[Component]:
     """The tasks of the benchmark."""
-    yield _task("normal", "normal:normal", 2, "standard normal law, dimension 2 unless dim says otherwise")
+    yield _task("normal", "laws:normal", 2, "standard normal law, dimension 2 unless dim says otherwise")
     yield _task(
         "spans",
-        "uniform:spans",
+        "laws:spans",
         1,
         "uniform law on three disjoint spans of the line, dimension 1",
         reference="arXiv:2410.01796, Sec. 6.1, Fig. 1",
@@ -21,7 +21,7 @@ def phys_components() -> Iterable[Component]:
     )
     yield _task(
         "mixture-2d",
-        "mixtures:mixture_2d",
+        "laws:mixture_2d",
         2,
         "three Gaussians with weights .45, .45, .1, dimension 2",
         reference="arXiv:2410.01796, Sec. 6.1, Fig. 2",
@@ -29,7 +29,7 @@ def phys_components() -> Iterable[Component]:
     )
     yield _task(
         "moons",
-        "moons:moons",
+        "laws:moons",
         2,
         "two half circles with Gaussian noise 0.1, dimension 2",
         reference="arXiv:2410.01796, Sec. 6.1, Fig. 3",
@@ -37,7 +37,7 @@ def phys_components() -> Iterable[Component]:
     )
     yield _task(
         "gmm9",
-        "mixtures:gmm9",
+        "laws:gmm9",
         2,
         "nine equal Gaussians of variance 0.3 at {-5, 0, 5}^2, dimension 2",
         reference="arXiv:2502.13280, App. E.1",
@@ -45,7 +45,7 @@ def phys_components() -> Iterable[Component]:
     )
     yield _task(
         "funnel",
-        "funnel:funnel",
+        "laws:funnel",
         10,
         "Neal's funnel, x1 ~ N(0, 9) and xi ~ N(0, exp x1), dimension 10",
         reference="Neal (2003), Sec. 8",
@@ -53,7 +53,7 @@ def phys_components() -> Iterable[Component]:
     )
     yield _task(
         "gmm40",
-        "mixtures:gmm40",
+        "laws:gmm40",
         2,
         "forty equal Gaussians of standard deviation 1.313 on [-40, 40]^2, dimension 2",
         reference="arXiv:2208.01893",
@@ -61,7 +61,7 @@ def phys_components() -> Iterable[Component]:
     )
     yield _task(
         "many-well-32",
-        "many_well:many_well_32",
+        "laws:many_well_32",
         32,
         "sixteen pairs of a double well and a normal coordinate, dimension 32",
         reference="arXiv:2208.01893",
@@ -74,8 +74,8 @@ def phys_components() -> Iterable[Component]:
         reference = "arXiv:2006.02425; arXiv:2502.13280, App. E.1"
         citation = "kohler2020equivariant yoon2025vgs"
         yield _task(name, f"particles:{function}", dim, summary, reference=reference, citation=citation)
-    yield _task("8gaussians", "mixtures:eight_gaussians", 2, "eight equal Gaussians on a circle, dimension 2")
-    yield _task("checkerboard", "uniform:checkerboard", 2, "uniform law on every other square of a board, dimension 2")
+    yield _task("8gaussians", "laws:eight_gaussians", 2, "eight equal Gaussians on a circle, dimension 2")
+    yield _task("checkerboard", "laws:checkerboard", 2, "uniform law on every other square of a board, dimension 2")
     paper = "arXiv:2410.01796, Sec. 6.2, Table 1"
     for name, function, dim, summary, citation in (
         ("abalone", "abalone", 7, "7 measures of 4,177 abalones", "nash1994abalone"),
@@ -104,7 +104,7 @@ def phys_components() -> Iterable[Component]:
         )
     yield _task(
         "digits",
-        "digits:digits",
+        "images:digits",
         64,
         "1,797 handwritten digits of 8 x 8 pixels, from scikit-learn",
         reference="doi:10.24432/C50P49",
@@ -112,7 +112,7 @@ def phys_components() -> Iterable[Component]:
     )
     yield _task(
         "mnist",
-        "mnist:mnist",
+        "images:mnist",
         784,
         "the 10,000 test images of MNIST, 28 x 28 pixels, split anew",
         reference="arXiv:2410.01796, App. F.1, Fig. 7",

@@ -6,9 +6,9 @@ from collections import Counter
 
 import click
 
-from phys_samplers.cli.layout import examples, terminal_width
 from phys_samplers.cli.making import choose_device, make, settings_option
 from phys_samplers.cli.words import ComponentText
+from phys_samplers.layout import examples, terminal_width
 
 _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
 _STATUS_WIDTH = 9

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from phys_samplers.cli.failure import Failure, note
-from phys_samplers.cli.layout import examples
 from phys_samplers.cli.words import ComponentName, singular
+from phys_samplers.layout import examples
 
 if TYPE_CHECKING:
     from phys_registry import Component

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from phys_samplers.cli.layout import examples
+from phys_samplers.layout import examples
 
 _PLACES = {
     "bash": "~/.local/share/bash-completion/completions/phys-samplers",

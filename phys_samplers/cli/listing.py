@@ -6,8 +6,8 @@ import click
 
 from phys_samplers.cli.documents import echo_json, json_option
 from phys_samplers.cli.failure import note
-from phys_samplers.cli.layout import examples, heading, plural, table
 from phys_samplers.cli.words import Kind
+from phys_samplers.layout import examples, heading, plural, table
 
 
 @click.command(

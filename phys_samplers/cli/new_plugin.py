@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from phys_samplers.cli.layout import examples
+from phys_samplers.layout import examples
 
 
 @click.command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from phys_samplers.cli.documents import echo_json, json_option
-from phys_samplers.cli.layout import examples, table
+from phys_samplers.layout import examples, table
 
 _COLOURS = {"loaded": "green", "failed": "red", "denied": "yellow"}
 

@@ -9,7 +9,7 @@ import click
 
 from phys_samplers import __version__
 from phys_samplers.cli.group import Program
-from phys_samplers.cli.layout import examples
+from phys_samplers.layout import examples
 
 PLUGIN_FILES = "PHYS_SAMPLERS_PLUGIN_FILES"
 """Environment variable with plugin files; worker processes inherit it."""

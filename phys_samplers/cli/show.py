@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phys_samplers.cli.documents import echo_json, json_option
-from phys_samplers.cli.layout import examples, heading, table
 from phys_samplers.cli.making import make, read_spec
 from phys_samplers.cli.words import ComponentName, Kind
+from phys_samplers.layout import examples, heading, table
 
 if TYPE_CHECKING:
     from phys_registry import Description

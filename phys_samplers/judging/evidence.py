@@ -12,7 +12,7 @@ from torch import Tensor
 
 from phys_samplers.density import FlatDensity
 from phys_samplers.evaluations import Evaluations
-from phys_samplers.judging.stein import stein_p_value
+from phys_samplers.judging.p_values import stein_p_value
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw, Sampler
 from phys_samplers.target import Target

@@ -16,6 +16,7 @@ Carlo*, Section 2.2.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,8 @@ from torch import Tensor
 
 from phys_samplers.chains.chains import UNMIXED
 from phys_samplers.judging.evidence import Evidence
-from phys_samplers.judging.two_sample import two_sample_p_value
+from phys_samplers.judging.p_values import two_sample_p_value
+from phys_samplers.layout import table
 from phys_samplers.randomness import make_generator
 
 ALARM = 1e-3
@@ -35,6 +37,7 @@ FEWEST = 100.0
 """Effective draws below which a sampler cannot be the reference."""
 COMPARED = 1_000
 """Rows of each side in a two-sample test, at most."""
+HEADINGS = ("sampler", "verdict", "log Z", "draws", "R̂", "∇E", "E", "s", "why")
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,17 @@ class Judgement:
         return best.log_z, best.log_z_std
 
     def table(self, width: int | None = None) -> str:
-        """A row per sampler, fitted to ``width`` columns (the terminal's if None), and the summary."""
-        from phys_samplers.judging.tables import text
+        """A row per sampler, then the summary.
 
-        return text(self, width)
+        ``draws``: effective independent draws; ``∇E`` and ``E``: energy gradients, and energies without a gradient, per
+        sample with training included; ``s``: seconds.
+
+        Args:
+            width: columns to fit into; the terminal's if None.
+        """
+        found = self.log_z
+        total = "" if found is None else f"log Z = {found[0]:.3f} ± {found[1]:.3f}. "
+        return f"{table([_row(opinion) for opinion in self.opinions], HEADINGS, width=width)}\n\n{total}{self.summary}"
 
 
 def weigh(evidence: Sequence[Evidence], *, target: str, seed: int) -> Judgement:
@@ -203,3 +213,25 @@ def _summary(
         f"Take {recommended.sampler}: {agreeing} of {len(opinions)} samplers agree, and its effective draws cost "
         f"fewest energy gradients ({recommended.cost:,.0f} each). A mode that none of them met would leave no trace."
     )
+
+
+def _row(opinion: Opinion) -> tuple[str, ...]:
+    run = opinion.evidence
+    name = opinion.verdict
+    if not run.finished:
+        return (run.sampler, name, "", "", "", "", "", f"{run.seconds:.1f}", opinion.why)
+    return (
+        run.sampler,
+        name,
+        "–" if run.log_z is None else _estimate(run.log_z, run.log_z_std),
+        "–" if run.effective is None else f"{run.effective:,.0f}",
+        "–" if run.rhat is None else f"{run.rhat:.2f}",
+        f"{run.gradients:,.0f}",
+        f"{run.densities:,.0f}",
+        f"{run.seconds:.1f}",
+        opinion.why,
+    )
+
+
+def _estimate(value: float, std: float) -> str:
+    return f"{value:.3f} ± {std:.3f}" if math.isfinite(std) else f"{value:.3f}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from phys_bench.data import DataUnavailable, PinnedFile, Table, bundled_table, digit_images, download, files, uci
+from phys_bench.data import DataUnavailable, PinnedFile, Table, bundled_table, digit_images, files, uci
 from phys_bench.resolve import Resolver
 from phys_bench.suite import load_suite
 from phys_samplers.errors import ConfigurationError
@@ -186,7 +186,7 @@ def test_bad_downloads_are_not_kept(
 def test_an_answer_that_does_not_come(pinned: PinnedFile, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
-    monkeypatch.setattr(download, "TIMEOUT", 0.1)
+    monkeypatch.setattr(files, "TIMEOUT", 0.1)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

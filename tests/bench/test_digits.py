@@ -9,8 +9,8 @@ import torch
 
 from phys_bench.data import digit_images
 from phys_bench.scoring import floor_facts
-from phys_bench.tasks.digits import classifier, digit_features, digits, labelled_digits
-from phys_bench.tasks.rows import split
+from phys_bench.tasks.assemble import split
+from phys_bench.tasks.images import digit_features, digits, digits_classifier, labelled_digits
 from phys_samplers.catalogue import make, names
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Task
@@ -59,7 +59,7 @@ def test_heldout_rows_are_pinned(task: Task) -> None:
 def test_classifier_is_fast_accurate_and_the_same_again(task: Task) -> None:
     assert task.heldout is not None
     state = torch.get_rng_state()
-    classifier.cache_clear()
+    digits_classifier.cache_clear()
     with torch.no_grad():  # as metrics may be called
         first = digit_features(task.heldout)
     assert torch.equal(torch.get_rng_state(), state)
@@ -68,15 +68,15 @@ def test_classifier_is_fast_accurate_and_the_same_again(task: Task) -> None:
 
     _, labels = labelled_digits()
     _, _, heldout = split("digits", len(labels))
-    found = classifier()(task.heldout.double().flatten(1).unsqueeze(0))[0].argmax(-1)
+    found = digits_classifier()(task.heldout.double().flatten(1).unsqueeze(0))[0].argmax(-1)
     assert (found == labels[heldout]).double().mean() > 0.95
 
-    network = classifier()
+    network = digits_classifier()
     began = time.process_time()
     assert torch.equal(digit_features(task.heldout), first)
-    assert classifier() is network
+    assert digits_classifier() is network
     assert time.process_time() - began < 0.5
-    classifier.cache_clear()
+    digits_classifier.cache_clear()
     began = time.process_time()
     with torch.inference_mode():
         again = digit_features(task.heldout)

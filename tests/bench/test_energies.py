@@ -91,8 +91,8 @@ def test_a_task_without_any_reference_is_scored_by_what_comes_with_draws(
     density: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert reference_rows(density, "bare", 5, 0).shape == (0, 2)
-    monkeypatch.setattr("phys_bench.tasks.moons.bare", lambda: density, raising=False)
-    registry.register(Component("task", "toy-bare", "phys_bench.tasks.moons:bare", summary="a density alone"))
+    monkeypatch.setattr("phys_bench.tasks.laws.bare", lambda: density, raising=False)
+    registry.register(Component("task", "toy-bare", "phys_bench.tasks.laws:bare", summary="a density alone"))
     results = run([MIXED], tmp_path, tasks=["toy-bare"], metrics=["ess", "w2"])
     for record in results.records:
         assert record["status"] == "ok"

@@ -15,8 +15,8 @@ from phys_bench.data import DataUnavailable, files
 from phys_bench.data import mnist as published
 from phys_bench.data.mnist import PinnedIdx, parse_idx
 from phys_bench.scoring import floor_facts
-from phys_bench.tasks.mnist import classifier, labelled_mnist, mnist, mnist_features
-from phys_bench.tasks.rows import split
+from phys_bench.tasks.assemble import split
+from phys_bench.tasks.images import labelled_mnist, mnist, mnist_classifier, mnist_features
 from phys_samplers.catalogue import make, names
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Task
@@ -128,7 +128,7 @@ def test_the_classifier_reads_digits_and_its_features_rank_alternatives(task: Ta
     """Noise, a digit left out and images shifted by two pixels all stand above the floor; the fit takes seconds."""
     assert task.heldout is not None
     assert task.train is not None
-    classifier.cache_clear()
+    mnist_classifier.cache_clear()
     began = time.process_time()
     with torch.inference_mode():
         features = mnist_features(task.heldout)
@@ -139,7 +139,7 @@ def test_the_classifier_reads_digits_and_its_features_rank_alternatives(task: Ta
 
     _, labels = labelled_mnist()
     train, _, heldout = split("mnist", len(labels))
-    found = classifier()(task.heldout.double().flatten(1).unsqueeze(0))[0].argmax(-1)
+    found = mnist_classifier()(task.heldout.double().flatten(1).unsqueeze(0))[0].argmax(-1)
     assert (found == labels[heldout]).double().mean() > 0.95
 
     floor = floor_facts("frechet", task, "mnist", task.eval_size)
@@ -158,7 +158,7 @@ def test_the_classifier_reads_digits_and_its_features_rank_alternatives(task: Ta
 def test_every_metric_scores_images_in_time(task: Task) -> None:
     assert task.heldout is not None
     assert task.validation is not None
-    classifier()
+    mnist_classifier()
     began = time.process_time()
     for text in task.metrics:
         generator = make_generator(0, "metric")

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from phys_bench.data import DataUnavailable, particles
+from phys_bench.data import DataUnavailable, references
 from phys_bench.scoring import metric_of
-from phys_bench.tasks.many_well import many_well_32
+from phys_bench.tasks.laws import many_well_32
 from phys_bench.tasks.particles import dw4, lj13
 from phys_samplers.metrics.floor import floor
 from phys_samplers.metrics.mode_weights import ModeTV
@@ -72,14 +72,14 @@ def test_validation_and_heldout_rows_of_lj13_are_alike(tasks: dict[str, Task]) -
 
 
 def test_the_file_in_the_package_is_pinned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert hashlib.sha256(particles.LJ13.read_bytes()).hexdigest() == particles.LJ13_SHA256
-    assert particles.LJ13.stat().st_size < 1_600_000
-    provenance = particles.LJ13.with_name("PROVENANCE.md").read_text()
-    assert particles.LJ13.name in provenance
-    assert particles.LJ13_SHA256 in provenance
+    assert hashlib.sha256(references.LJ13.read_bytes()).hexdigest() == references.LJ13_SHA256
+    assert references.LJ13.stat().st_size < 1_600_000
+    provenance = references.LJ13.with_name("PROVENANCE.md").read_text()
+    assert references.LJ13.name in provenance
+    assert references.LJ13_SHA256 in provenance
     changed = tmp_path / "lj13_hmc.npy"
     changed.write_bytes(b"something else")
-    monkeypatch.setattr(particles, "LJ13", changed)
+    monkeypatch.setattr(references, "LJ13", changed)
     with pytest.raises(DataUnavailable, match="install it anew"):
         lj13()
 

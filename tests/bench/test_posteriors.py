@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from phys_bench.data import PinnedFile, Table, uci
-from phys_bench.data.brownian import OBSERVATIONS
-from phys_bench.data.pines import PINES, pine_positions
+from phys_bench.data.observations import OBSERVATIONS, PINES, pine_positions
 from phys_bench.data.references import FACTS, ROWS, reference_facts, reference_rows
 from phys_bench.scoring import floor_facts
 from phys_bench.tasks.posteriors import (

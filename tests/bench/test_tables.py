@@ -14,7 +14,8 @@ from torch import Tensor
 from phys_bench.data import bundled_table, uci
 from phys_bench.scoring import floor_facts, reference_rows
 from phys_bench.tasks import tables
-from phys_bench.tasks.rows import TABLE_METRICS, dequantised, resolution, split, table_task
+from phys_bench.tasks.assemble import split
+from phys_bench.tasks.tables import TABLE_METRICS, dequantised, resolution, table_task
 from phys_samplers.catalogue import make, names
 from phys_samplers.target import Task
 

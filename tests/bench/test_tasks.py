@@ -16,13 +16,19 @@ import torch
 
 from phys_bench import declared
 from phys_bench.tasks.assemble import HELDOUT_SIZE, VALIDATION_SIZE
-from phys_bench.tasks.funnel import funnel
-from phys_bench.tasks.many_well import many_well_32
-from phys_bench.tasks.mixtures import eight_gaussians, gmm9, gmm40, mixture_2d
-from phys_bench.tasks.moons import moons
-from phys_bench.tasks.normal import normal
+from phys_bench.tasks.laws import (
+    checkerboard,
+    eight_gaussians,
+    funnel,
+    gmm9,
+    gmm40,
+    many_well_32,
+    mixture_2d,
+    moons,
+    normal,
+    spans,
+)
 from phys_bench.tasks.particles import dw4
-from phys_bench.tasks.uniform import checkerboard, spans
 from phys_registry import parse_spec
 from phys_samplers.catalogue import names
 from phys_samplers.errors import ConfigurationError
@@ -125,8 +131,7 @@ def test_metrics_fit_the_capabilities(name: str, tasks: dict[str, Task]) -> None
 def test_splits_are_the_same_in_every_process(tasks: dict[str, Task]) -> None:
     program = (
         f"import hashlib, json, torch\n{inspect.getsource(digest)}\nSPLITS = {SPLITS!r}\n"
-        "from phys_bench.tasks.moons import moons\nfrom phys_bench.tasks.funnel import funnel\n"
-        "from phys_bench.tasks.uniform import spans\nfrom phys_bench.tasks.mixtures import gmm9\n"
+        "from phys_bench.tasks.laws import funnel, gmm9, moons, spans\n"
         "torch.manual_seed(123)\n"
         "print(json.dumps({t.name: digest(t) for t in (moons(), funnel(), spans(), gmm9())}))\n"
     ).replace("(task: Task)", "(task)")

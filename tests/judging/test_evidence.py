@@ -7,8 +7,7 @@ import torch
 
 from phys_samplers import Density, make
 from phys_samplers.judging.evidence import _resampled, gather
-from phys_samplers.judging.stein import stein_p_value
-from phys_samplers.judging.two_sample import two_sample_p_value
+from phys_samplers.judging.p_values import stein_p_value, two_sample_p_value
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phys_bench.data.errors import DataUnavailable
-from phys_bench.data.table import Table
+from phys_bench.data.files import DataUnavailable, Table
 
 
 def bundled_table(name: str, **options: Any) -> Table:

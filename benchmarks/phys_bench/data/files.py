@@ -1,25 +1,118 @@
 """Published files, found by their SHA-256: in a folder of the user's, in the cache, or downloaded into it.
 
 A folder named by the environment variable ``PHYS_SAMPLERS_DATA`` comes first, then the cache, then the network. Only
-the very bytes that are pinned are ever read, so a task's rows are the same wherever they came from.
+the very bytes that are pinned are ever read or handed on, so a task's rows are the same wherever they came from.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import http.client
+import io
 import os
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import platformdirs
+import torch
+from torch import Tensor
 
-from phys_bench.data.download import fetch
-from phys_bench.data.errors import DataUnavailable
-from phys_bench.data.table import Table
+from phys_registry import PhysError
 from phys_samplers.atomic import write_atomically
 
 FOLDER_VARIABLE = "PHYS_SAMPLERS_DATA"
+TIMEOUT = 20.0
+"""Seconds without an answer after which an address is given up."""
+LARGEST = 32 * 2**20
+"""Bytes read at most, of a download or of a member of an archive."""
+FAILURES = (OSError, ValueError, http.client.HTTPException, zipfile.BadZipFile, zlib.error, RuntimeError)
+"""What a dead network, a bad address, a truncated answer or a broken archive raise."""
+
+
+class DataUnavailable(PhysError, RuntimeError):  # noqa: N818 - reads as the condition it names
+    """A data file or the package that ships it is missing, or is not the one that the benchmark pins.
+
+    Not a ``ConfigurationError``: nobody asked for anything wrong, so a suite goes on with its other tasks.
+    """
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it was published: named columns, cells (texts or numbers) not yet interpreted.
+
+    Args:
+        names: of the columns.
+        rows: each as long as ``names``.
+    """
+
+    names: tuple[str, ...]
+    rows: tuple[tuple[str | float, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def distinct(self) -> Self:
+        """Without exact repetitions of a whole row; the first of each stays where it was."""
+        return type(self)(self.names, tuple(dict.fromkeys(self.rows)))
+
+    def column(self, name: str) -> list[str | float]:
+        """The cells of one column.
+
+        Raises:
+            ValueError: if there is no such column.
+        """
+        index = self.names.index(name)
+        return [row[index] for row in self.rows]
+
+    def numbers(self, names: Sequence[str]) -> Tensor:
+        """The named columns as float64 (N, len(names)).
+
+        Raises:
+            ValueError: if there is no such column, or a cell is not a number.
+        """
+        columns = [[float(cell) for cell in self.column(name)] for name in names]
+        return torch.tensor(columns, dtype=torch.float64).T.contiguous()
+
+
+def fetch(urls: Sequence[str], sha256: str, *, advice: str) -> bytes:
+    """The bytes with this hash, from the first of ``urls`` that has them.
+
+    Args:
+        urls: addresses of the file itself, or of a zip archive with it.
+        sha256: of the file.
+        advice: what else a user can do, for the message.
+
+    Raises:
+        DataUnavailable: saying what was wrong with each address.
+    """
+    problems = []
+    for url in urls:
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+                content = answer.read(LARGEST)
+            for candidate in _candidates(content):
+                if hashlib.sha256(candidate).hexdigest() == sha256:
+                    return candidate
+            problems.append(f"{url}: what it holds has another SHA-256 than the pinned {sha256}")
+        except FAILURES as error:
+            problems.append(f"{url}: {error}")
+    raise DataUnavailable(f"the data cannot be downloaded ({'; '.join(problems)}); {advice}")
+
+
+def _candidates(content: bytes) -> Iterator[bytes]:
+    """The download itself and, if it is a zip archive, its members."""
+    yield content
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.infolist():
+                if not member.is_dir() and member.file_size <= LARGEST:
+                    yield archive.read(member)
 
 
 def cache_folder() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import make_generator
@@ -16,6 +17,8 @@ TRAIN_SIZE = 10_000
 VALIDATION_SIZE = 2_000
 HELDOUT_SIZE = 10_000
 EVAL_SIZE = 1_000
+TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.1
+"""Of data, whose number of rows is what it is; the rest, a fifth, is held out."""
 KSD_MAX_DIM = 10
 """Above this dimension the kernel Stein discrepancy with a fixed kernel loses its power."""
 DRAW_METRICS = ("log-z-error", "ess")
@@ -95,3 +98,15 @@ def metrics_for(law: Any, modes: Modes | None) -> tuple[str, ...]:
 def square_view(half_width: float, dim: int = 2) -> View:
     """The box [−half_width, half_width]^dim."""
     return ((-half_width, half_width),) * dim
+
+
+def split(name: str, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices of the training, validation and held-out rows: a fixed permutation of n rows, cut 70/10/20.
+
+    Args:
+        name: of the task, the label of its stream.
+        n: number of rows.
+    """
+    order = torch.randperm(n, generator=make_generator(SPLIT_SEED, "task", name, "split"))
+    train, validation = round(TRAIN_SHARE * n), round(VALIDATION_SHARE * n)
+    return order[:train], order[train : train + validation], order[train + validation :]

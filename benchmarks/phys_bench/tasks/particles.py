@@ -8,7 +8,7 @@ differ by a factor of two to ten.
 
 from __future__ import annotations
 
-from phys_bench.data.particles import lj13_rows
+from phys_bench.data.references import lj13_rows
 from phys_bench.tasks.assemble import DRAW_METRICS, TRAIN_SIZE, assemble, square_view
 from phys_samplers.laws import DoubleWell, LennardJones
 from phys_samplers.target import Task

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from phys_bench.data import PinnedFile, Table, uci
-from phys_bench.data.brownian import INNOVATION_SCALE, OBSERVATION_SCALE, OBSERVATIONS
-from phys_bench.data.pines import pine_positions
+from phys_bench.data.observations import INNOVATION_SCALE, OBSERVATION_SCALE, OBSERVATIONS, pine_positions
 from phys_bench.data.references import reference_facts, reference_rows
 from phys_bench.tasks.assemble import EVAL_SIZE, HELDOUT_SIZE, SPLIT_SEED, VALIDATION_SIZE
 from phys_samplers.laws import BrownianMotion, LogGaussianCoxProcess, LogisticRegression

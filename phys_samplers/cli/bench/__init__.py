@@ -8,7 +8,7 @@ from phys_samplers.cli.bench.compare import compare, merge
 from phys_samplers.cli.bench.inspect import report, status
 from phys_samplers.cli.bench.run import run
 from phys_samplers.cli.bench.suites import list_suites
-from phys_samplers.cli.layout import examples
+from phys_samplers.layout import examples
 
 __all__ = ["bench"]
 

@@ -9,7 +9,7 @@ import click
 from phys_samplers.cli.bench.reach import benchmark, run_folder, write_report
 from phys_samplers.cli.documents import echo_json, json_option
 from phys_samplers.cli.failure import Failure
-from phys_samplers.cli.layout import examples, table, terminal_width
+from phys_samplers.layout import examples, table, terminal_width
 
 _COLOURS = {"better": "green", "worse": "red"}
 _HEADERS = ("task", "sampler", "metric", "first", "second", "difference", "95 % interval", "seeds", "verdict")

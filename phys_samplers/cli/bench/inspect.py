@@ -8,7 +8,7 @@ import click
 
 from phys_samplers.cli.bench.reach import benchmark, newest_run, run_folder, write_report
 from phys_samplers.cli.documents import echo_json, json_option
-from phys_samplers.cli.layout import examples, table, terminal_width
+from phys_samplers.layout import examples, table, terminal_width
 
 
 @click.command(

@@ -12,8 +12,8 @@ from click.shell_completion import CompletionItem
 from phys_samplers.cli.bench.reach import RUNS, benchmark, write_report
 from phys_samplers.cli.failure import Failure
 from phys_samplers.cli.group import INTERRUPTED
-from phys_samplers.cli.layout import examples, terminal_width
 from phys_samplers.cli.words import ComponentText
+from phys_samplers.layout import examples, terminal_width
 
 
 class SuiteName(click.ParamType):

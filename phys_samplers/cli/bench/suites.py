@@ -6,7 +6,7 @@ import click
 
 from phys_samplers.cli.bench.reach import benchmark
 from phys_samplers.cli.documents import echo_json, json_option
-from phys_samplers.cli.layout import examples, table
+from phys_samplers.layout import examples, table
 
 
 @click.command(

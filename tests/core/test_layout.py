@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phys_samplers.cli.layout import examples, table
+from phys_samplers.layout import examples, table
 
 ROWS = [("one", "a short text", "x" * 30), ("number-two", "a text that is a good deal longer than the others are", "")]
 
