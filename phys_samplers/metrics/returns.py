@@ -17,7 +17,7 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.metric import Metric
-from phys_samplers.rl.integrated import integrated_cdf
+from phys_samplers.rl.law import integrated_cdf
 
 if TYPE_CHECKING:
     from phys_samplers.rl.law import ReturnLaw

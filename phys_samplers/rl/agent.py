@@ -10,15 +10,12 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams
-from phys_samplers.rl.environment import Maker
-from phys_samplers.rl.evaluation import GreedyEvaluation
-from phys_samplers.rl.fitted import FittedReturns, rebuilt
-from phys_samplers.rl.transitions import ReturnScale
-from phys_samplers.sampler import Draw
+from phys_samplers.rl.fitted import FittedReturns, ReturnNetwork
+from phys_samplers.rl.law import ReturnScale
+from phys_samplers.sampler import Draw, Sampler
 
 if TYPE_CHECKING:
-    from phys_samplers.rl.control import Control
-    from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
+    from phys_samplers.rl.environment import Maker
 
 
 class Agent(FittedReturns):
@@ -27,38 +24,32 @@ class Agent(FittedReturns):
     Args:
         recipe: that the network was made by.
         network: of one replica.
-        control: how it was trained; or None, for one that was loaded and knows its environment by ``environment``.
         features: F.
         discrete: whether observations are integers.
+        scale: unit of the network's returns.
         curve: evaluations: ``step`` (of the environment), ``return`` (undiscounted, greedy, mean) and ``length``.
         environment: the id, if it has one.
         environment_options: its keyword arguments.
         gamma: the discount factor.
         tail: share of the worst returns that actions are judged by.
-        scale: unit of the network's returns.
     """
 
     role = "control"
 
     def __init__(
         self,
-        recipe: ReturnModel,
+        recipe: Sampler,
         network: ReturnNetwork,
         *,
-        control: Control | None = None,
         features: int,
         discrete: bool,
+        scale: ReturnScale,
         curve: Sequence[Mapping[str, float]],
         environment: Maker | None = None,
         environment_options: Mapping[str, Any] | None = None,
         gamma: float = 0.99,
         tail: float = 1.0,
-        scale: ReturnScale | None = None,
     ) -> None:
-        if control is not None:
-            environment, environment_options = control.environment, control.environment_options
-            gamma, tail, scale = control.gamma, control.tail, control.scale
-        assert scale is not None
         super().__init__(recipe, network, features=features, scale=scale, discrete=discrete)
         self.curve = [dict(row) for row in curve]
         self.environment, self.environment_options = environment, dict(environment_options or {})
@@ -91,20 +82,17 @@ class Agent(FittedReturns):
         Raises:
             ConfigurationError: if there is none.
         """
-        from phys_samplers.rl.control import values
+        from phys_samplers.rl.environment import GreedyEvaluation
 
         environment, options = self.place(environment)
-        evaluation = GreedyEvaluation(environment, seeds=[seed], episodes=episodes, options=options, device=self.device)
         noise = Streams([seed], "playing", device=self.device)
 
         @torch.no_grad()
         def worth(observation: Tensor) -> Tensor:
-            return values(self.network, observation, tail=self.tail, noise=noise)
+            return self.network.worth(observation, tail=self.tail, noise=noise)
 
-        try:
-            returns, _ = evaluation.run(worth, 0)
-        finally:
-            evaluation.close()
+        with GreedyEvaluation(environment, [seed], episodes=episodes, options=options, device=self.device) as games:
+            returns, _ = games.run(worth, 0)
         return torch.from_numpy(returns[0])
 
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
@@ -128,24 +116,8 @@ class Agent(FittedReturns):
 
     @classmethod
     def restored(
-        cls,
-        recipe: ReturnModel,
-        tensors: Mapping[str, Tensor],
-        facts: Mapping[str, Any],
-        *,
-        event_shape: tuple[int, ...],
-        device: torch.device | str,
+        cls, recipe: Sampler, network: ReturnNetwork, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> Self:
-        """Inverse of ``tensors`` and ``facts``."""
-        return cls(
-            recipe,
-            rebuilt(recipe, tensors, facts, device),
-            features=facts["features"],
-            discrete=facts["discrete"],
-            curve=facts["curve"],
-            environment=facts["environment"],
-            environment_options=facts["environment_options"],
-            gamma=facts["gamma"],
-            tail=facts["tail"],
-            scale=ReturnScale(*facts["returns"]),
-        )
+        """Inverse of ``tensors`` and ``facts``, with the network rebuilt."""
+        names = ("features", "discrete", "curve", "environment", "environment_options", "gamma", "tail")
+        return cls(recipe, network, scale=ReturnScale(*facts["returns"]), **{name: facts[name] for name in names})

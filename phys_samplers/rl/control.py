@@ -15,7 +15,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,17 +24,15 @@ from torch import Tensor
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import replica
 from phys_samplers.randomness import Streams
-from phys_samplers.rl.environment import RETURNS, Environments, Maker, name_of
-from phys_samplers.rl.evaluation import GreedyEvaluation
-from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
-from phys_samplers.rl.replay import Replay
-from phys_samplers.rl.transitions import ReturnScale, Transitions
+from phys_samplers.rl.agent import Agent
+from phys_samplers.rl.environment import RETURNS, Environments, GreedyEvaluation, Maker, name_of
+from phys_samplers.rl.fitted import ReturnNetwork
+from phys_samplers.rl.law import ReturnScale
+from phys_samplers.rl.recipe import ReturnModel
+from phys_samplers.rl.transitions import Replay, Transitions
+from phys_samplers.target import Target
 from phys_samplers.training import Callback, TrainingPlan, TrainingReport, train
 from phys_samplers.training.callbacks import default_callbacks
-
-if TYPE_CHECKING:
-    from phys_samplers.rl.agent import Agent
-    from phys_samplers.target import Target
 
 BLOCK = 512
 """Steps for which random numbers are drawn at a time."""
@@ -151,8 +149,6 @@ class Control:
         callbacks: Sequence[Callback] = (),
     ) -> list[Agent | Exception]:
         """One agent per seed, or the exception that its training ended with; all of them in one stacked run."""
-        from phys_samplers.rl.agent import Agent
-
         learner = Learner(self, recipe, seeds=seeds, device=device, callbacks=default_callbacks(callbacks))
         plan = TrainingPlan(
             steps=self.updates,
@@ -202,7 +198,7 @@ class Learner:
         options = dict(control.environment_options)
         self.environments = Environments(control.environment, seeds=seeds, labels=["training"], options=options)
         self.evaluation = GreedyEvaluation(
-            control.environment, seeds=seeds, episodes=control.episodes, options=options, device=device
+            control.environment, seeds, episodes=control.episodes, options=options, device=device
         )
         encoder, actions = self.environments.encoder, self.environments.actions
         self.discrete = encoder.discrete
@@ -243,7 +239,7 @@ class Learner:
         observation, action, reward, discount, following = self.replay.draw(next(self._batches))
         with torch.no_grad():
             judge = self.network if control.double else self.lagged
-            chosen = values(judge, following, tail=control.tail, noise=self._judging).argmax(-1)
+            chosen = judge.worth(following, tail=control.tail, noise=self._judging).argmax(-1)
             scaled = self.scale.reward(reward, discount)
         batch = Transitions(observation, action, scaled, discount, following, chosen, self.replay.discounts)
         return self.network.loss(batch, self.lagged, self.noise)
@@ -257,7 +253,7 @@ class Learner:
     def close(self) -> None:
         """Close the environments."""
         self.environments.close()
-        self.evaluation.close()
+        self.evaluation.__exit__()
 
     def curve_of(self, index: int) -> list[dict[str, float]]:
         """The evaluations of one replica."""
@@ -273,7 +269,7 @@ class Learner:
         action = (choice * self.environments.actions).long()
         if taken >= control.learning_starts and (epsilon := control.epsilon(taken)) < 1:
             rows = torch.from_numpy(observation).to(self.device).unsqueeze(1)
-            best = values(self.network, rows, tail=control.tail, noise=self._judging)[:, 0].argmax(-1).cpu()
+            best = self.network.worth(rows, tail=control.tail, noise=self._judging)[:, 0].argmax(-1).cpu()
             action = torch.where(explore < epsilon, action, best)
         numbers = action.numpy()
         self.replay.add(observation, numbers, self.environments.step(numbers))
@@ -295,7 +291,7 @@ class Learner:
     @torch.no_grad()
     def _evaluate(self) -> None:
         def worth(observation: Tensor) -> Tensor:
-            return values(self.deployed, observation, tail=self.control.tail, noise=self._evaluating)
+            return self.deployed.worth(observation, tail=self.control.tail, noise=self._evaluating)
 
         returns, lengths = self.evaluation.run(worth, len(self.curve))
         row = {
@@ -306,13 +302,6 @@ class Learner:
         self.curve.append(row)
         for callback in self.callbacks:
             callback.evaluated(row["step"], {"return": row["return"], "length": row["length"]})
-
-
-def values(network: ReturnNetwork, observation: Tensor, *, tail: float, noise: Streams) -> Tensor:
-    """What actions are worth (R, B, A): means of their laws, or of the worst share ``tail`` of them."""
-    if tail >= 1:
-        return network.mean(observation, noise=noise)
-    return network.law(observation, noise=noise).lower_tail(tail)
 
 
 def _blocks(streams: Streams, *shape: int) -> Iterator[Tensor]:

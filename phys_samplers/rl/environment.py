@@ -3,24 +3,35 @@
 Training steps one environment a replica. gymnasium's vector classes would copy every observation twice and cost almost
 twice as much per step here, so environments are stepped one by one; an episode that ends is reset within the same step
 (``AutoresetMode.SAME_STEP`` in gymnasium's terms), and the last observation of the old episode is what the transition
-holds. Evaluation uses vector environments of its own (``phys_samplers.rl.evaluation``).
+holds.
+
+Greedy episodes have environments of their own, which share neither state nor randomness with those of training: each
+replica has a vector environment of all its episodes (gymnasium's own vectorised one where there is one, else one after
+the other); what follows an episode's first end is not counted, so that the autoreset mode is of no account.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Self, TypeVar
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium import spaces
+from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, EnvironmentFailure
 from phys_samplers.randomness import derive_seed
+from phys_samplers.rl.transitions import Stepped
 
 Maker = str | Callable[[], gymnasium.Env]
+"""An id, or a function that makes an environment."""
+Values = Callable[[Tensor], Tensor]
+"""What actions are worth (R, E, A), at observations (R, E, F)."""
+Made = TypeVar("Made")
 SEEDS = 2**31
 """Environments take seeds below this."""
 
@@ -74,7 +85,7 @@ class Encoder:
         return np.stack([self(row) for row in iterate(batched, observations)])
 
 
-def make_environment(environment: Maker, options: dict[str, Any] | None = None, **more: Any) -> gymnasium.Env[Any, Any]:
+def make_environment(environment: Maker, options: Mapping[str, Any] | None = None) -> gymnasium.Env[Any, Any]:
     """One environment.
 
     Raises:
@@ -82,11 +93,17 @@ def make_environment(environment: Maker, options: dict[str, Any] | None = None, 
         EnvironmentFailure: if making it fails otherwise.
     """
     label = name_of(environment)
+    if isinstance(environment, str):
+        made = _made(label, lambda: gymnasium.make(environment, disable_env_checker=True, **(options or {})))
+    else:
+        made = _made(label, environment)
+    _check_spaces(label, made.observation_space, made.action_space)
+    return made
+
+
+def _made(label: str, maker: Callable[[], Made]) -> Made:
     try:
-        if isinstance(environment, str):
-            made = gymnasium.make(environment, disable_env_checker=True, **(options or {}), **more)
-        else:
-            made = environment()
+        return maker()
     except (gymnasium.error.NameNotFound, gymnasium.error.NamespaceNotFound, gymnasium.error.VersionNotFound) as error:
         raise ConfigurationError(f"there is no environment {label!r}: {error}") from None
     except gymnasium.error.DependencyNotInstalled as error:
@@ -96,42 +113,26 @@ def make_environment(environment: Maker, options: dict[str, Any] | None = None, 
         ) from None
     except Exception as error:
         raise EnvironmentFailure(f"environment {label!r} cannot be made: {type(error).__name__}: {error}") from error
-    if not isinstance(made.action_space, spaces.Discrete) or made.action_space.start:
+
+
+def _check_spaces(label: str, observations: spaces.Space[Any], actions: spaces.Space[Any]) -> None:
+    if not isinstance(actions, spaces.Discrete) or actions.start:
         raise ConfigurationError(
-            f"the actions of environment {label!r} are {made.action_space}; expected Discrete(n) from 0, "
+            f"the actions of environment {label!r} are {actions}; expected Discrete(n) from 0, "
             "a finite set of actions (wrap the environment to offer one)"
         )
     try:
-        spaces.flatdim(made.observation_space)
+        spaces.flatdim(observations)
     except (NotImplementedError, ValueError):
         raise ConfigurationError(
-            f"the observations of environment {label!r} are {made.observation_space}, which has no fixed length; "
+            f"the observations of environment {label!r} are {observations}, which has no fixed length; "
             "expected a Box, Discrete, MultiBinary, MultiDiscrete, Tuple or Dict space"
         ) from None
-    return made
 
 
 def name_of(environment: Maker) -> str:
     """For messages."""
     return environment if isinstance(environment, str) else getattr(environment, "__name__", type(environment).__name__)
-
-
-class Stepped(NamedTuple):
-    """What a step of R environments gave.
-
-    Args:
-        reward: (R,).
-        terminated: (R,), the episode reached an end of its own.
-        truncated: (R,), it was cut off by a time limit.
-        final: observations (R, F) that the step led to.
-        observation: those to act on next: the first of a new episode where one ended, else the same (R, F).
-    """
-
-    reward: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-    final: np.ndarray
-    observation: np.ndarray
 
 
 class Environments:
@@ -211,6 +212,76 @@ class Environments:
 
     def _failure(self, what: str) -> EnvironmentFailure:
         return EnvironmentFailure(f"environment {self.name!r}, after {self.steps} steps: {what}")
+
+
+class GreedyEvaluation:
+    """Episodes of the policy that takes the action of greatest value.
+
+    Args:
+        environment: id or maker.
+        seeds: one a replica.
+        options: keyword arguments of the id.
+        episodes: E, of each replica and evaluation.
+        device: where values are computed.
+    """
+
+    def __init__(
+        self,
+        environment: Maker,
+        seeds: Sequence[int],
+        *,
+        episodes: int,
+        options: Mapping[str, Any] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.name, self.seeds, self.episodes, self.device = name_of(environment), tuple(seeds), episodes, device
+        self._all = [_vector(environment, episodes, dict(options or {})) for _ in seeds]
+        self._encoder = Encoder(self._all[0].single_observation_space)
+
+    def run(self, values: Values, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Undiscounted returns and lengths (R, E) of the evaluation ``index``, whose number seeds its episodes.
+
+        Raises:
+            EnvironmentFailure: if an environment raises.
+        """
+        shape = (len(self._all), self.episodes)
+        returns, lengths = np.zeros(shape), np.zeros(shape, int)
+        running = np.ones(shape, bool)
+        try:
+            rows = [
+                self._encoder.batch(one.reset(seed=derive_seed(seed, "evaluation", index) % SEEDS)[0])
+                for one, seed in zip(self._all, self.seeds, strict=True)
+            ]
+            while running.any():
+                observation = torch.from_numpy(np.stack(rows)).to(self.device)
+                actions = values(observation).argmax(-1).cpu().numpy()
+                for r, one in enumerate(self._all):
+                    if not running[r].any():
+                        continue
+                    observed, reward, terminated, truncated, _ = one.step(actions[r])
+                    returns[r] += np.where(running[r], reward, 0.0)
+                    lengths[r] += running[r]
+                    running[r] &= ~(terminated | truncated)
+                    rows[r] = self._encoder.batch(observed)
+        except gymnasium.error.Error as error:
+            raise EnvironmentFailure(f"environment {self.name!r}, in evaluation {index}: {error}") from error
+        return returns, lengths
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close every environment."""
+        for one in self._all:
+            one.close()
+
+
+def _vector(environment: Maker, episodes: int, options: dict[str, Any]) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
+    if not isinstance(environment, str):
+        return gymnasium.vector.SyncVectorEnv([lambda: make_environment(environment)] * episodes)
+    made = _made(environment, lambda: gymnasium.make_vec(environment, num_envs=episodes, **options))
+    _check_spaces(environment, made.single_observation_space, made.single_action_space)
+    return made
 
 
 def _short(value: Any) -> str:

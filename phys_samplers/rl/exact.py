@@ -24,9 +24,8 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.rl.law import ReturnLaw
+from phys_samplers.rl.law import ReturnLaw, ReturnScale
 from phys_samplers.rl.markov import MarkovChain
-from phys_samplers.rl.transitions import ReturnScale
 
 COARSEST = 513
 """Nodes of the first grid."""

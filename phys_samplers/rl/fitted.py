@@ -1,22 +1,88 @@
-"""Fitted return models: the laws of returns at any observation, in the unit of the rewards."""
+"""Laws of returns by a network, and what fitting one gives: laws at any observation, in the unit of the rewards."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.fields.mlp import MLP
 from phys_samplers.randomness import Streams, make_generator
-from phys_samplers.rl.law import ReturnLaw
-from phys_samplers.rl.transitions import ReturnScale
-from phys_samplers.sampler import Draw, Model
+from phys_samplers.rl.law import ReturnLaw, ReturnScale, of_action
+from phys_samplers.rl.transitions import Transitions
+from phys_samplers.sampler import Draw, Model, Sampler
 
-if TYPE_CHECKING:
-    from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
+HEAD_GAIN = 0.01
+"""Initial scale of a last layer: every law starts near one that does not depend on the observation."""
+
+
+class ReturnNetwork(nn.Module, ABC):
+    """Laws of R replicas, of returns in the unit of ``ReturnScale``; every parameter has the replica axis first.
+
+    Attributes:
+        actions: A.
+        evaluations: of the network, that a law, or each draw of one that is known through draws, takes.
+    """
+
+    actions: int
+    evaluations: int = 1
+
+    @abstractmethod
+    def loss(self, batch: Transitions, target: Self, noise: Streams) -> Tensor:
+        """One loss per replica (R,).
+
+        Args:
+            batch: the transitions.
+            target: the lagged network, which gives the laws of what follows; no gradient goes there.
+            noise: for losses that draw.
+        """
+
+    @abstractmethod
+    def law(self, observation: Tensor, action: Tensor | None = None, *, noise: Streams) -> ReturnLaw:
+        """Laws (R, B, A) at observations (R, B, F); or those of ``action`` (R, B) alone, (R, B).
+
+        Args:
+            observation: encoded observations.
+            action: integers.
+            noise: for laws that are known through draws only.
+        """
+
+    def mean(self, observation: Tensor, *, noise: Streams) -> Tensor:
+        """Expected returns (R, B, A)."""
+        return self.law(observation, noise=noise).mean
+
+    def worth(self, observation: Tensor, *, tail: float, noise: Streams) -> Tensor:
+        """What actions are worth (R, B, A): means of their laws, or of the worst share ``tail`` of them."""
+        if tail >= 1:
+            return self.mean(observation, noise=noise)
+        return self.law(observation, noise=noise).lower_tail(tail)
+
+
+class HeadNetwork(ReturnNetwork):
+    """One perceptron, whose last layer holds K numbers for each action.
+
+    Args:
+        trunk: what the perceptron looks like.
+        features: F.
+        actions: A.
+        count: K.
+        streams: for initial weights.
+    """
+
+    def __init__(self, trunk: MLP, features: int, actions: int, count: int, *, streams: Streams) -> None:
+        super().__init__()
+        self.actions, self.count = actions, count
+        self.trunk = trunk.build(features, actions * count, streams=streams, out_gain=HEAD_GAIN)
+
+    def heads(self, observation: Tensor, action: Tensor | None = None) -> Tensor:
+        """The numbers (R, B, A, K) at observations (R, B, F); or those of ``action`` (R, B) alone, (R, B, K)."""
+        heads = self.trunk(observation).unflatten(-1, (self.actions, self.count))
+        return heads if action is None else of_action(heads, action)
 
 
 class FittedReturns(Model):
@@ -33,7 +99,7 @@ class FittedReturns(Model):
     role: ClassVar[str]
 
     def __init__(
-        self, recipe: ReturnModel, network: ReturnNetwork, *, features: int, scale: ReturnScale, discrete: bool
+        self, recipe: Sampler, network: ReturnNetwork, *, features: int, scale: ReturnScale, discrete: bool
     ) -> None:
         self.recipe = recipe
         self.network = network
@@ -159,7 +225,7 @@ class PredictedReturns(FittedReturns):
 
     role = "prediction"
 
-    def __init__(self, recipe: ReturnModel, network: ReturnNetwork, *, queries: Tensor, scale: ReturnScale) -> None:
+    def __init__(self, recipe: Sampler, network: ReturnNetwork, *, queries: Tensor, scale: ReturnScale) -> None:
         super().__init__(recipe, network, features=queries.shape[1], scale=scale, discrete=False)
         self.queries = queries
 
@@ -187,26 +253,7 @@ class PredictedReturns(FittedReturns):
 
     @classmethod
     def restored(
-        cls,
-        recipe: ReturnModel,
-        tensors: Mapping[str, Tensor],
-        facts: Mapping[str, Any],
-        *,
-        event_shape: tuple[int, ...],
-        device: torch.device | str,
+        cls, recipe: Sampler, network: ReturnNetwork, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> Self:
-        """Inverse of ``tensors`` and ``facts``."""
-        numbers = dict(tensors)
-        queries = numbers.pop("queries")
-        return cls(
-            recipe, rebuilt(recipe, numbers, facts, device), queries=queries, scale=ReturnScale(*facts["returns"])
-        )
-
-
-def rebuilt(
-    recipe: ReturnModel, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], device: torch.device | str
-) -> ReturnNetwork:
-    """The network of one replica."""
-    network = recipe.build(facts["features"], facts["actions"], streams=Streams([0], "weights")).to(device)
-    network.load_state_dict(dict(tensors))
-    return network.requires_grad_(False)
+        """Inverse of ``tensors`` and ``facts``, with the network rebuilt."""
+        return cls(recipe, network, queries=tensors["queries"], scale=ReturnScale(*facts["returns"]))

@@ -10,16 +10,14 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from phys_samplers.rl.prediction import Prediction
+from phys_samplers.rl.prediction import Prediction
 
 Table = Mapping[int, Mapping[int, Sequence[tuple[float, int, float, bool]]]]
 """gymnasium's ``P[state][action]``: outcomes (probability, next state, reward, terminated)."""
@@ -125,8 +123,6 @@ class MarkovChain:
             queries: states at which laws are asked for; None for all that have rows.
             options: of ``Prediction``: ``updates``, ``batch_size``, ….
         """
-        from phys_samplers.rl.prediction import Prediction
-
         asked = self.starts if queries is None else torch.as_tensor(queries)
         return Prediction(
             observation=self.one_hot(self.state),

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from phys_samplers.errors import CheckpointError, ConfigurationError, MissingCapability
 from phys_samplers.randomness import make_generator
-from phys_samplers.rl.integrated import projected
-from phys_samplers.rl.law import ReturnLaw
+from phys_samplers.rl.law import ReturnLaw, projected
 from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.target import Target
 

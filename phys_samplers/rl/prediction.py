@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,12 +18,11 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import replica
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.fitted import PredictedReturns
+from phys_samplers.rl.law import ReturnScale
 from phys_samplers.rl.recipe import ReturnModel
-from phys_samplers.rl.transitions import ReturnScale, Transitions
+from phys_samplers.rl.transitions import Transitions
+from phys_samplers.target import Target
 from phys_samplers.training import Callback, TrainingPlan, TrainingReport, train
-
-if TYPE_CHECKING:
-    from phys_samplers.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)

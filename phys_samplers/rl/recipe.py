@@ -1,69 +1,27 @@
-"""What a return model is: a frozen recipe, and the stacked network that it builds.
+"""What a return model is: a frozen recipe whose ``build`` makes a stacked network of laws; and what it is fitted to.
 
-A return model holds the law of the return X(z, a) = Σ_k γ^k r_k given an observation z and an action a, for R replicas
-at once. It states its loss on a batch of transitions and the law it has learned; exploration, replay, target networks
-and scoring are the same for all (``phys_samplers.rl.control``, ``prediction``), so that a comparison changes one thing.
+One loop for agents (``Control``) and one for given policies (``Prediction``) serve every return model, so that a
+comparison changes one thing.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
+from typing import Any, ClassVar, Protocol, Self, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from phys_samplers.errors import CheckpointError, ConfigurationError
 from phys_samplers.fields.mlp import MLP
 from phys_samplers.randomness import Streams
-from phys_samplers.rl.law import ReturnLaw
-from phys_samplers.rl.transitions import Transitions
+from phys_samplers.rl.agent import Agent
+from phys_samplers.rl.fitted import PredictedReturns, ReturnNetwork
 from phys_samplers.sampler import Model, Sampler
-from phys_samplers.target import Target
+from phys_samplers.target import Target, Task
 from phys_samplers.training import Callback
-
-if TYPE_CHECKING:
-    import gymnasium
-
-    from phys_samplers.rl.agent import Agent
-
-
-class ReturnNetwork(nn.Module, ABC):
-    """Laws of R replicas, of returns in the unit of ``ReturnScale``; every parameter has the replica axis first.
-
-    Attributes:
-        actions: A.
-        evaluations: of the network, that a law, or each draw of one that is known through draws, takes.
-    """
-
-    actions: int
-    evaluations: int = 1
-
-    @abstractmethod
-    def loss(self, batch: Transitions, target: Self, noise: Streams) -> Tensor:
-        """One loss per replica (R,).
-
-        Args:
-            batch: the transitions.
-            target: the lagged network, which gives the laws of what follows; no gradient goes there.
-            noise: for losses that draw.
-        """
-
-    @abstractmethod
-    def law(self, observation: Tensor, action: Tensor | None = None, *, noise: Streams) -> ReturnLaw:
-        """Laws (R, B, A) at observations (R, B, F); or those of ``action`` (R, B) alone, (R, B).
-
-        Args:
-            observation: encoded observations.
-            action: integers.
-            noise: for laws that are known through draws only.
-        """
-
-    def mean(self, observation: Tensor, *, noise: Streams) -> Tensor:
-        """Expected returns (R, B, A)."""
-        return self.law(observation, noise=noise).mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +86,6 @@ class ReturnModel(Sampler):
         callbacks: Sequence[Callback] = (),
     ) -> list[Model | Exception]:
         """All seeds as one stacked network; see ``Sampler.fit_replicas``."""
-        from phys_samplers.rl.task import ReturnTask
-
         target.require(*self.needs, by=type(self).__name__)
         assert isinstance(target, ReturnTask)
         return list(target.experience.learn(self, target, seeds=seeds, device=device, callbacks=callbacks))
@@ -184,7 +140,6 @@ class ReturnModel(Sampler):
             TrainingDiverged: at the step where the loss stopped being finite; of several seeds, if all of them did.
         """
         from phys_samplers.rl.control import Control
-        from phys_samplers.rl.task import ReturnTask
 
         control = Control(environment=environment, **options)
         task = ReturnTask(event_shape=(1,), name=control.name, experience=control)
@@ -205,10 +160,47 @@ class ReturnModel(Sampler):
         device: torch.device | str = "cpu",
     ) -> Model:
         """See ``Sampler.restore``."""
-        from phys_samplers.rl.agent import Agent
-        from phys_samplers.rl.fitted import PredictedReturns
-
         makers = {cls.role: cls for cls in (Agent, PredictedReturns)}
         if facts.get("role") not in makers:
             raise CheckpointError(f"the role is {facts.get('role')!r}; expected one of {', '.join(makers)}")
-        return makers[facts["role"]].restored(self, tensors, facts, event_shape=event_shape, device=device)
+        network = self.build(facts["features"], facts["actions"], streams=Streams([0], "weights")).to(device)
+        network.load_state_dict({name: tensor for name, tensor in tensors.items() if name != "queries"})
+        return makers[facts["role"]].restored(self, network.requires_grad_(False), tensors, facts)
+
+
+class Experience(Protocol):
+    """Where transitions come from: an environment to act in (``Control``) or a policy to judge (``Prediction``)."""
+
+    def learn(
+        self,
+        recipe: ReturnModel,
+        target: Target,
+        *,
+        seeds: Sequence[int],
+        device: torch.device | str,
+        callbacks: Sequence[Callback],
+    ) -> Sequence[Model | Exception]:
+        """One fitted model per seed, or the exception that ended it."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnTask(Task):
+    """A task for return models.
+
+    Args:
+        experience: what they learn from.
+    """
+
+    contestants: ClassVar[str] = "return_model"
+
+    experience: Any = None
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What is offered; ``experience`` here besides."""
+        return super().capabilities | {"experience"}
+
+    def to(self, device: torch.device | str) -> Self:
+        """Itself: experience is brought to the device as it is used, laws stay where they are."""
+        return self

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import StackedLinear, activation
 from phys_samplers.randomness import Streams
+from phys_samplers.rl.fitted import ReturnNetwork
 from phys_samplers.rl.law import ReturnLaw, of_action
-from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
+from phys_samplers.rl.recipe import ReturnModel
 from phys_samplers.rl.transitions import Transitions
 
 LOW, HIGH = -0.06, 1.06

@@ -4,7 +4,7 @@ C51 (Bellemare, Dabney, Munos 2017; arXiv:1707.06887, Algorithm 1) has w = softm
 
     loss = − Σ_i (Φ w')_i log w_i ,
 
-with Φ the projected backup (``atoms``) and w' the lagged network's weights at the next state.
+with Φ the projected backup (``Atoms``) and w' the lagged network's weights at the next state.
 
 The linear method takes the softmax away and keeps all else: w = 1/K + (I − 11ᵀ/K) v sums to one without being positive,
 
@@ -23,15 +23,67 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phys_distributional.atoms import Atoms
-from phys_distributional.network import HeadNetwork
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams
+from phys_samplers.rl.fitted import HeadNetwork
 from phys_samplers.rl.law import ReturnLaw
 from phys_samplers.rl.recipe import ReturnModel
 from phys_samplers.rl.transitions import Transitions
 
 METRICS = ("weights", "cramer")
+
+
+@dataclass(frozen=True)
+class Atoms:
+    r"""``count`` atoms from ``low`` to ``high``, where returns lie between 0 and 1.
+
+    The law Σ_j w_j δ(z_j) becomes Σ_j w_j δ(r + γz_j) under the backup X ← r + γX. Each moved atom, after clamping to
+    [z_1, z_K], is shared by its two neighbours in proportion to nearness:
+
+        (Φ w)_i = Σ_j [1 − |clamp(r + γz_j) − z_i| / Δ]_+ w_j .
+
+    The map is linear in w, keeps Σw, and keeps the mean of what is not clamped. It is also the orthogonal projection of
+    distribution functions in L² (Cramér's distance; Rowland et al. 2018, arXiv:1802.08163).
+
+    Args:
+        count: K.
+        low: z_1.
+        high: z_K.
+    """
+
+    count: int = 51
+    low: float = 0.0
+    high: float = 1.0
+
+    @property
+    def spacing(self) -> float:
+        """Δ."""
+        return (self.high - self.low) / (self.count - 1)
+
+    @property
+    def middle(self) -> float:
+        """Mean of the uniform law on the atoms."""
+        return 0.5 * (self.low + self.high)
+
+    def points(self, like: Tensor) -> Tensor:
+        """z (K,), of the device and dtype of ``like``."""
+        return torch.linspace(self.low, self.high, self.count, device=like.device, dtype=like.dtype)
+
+    def backed_up(self, weights: Tensor, reward: Tensor, discount: Tensor) -> Tensor:
+        """Φ w (..., K), in O(K) operations for each law.
+
+        Args:
+            weights: w (..., K), of any sign.
+            reward: r (...).
+            discount: γ (...); at 0 all the mass goes to r.
+        """
+        moved = torch.addcmul(reward.unsqueeze(-1), discount.unsqueeze(-1), self.points(weights))
+        place = moved.sub_(self.low).div_(self.spacing).clamp_(0, self.count - 1)
+        left = place.floor().clamp_(max=self.count - 2)
+        upper = weights * place.sub_(left)
+        index = left.long()
+        backed_up = torch.zeros_like(weights).scatter_add_(-1, index, weights - upper)
+        return backed_up.scatter_add_(-1, index.add_(1), upper)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +150,7 @@ class AtomicNetwork(HeadNetwork):
     """
 
     def __init__(self, recipe: AtomicReturns, features: int, actions: int, *, streams: Streams) -> None:
-        super().__init__(recipe, features, actions, recipe.atoms, streams=streams)
+        super().__init__(recipe.trunk, features, actions, recipe.atoms, streams=streams)
         self.atoms = recipe.grid
 
     @abstractmethod
@@ -139,7 +191,7 @@ class LinearNetwork(AtomicNetwork):
     """w = 1/K + (I − 11ᵀ/K) v."""
 
     def __init__(self, recipe: CategoricalL2Returns, features: int, actions: int, *, streams: Streams) -> None:
-        super().__init__(recipe, features, actions, streams=streams)
+        super().__init__(recipe.trunk, features, actions, streams=streams)
         self.cramer = recipe.metric == "cramer"
 
     def weights(self, heads: Tensor) -> Tensor:

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phys_distributional.network import HeadNetwork
-from phys_distributional.options import check_kappa
 from phys_samplers.randomness import Streams
+from phys_samplers.rl.fitted import HeadNetwork
 from phys_samplers.rl.law import ReturnLaw
 from phys_samplers.rl.recipe import ReturnModel
 from phys_samplers.rl.transitions import Transitions
@@ -58,7 +57,7 @@ class ExpectedNetwork(HeadNetwork):
     """
 
     def __init__(self, recipe: DQNReturns, features: int, actions: int, *, streams: Streams) -> None:
-        super().__init__(recipe, features, actions, 1, streams=streams)
+        super().__init__(recipe.trunk, features, actions, 1, streams=streams)
         self.kappa = recipe.kappa
 
     def loss(self, batch: Transitions, target: ExpectedNetwork, noise: Streams) -> Tensor:

@@ -4,7 +4,7 @@ r"""Implicit quantile networks (IQN): one network for the quantiles θ_τ of a r
 
     loss = Σ_{i≤N} 1/N' Σ_{j≤N'} ρ_{τ_i}(r + γθ'_{τ'_j} − θ_{τ_i}),    τ_i, τ'_j ~ U(0, 1),
 
-ρ being the quantile Huber loss (``pinball``). Levels are drawn for each transition. Laws and means take fixed levels
+ρ being the quantile Huber loss (``quantile_huber``). Levels are drawn for each transition. Laws and means take fixed levels
 instead, the middles of equal parts of [0, 1], so that a state always has the same law and the same best action.
 
 ψ is the trunk up to its last hidden layer and f its last layer, which is linear: networks here are as deep as those of
@@ -22,15 +22,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phys_distributional.network import HEAD_GAIN
-from phys_distributional.options import check_count, check_kappa
-from phys_distributional.pinball import quantile_huber
-from phys_distributional.quantile_regression import equal_weights, midpoints
+from phys_distributional.quantile_regression import equal_weights, midpoints, quantile_huber
 from phys_samplers.fields.mlp import StackedMLP
 from phys_samplers.fields.stacked import StackedLinear
 from phys_samplers.randomness import Streams
+from phys_samplers.rl.fitted import HEAD_GAIN, ReturnNetwork
 from phys_samplers.rl.law import ReturnLaw, of_action
-from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
+from phys_samplers.rl.recipe import ReturnModel
 from phys_samplers.rl.transitions import Transitions
 
 

@@ -2,7 +2,7 @@ r"""Quantile regression (QR-DQN): a law is N equally likely points θ_i, which a
 
     loss = Σ_i E_j ρ_{τ_i}(r + γθ'_j − θ_i),
 
-ρ being the quantile Huber loss (``pinball``) and θ' the lagged network's quantiles at the next state. The network's
+ρ being the quantile Huber loss and θ' the lagged network's quantiles at the next state. The network's
 last layer gives θ_i − τ_i, so that laws start as the uniform one on [0, 1].
 
 Dabney et al. take κ = 1 in the unit of rewards clipped to [−1, 1], where returns are tens: a small part of their range.
@@ -17,14 +17,65 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from phys_distributional.network import HeadNetwork
-from phys_distributional.options import check_count, check_kappa
-from phys_distributional.pinball import quantile_huber
 from phys_samplers.randomness import Streams
+from phys_samplers.rl.fitted import HeadNetwork
 from phys_samplers.rl.law import ReturnLaw
 from phys_samplers.rl.recipe import ReturnModel
 from phys_samplers.rl.transitions import Transitions
+
+
+def quantile_huber(quantiles: Tensor, levels: Tensor, samples: Tensor, kappa: float) -> Tensor:
+    r"""The quantile Huber loss (...), of N quantiles θ_i at levels τ_i against N' samples y_j, which get no gradient.
+
+        Σ_i 1/N' Σ_j |τ_i − 1{u < 0}| L_κ(u) / κ,    u = y_j − θ_i,    L_κ(u) = u²/2  for |u| ≤ κ,  κ(|u| − κ/2)  beyond,
+
+    whose limit κ → 0 is the pinball loss Σ_i 1/N' Σ_j (τ_i − 1{u < 0}) u of quantile regression.
+
+    Once the samples are sorted, the inner sum is a polynomial in θ_i whose coefficients are sums of y_j and y_j² over
+    those between θ_i − κ, θ_i and θ_i + κ: differences of cumulated sums. That is N + N' numbers for each law instead of
+    NN', with the same value and the same gradient.
+
+    Source: Dabney et al. 2018 (arXiv:1710.10044), Eq. 8-10; divided by κ as in arXiv:1806.06923, Sec. 2.
+
+    Args:
+        quantiles: θ (..., N).
+        levels: τ, broadcastable to θ.
+        samples: y (..., N'), in any order.
+        kappa: κ, in the unit of the quantiles; 0 for the pinball loss.
+    """
+    samples = samples.detach().sort(-1).values
+    if not kappa:
+        return _pinball(quantiles, levels, samples)
+    # differences of cumulated squares lose digits that κ² is measured in
+    theta, y, levels = quantiles.double(), samples.double(), levels.double()
+    at = theta.detach()
+    edges = torch.searchsorted(y, torch.cat((at - kappa, at, at + kappa), -1))
+    first, second = (_from_zero(power).gather(-1, edges) for power in (y, y.square()))
+    ones, y1, y2 = (table.unflatten(-1, (3, -1)).unbind(-2) for table in (edges, first, second))
+    every, total = y.shape[-1], y.sum(-1, keepdim=True)
+
+    def near(low: int, high: int) -> Tensor:
+        """Σ u²/2κ over samples between two of the edges."""
+        count = ones[high] - ones[low]
+        return (y2[high] - y2[low] - 2 * theta * (y1[high] - y1[low]) + count * theta.square()) / (2 * kappa)
+
+    above = near(1, 2) + (total - y1[2]) - (every - ones[2]) * (theta + kappa / 2)
+    below = near(0, 1) - y1[0] + ones[0] * (theta - kappa / 2)
+    return ((levels * above + (1 - levels) * below).sum(-1) / every).to(quantiles)
+
+
+def _pinball(theta: Tensor, levels: Tensor, samples: Tensor) -> Tensor:
+    every = samples.shape[-1]
+    count = torch.searchsorted(samples, theta.detach())
+    below = count * theta - _from_zero(samples).gather(-1, count)
+    return (levels * (samples.mean(-1, keepdim=True) - theta) + below / every).sum(-1)
+
+
+def _from_zero(values: Tensor) -> Tensor:
+    """Cumulated sums (..., N' + 1) that start at 0."""
+    return functional.pad(values.cumsum(-1), (1, 0))
 
 
 def midpoints(count: int, like: Tensor) -> Tensor:
@@ -71,7 +122,7 @@ class QuantileNetwork(HeadNetwork):
     """
 
     def __init__(self, recipe: QRDQNReturns, features: int, actions: int, *, streams: Streams) -> None:
-        super().__init__(recipe, features, actions, recipe.quantiles, streams=streams)
+        super().__init__(recipe.trunk, features, actions, recipe.quantiles, streams=streams)
         self.kappa = recipe.kappa
 
     def quantiles(self, observation: Tensor, action: Tensor | None = None) -> Tensor:

@@ -15,7 +15,7 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.exact import ChainReturns
 from phys_samplers.rl.markov import MarkovChain
-from phys_samplers.rl.task import ReturnTask
+from phys_samplers.rl.recipe import ReturnTask
 from phys_samplers.rl.transitions import Transitions
 
 GAMMA, REWARDS, XI = 0.8, (0.1, 0.5), 0.03

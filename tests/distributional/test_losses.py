@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from phys_distributional.atoms import Atoms
-from phys_distributional.pinball import quantile_huber
+from phys_distributional.categorical import Atoms
+from phys_distributional.quantile_regression import quantile_huber
 from phys_samplers import make
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams, make_generator

@@ -8,9 +8,8 @@ import torch
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import make_generator
 from phys_samplers.rl.exact import ChainReturns, SampledReturns, tabulated
-from phys_samplers.rl.law import ReturnLaw
+from phys_samplers.rl.law import ReturnLaw, ReturnScale
 from phys_samplers.rl.markov import MarkovChain
-from phys_samplers.rl.transitions import ReturnScale
 
 GRID = torch.linspace(-3, 5, 80_001, dtype=torch.float64)
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from phys_samplers.randomness import make_generator
-from phys_samplers.rl.environment import Stepped
-from phys_samplers.rl.replay import Replay
+from phys_samplers.rl.transitions import Replay, Stepped
 
 GAMMA = 0.9
 REPLICAS = 2

@@ -13,10 +13,9 @@ from phys_samplers import make
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.randomness import make_generator
 from phys_samplers.rl.exact import SampledReturns
-from phys_samplers.rl.integrated import integrated_cdf, projected
-from phys_samplers.rl.law import ReturnLaw
+from phys_samplers.rl.law import ReturnLaw, integrated_cdf, projected
 from phys_samplers.rl.markov import MarkovChain
-from phys_samplers.rl.task import ReturnTask
+from phys_samplers.rl.recipe import ReturnTask
 from phys_samplers.target import Target
 
 NAMES = ("return-w1", "return-cramer", "return-mean-error", "return-quantile-error", "return-tail-error")

@@ -13,7 +13,7 @@ from phys_samplers import make
 from phys_samplers.catalogue import components
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import make_generator
-from phys_samplers.rl.task import ReturnTask
+from phys_samplers.rl.recipe import ReturnTask
 
 NAMES = ("frozen-lake", "cliff-walking", "taxi", "cart-pole-returns", "shaped-returns")
 

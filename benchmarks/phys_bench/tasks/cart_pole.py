@@ -20,7 +20,7 @@ from phys_samplers.randomness import derive_seed
 from phys_samplers.rl.exact import SampledReturns
 from phys_samplers.rl.law import ReturnLaw
 from phys_samplers.rl.prediction import Prediction
-from phys_samplers.rl.task import ReturnTask
+from phys_samplers.rl.recipe import ReturnTask
 
 EPISODES = 200
 REFERENCE = 10_000

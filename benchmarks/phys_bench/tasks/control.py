@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from phys_samplers.rl.control import Control
-from phys_samplers.rl.task import ReturnTask
+from phys_samplers.rl.recipe import ReturnTask
 
 EPISODES = 100
 """That a finished agent is scored by."""

@@ -14,7 +14,7 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import make_generator
 from phys_samplers.rl.exact import ChainReturns
 from phys_samplers.rl.markov import MarkovChain, optimal_policy, policy_chain, random_policy, tabular
-from phys_samplers.rl.task import ReturnTask
+from phys_samplers.rl.recipe import ReturnTask
 
 METRICS = (
     "return-w1",

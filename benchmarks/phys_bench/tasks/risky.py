@@ -21,7 +21,7 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.rl.control import Control
-from phys_samplers.rl.task import ReturnTask
+from phys_samplers.rl.recipe import ReturnTask
 
 LEVELS = (0.40, 0.40, 0.60, 0.60)
 RISKS = (0.005, 0.03, 0.005, 0.03)

@@ -38,11 +38,10 @@ from torch import Tensor
 from phys_bellman.returns.basis import FieldProduct, GaussianBasis, TabulatedBackups, gram
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams
-from phys_samplers.rl.law import ReturnLaw, of_action
-from phys_samplers.rl.recipe import ReturnModel, ReturnNetwork
+from phys_samplers.rl.fitted import HeadNetwork
+from phys_samplers.rl.law import ReturnLaw
+from phys_samplers.rl.recipe import ReturnModel
 from phys_samplers.rl.transitions import Transitions
-
-HEAD_GAIN = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +115,7 @@ class BellmanReturns(ReturnModel):
         return kind(self, features, actions, streams=streams)
 
 
-class FieldNetwork(ReturnNetwork):
+class FieldNetwork(HeadNetwork):
     """The loss of weights, and the laws that they stand for; see the module. Subclasses say how weights are made.
 
     Args:
@@ -129,22 +128,15 @@ class FieldNetwork(ReturnNetwork):
     gram: Tensor
 
     def __init__(self, recipe: BellmanReturns, features: int, actions: int, *, streams: Streams) -> None:
-        super().__init__()
-        self.actions = actions
+        super().__init__(recipe.trunk, features, actions, recipe.atoms, streams=streams)
         self.basis, self.product, self.preserve = recipe.basis, recipe.product, recipe.preserve
         self.bandwidth = 0.0 if recipe.sharp else self.basis.bandwidth
-        self.trunk = recipe.trunk.build(features, actions * recipe.atoms, streams=streams, out_gain=HEAD_GAIN)
         self.register_buffer("gram", stacked(gram(self.basis, self.product), streams), persistent=False)
         self._backups: dict[tuple[float, ...], TabulatedBackups] = {}
 
     @abstractmethod
     def weights(self, head: Tensor) -> Tensor:
         """w (R, ..., K) from the last layer's v (R, ..., K)."""
-
-    def heads(self, observation: Tensor, action: Tensor | None = None) -> Tensor:
-        """v (R, B, A, K), or of ``action`` (R, B) alone (R, B, K)."""
-        heads = self.trunk(observation).unflatten(-1, (self.actions, self.basis.count))
-        return heads if action is None else of_action(heads, action)
 
     def loss(self, batch: Transitions, target: FieldNetwork, noise: Streams) -> Tensor:
         """See ``ReturnNetwork.loss``; up to a constant that no weight of this network changes."""

@@ -22,9 +22,8 @@ from torch import Tensor
 
 from phys_bellman.returns.basis import FieldProduct, GaussianBasis, backed_up, gram, terminal
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.rl.law import ReturnLaw
+from phys_samplers.rl.law import ReturnLaw, ReturnScale
 from phys_samplers.rl.markov import MarkovChain
-from phys_samplers.rl.transitions import ReturnScale
 
 
 @dataclass(frozen=True)
