@@ -12,10 +12,9 @@ deployed: a linear head's preferences jitter from update to update, which averag
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import replica
+from phys_samplers.options import check_values, option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.agent import Agent
 from phys_samplers.rl.environment import RETURNS, Environments, GreedyEvaluation, Maker, name_of
@@ -70,37 +70,27 @@ class Control:
 
     environment: Maker
     environment_options: Mapping[str, Any] = field(default_factory=dict)
-    gamma: float = 0.99
+    gamma: float = option(0.99, above=0, below=1)
     returns: tuple[float, float] | None = None
-    steps: int = 12_000
-    learning_starts: int = 500
-    update_every: int = 1
-    batch_size: int = 32
-    capacity: int = 50_000
-    n_step: int = 5
-    epsilon_decay: int = 4_000
-    epsilon_end: float = 0.05
-    polyak: float = 0.02
-    copy_every: int | None = None
+    steps: int = option(12_000, least=1)
+    learning_starts: int = option(500, least=1)
+    update_every: int = option(1, least=1)
+    batch_size: int = option(32, least=1)
+    capacity: int = option(50_000, least=1)
+    n_step: int = option(5, least=1)
+    epsilon_decay: int = option(4_000, least=1)
+    epsilon_end: float = option(0.05, least=0, most=1)
+    polyak: float = option(0.02, above=0, most=1)
+    copy_every: int | None = option(None, least=1)
     double: bool = True
-    tail: float = 1.0
-    clip_norm: float | None = 10.0
-    decay: str = "constant"
-    evaluate_every: int = 500
-    episodes: int = 10
+    tail: float = option(1.0, above=0, most=1)
+    clip_norm: float | None = option(10.0, above=0)
+    decay: Literal["constant", "cosine"] = "constant"
+    evaluate_every: int = option(500, least=1)
+    episodes: int = option(10, least=1)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "learning_starts", "update_every", "batch_size", "capacity", "n_step", "epsilon_decay"):
-            _count(name, getattr(self, name))
-        _count("evaluate_every", self.evaluate_every)
-        _count("episodes", self.episodes)
-        if self.copy_every is not None:
-            _count("copy_every", self.copy_every)
-        if not 0 < self.gamma < 1:
-            raise ConfigurationError(f"gamma is {self.gamma}; expected a discount factor between 0 and 1, e.g. 0.99")
-        for name in ("epsilon_end", "polyak", "tail"):
-            if not 0 <= getattr(self, name) <= 1 or (name != "epsilon_end" and getattr(self, name) == 0):
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; expected a share of at most 1")
+        check_values(self)
         if self.learning_starts + self.update_every > self.steps:
             raise ConfigurationError(
                 f"steps is {self.steps} and learning_starts {self.learning_starts}; expected steps left for learning"
@@ -153,7 +143,7 @@ class Control:
         plan = TrainingPlan(
             steps=self.updates,
             learning_rate=recipe.learning_rate,
-            decay=self.decay,  # type: ignore[arg-type]
+            decay=self.decay,
             ema_decay=0.0,
             clip_norm=self.clip_norm,
         )
@@ -168,15 +158,7 @@ class Control:
             if not isinstance(report, TrainingReport):
                 results.append(report)
                 continue
-            network = replica(learner.deployed, index).requires_grad_(False)
-            agent = Agent(
-                recipe,
-                network,
-                control=self,
-                features=learner.environments.encoder.features,
-                discrete=learner.discrete,
-                curve=learner.curve_of(index),
-            )
+            agent = learner.agent(index)
             agent.target_name, agent.event_shape, agent.report = target.name, target.event_shape, report
             results.append(agent)
         return results
@@ -194,14 +176,13 @@ class Learner:
         device: torch.device | str,
         callbacks: Sequence[Callback],
     ) -> None:
-        self.control, self.device, self.callbacks = control, device, callbacks
+        self.control, self.recipe, self.device, self.callbacks = control, recipe, device, callbacks
         options = dict(control.environment_options)
         self.environments = Environments(control.environment, seeds=seeds, labels=["training"], options=options)
         self.evaluation = GreedyEvaluation(
             control.environment, seeds, episodes=control.episodes, options=options, device=device
         )
         encoder, actions = self.environments.encoder, self.environments.actions
-        self.discrete = encoder.discrete
         self.network: ReturnNetwork = recipe.build(
             encoder.features, actions, streams=Streams(seeds, "weights", device="cpu")
         ).to(device)
@@ -244,6 +225,23 @@ class Learner:
         batch = Transitions(observation, action, scaled, discount, following, chosen, self.replay.discounts)
         return self.network.loss(batch, self.lagged, self.noise)
 
+    def agent(self, index: int) -> Agent:
+        """What a replica has become."""
+        control = self.control
+        curve = [{"step": row["step"], **{k: row[k][index] for k in ("return", "length")}} for row in self.curve]
+        return Agent(
+            self.recipe,
+            replica(self.deployed, index).requires_grad_(False),
+            features=self.environments.encoder.features,
+            discrete=self.environments.encoder.discrete,
+            scale=self.scale,
+            curve=curve,
+            environment=control.environment,
+            environment_options=control.environment_options,
+            gamma=control.gamma,
+            tail=control.tail,
+        )
+
     def finish(self) -> None:
         """Take in the last update and evaluate once more."""
         self._follow()
@@ -254,12 +252,6 @@ class Learner:
         """Close the environments."""
         self.environments.close()
         self.evaluation.__exit__()
-
-    def curve_of(self, index: int) -> list[dict[str, float]]:
-        """The evaluations of one replica."""
-        return [
-            {"step": row["step"], "return": row["return"][index], "length": row["length"][index]} for row in self.curve
-        ]
 
     @torch.no_grad()
     def _act(self) -> None:
@@ -308,8 +300,3 @@ def _blocks(streams: Streams, *shape: int) -> Iterator[Tensor]:
     """Uniform draws (R, *shape), made for many steps at a time: R small draws a step cost more than what they serve."""
     while True:
         yield from streams.uniform(BLOCK, *shape).unbind(1)
-
-
-def _count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1 or not math.isfinite(value):
-        raise ConfigurationError(f"{name} is {value!r}; expected an integer of at least 1")

@@ -33,6 +33,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.sampled import CENTRE, HIGH, LOW, SPREAD, SampledNetwork, SampledReturns
 
@@ -52,15 +53,15 @@ class DenoisedReturns(SampledReturns):
         sigma_max: first.
     """
 
-    sampling_steps: int = 10
-    sigma_min: float = 0.01
-    sigma_max: float = 2.0
+    sampling_steps: int = fit_option(10, least=2)
+    sigma_min: float = fit_option(0.01, above=0)
+    sigma_max: float = fit_option(2.0, above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.sigma_min < self.sigma_max < math.inf:
+        if not self.sigma_min < self.sigma_max:
             raise ConfigurationError(
-                f"sigma_min is {self.sigma_min} and sigma_max {self.sigma_max}; expected 0 < sigma_min < sigma_max"
+                f"sigma_min is {self.sigma_min} and sigma_max {self.sigma_max}; expected the lower first"
             )
 
     @property

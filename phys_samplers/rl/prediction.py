@@ -16,6 +16,7 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import replica
+from phys_samplers.options import check_values, option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.fitted import PredictedReturns
 from phys_samplers.rl.law import ReturnScale
@@ -53,23 +54,18 @@ class Prediction:
     next_observation: Tensor
     probability: Tensor
     queries: Tensor
-    gamma: float
+    gamma: float = option(above=0, most=1)
     returns: tuple[float, float]
-    updates: int = 4_000
-    batch_size: int = 64
-    polyak: float = 0.02
-    clip_norm: float | None = 10.0
+    updates: int = option(4_000, least=1)
+    batch_size: int = option(64, least=1)
+    polyak: float = option(0.02, above=0, most=1)
+    clip_norm: float | None = option(10.0, above=0)
 
     def __post_init__(self) -> None:
-        if not 0 < self.gamma <= 1:
-            raise ConfigurationError(f"gamma is {self.gamma}; expected a discount factor of at most 1")
+        check_values(self)
         rows = {name: len(getattr(self, name)) for name in ("observation", "reward", "terminal", "probability")}
         if len(set(rows.values())) != 1:
             raise ConfigurationError(f"rows are {rows}; expected as many of each")
-        if self.updates < 1 or self.batch_size < 1:
-            raise ConfigurationError(f"updates is {self.updates} and batch_size {self.batch_size}; expected at least 1")
-        if not 0 < self.polyak <= 1:
-            raise ConfigurationError(f"polyak is {self.polyak}; expected a share, above 0 and at most 1")
         self.scale  # noqa: B018 - building it validates the range
 
     @property

@@ -7,21 +7,25 @@ comparison changes one thing.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, overload
 
 import torch
 from torch import Tensor
 
-from phys_samplers.errors import CheckpointError, ConfigurationError
+from phys_samplers.errors import CheckpointError
 from phys_samplers.fields.mlp import MLP
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.agent import Agent
 from phys_samplers.rl.fitted import PredictedReturns, ReturnNetwork
 from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Target, Task
 from phys_samplers.training import Callback
+
+if TYPE_CHECKING:
+    from phys_samplers.rl.environment import Maker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +42,14 @@ class ReturnModel(Sampler):
     kind: ClassVar[str] = "return_model"
     needs: ClassVar[frozenset[str]] = frozenset({"experience"})
 
-    width: int = 128
-    depth: int = 2
+    width: int = fit_option(128, least=1)
+    depth: int = fit_option(2, least=1)
     activation: str = "relu"
-    learning_rate: float = 1e-3
+    learning_rate: float = fit_option(1e-3, above=0)
 
     def __post_init__(self) -> None:
-        self.trunk  # noqa: B018 - building the spec validates its options
-        if not self.learning_rate > 0:
-            raise ConfigurationError(f"learning_rate is {self.learning_rate}; expected a positive number, e.g. 1e-3")
-
-    @property
-    def fixed(self) -> frozenset[str]:  # type: ignore[override]
-        """Every option: laws are what was learned."""
-        return frozenset(self.options())
+        super().__post_init__()
+        self.trunk  # noqa: B018 - building it knows the activations there are
 
     @property
     def trunk(self) -> MLP:
@@ -91,32 +89,14 @@ class ReturnModel(Sampler):
         return list(target.experience.learn(self, target, seeds=seeds, device=device, callbacks=callbacks))
 
     @overload
-    def train(
-        self,
-        environment: str | Callable[[], gymnasium.Env],
-        *,
-        seed: int = ...,
-        seeds: None = ...,
-        device: torch.device | str = ...,
-        callbacks: Sequence[Callback] = ...,
-        **options: Any,
-    ) -> Agent: ...
+    def train(self, environment: Maker, *, seeds: None = ..., **options: Any) -> Agent: ...
 
     @overload
-    def train(
-        self,
-        environment: str | Callable[[], gymnasium.Env],
-        *,
-        seeds: Sequence[int],
-        seed: int = ...,
-        device: torch.device | str = ...,
-        callbacks: Sequence[Callback] = ...,
-        **options: Any,
-    ) -> list[Agent]: ...
+    def train(self, environment: Maker, *, seeds: Sequence[int], **options: Any) -> list[Agent]: ...
 
     def train(
         self,
-        environment: str | Callable[[], gymnasium.Env],
+        environment: Maker,
         *,
         seed: int = 0,
         seeds: Sequence[int] | None = None,

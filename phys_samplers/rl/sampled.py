@@ -20,8 +20,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import StackedLinear, activation
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.fitted import ReturnNetwork
 from phys_samplers.rl.law import ReturnLaw, of_action
@@ -47,18 +47,10 @@ class SampledReturns(ReturnModel):
         sampling_steps: steps of a draw.
     """
 
-    head_width: int = 64
-    draws: int = 4
-    points: int = 32
-    sampling_steps: int = 8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("head_width", "draws", "points", "sampling_steps"):
-            if getattr(self, name) < (2 if name == "sampling_steps" else 1):
-                raise ConfigurationError(
-                    f"{name} is {getattr(self, name)}; expected at least 1, and 2 for sampling_steps"
-                )
+    head_width: int = fit_option(64, least=1)
+    draws: int = fit_option(4, least=1)
+    points: int = fit_option(32, least=1)
+    sampling_steps: int = fit_option(8, least=2)
 
 
 class Head(nn.Module):

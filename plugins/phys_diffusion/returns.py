@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.denoised import DenoisedReturns, DenoisingNetwork, FlowNetwork
 from phys_samplers.rl.sampled import SPREAD
@@ -45,15 +46,15 @@ class DDPMReturns(DenoisedReturns):
         beta_max: β_T.
     """
 
-    chain: int = 1000
-    beta_min: float = 1e-4
-    beta_max: float = 0.02
+    chain: int = fit_option(1000, least=1)
+    beta_min: float = fit_option(1e-4, above=0, below=1)
+    beta_max: float = fit_option(0.02, above=0, below=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.beta_min <= self.beta_max < 1:
+        if not self.beta_min <= self.beta_max:
             raise ConfigurationError(
-                f"beta_min is {self.beta_min} and beta_max {self.beta_max}; expected 0 < beta_min <= beta_max < 1"
+                f"beta_min is {self.beta_min} and beta_max {self.beta_max}; expected the lower first"
             )
         if len(set(self.levels)) < self.sampling_steps or self.levels[0] < 0.9 * self.sigma_max:
             raise ConfigurationError(

@@ -19,18 +19,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.fitted import HeadNetwork
 from phys_samplers.rl.law import ReturnLaw
 from phys_samplers.rl.recipe import ReturnModel
 from phys_samplers.rl.transitions import Transitions
-
-METRICS = ("weights", "cramer")
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,14 @@ class AtomicReturns(ReturnModel):
         high: the last.
     """
 
-    atoms: int = 51
-    low: float = 0.0
-    high: float = 1.0
+    atoms: int = fit_option(51, least=2)
+    low: float = fit_option(0.0, below=1)
+    high: float = fit_option(1.0, above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.grid  # noqa: B018 - building it validates the options
+        if not self.low < self.high:
+            raise ConfigurationError(f"low is {self.low} and high {self.high}; expected the lower first")
 
     @property
     def grid(self) -> Atoms:
@@ -127,12 +128,7 @@ class CategoricalL2Returns(AtomicReturns):
         metric: ``weights`` for the distance of weights, ``cramer`` for that of their cumulated sums.
     """
 
-    metric: str = "weights"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.metric not in METRICS:
-            raise ConfigurationError(f"metric is {self.metric!r}; expected one of {', '.join(METRICS)}")
+    metric: Literal["weights", "cramer"] = "weights"
 
     def build(self, features: int, actions: int, *, streams: Streams) -> LinearNetwork:
         """See ``ReturnModel.build``."""
@@ -191,7 +187,7 @@ class LinearNetwork(AtomicNetwork):
     """w = 1/K + (I − 11ᵀ/K) v."""
 
     def __init__(self, recipe: CategoricalL2Returns, features: int, actions: int, *, streams: Streams) -> None:
-        super().__init__(recipe.trunk, features, actions, streams=streams)
+        super().__init__(recipe, features, actions, streams=streams)
         self.cramer = recipe.metric == "cramer"
 
     def weights(self, heads: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.fitted import HeadNetwork
 from phys_samplers.rl.law import ReturnLaw
@@ -34,12 +35,7 @@ class DQNReturns(ReturnModel):
             None for the squared error.
     """
 
-    kappa: float | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.kappa is not None:
-            check_kappa(self.kappa, zero=False)
+    kappa: float | None = fit_option(None, above=0)
 
     def build(self, features: int, actions: int, *, streams: Streams) -> ExpectedNetwork:
         """See ``ReturnModel.build``."""

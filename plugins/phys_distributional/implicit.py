@@ -4,7 +4,7 @@ r"""Implicit quantile networks (IQN): one network for the quantiles θ_τ of a r
 
     loss = Σ_{i≤N} 1/N' Σ_{j≤N'} ρ_{τ_i}(r + γθ'_{τ'_j} − θ_{τ_i}),    τ_i, τ'_j ~ U(0, 1),
 
-ρ being the quantile Huber loss (``quantile_huber``). Levels are drawn for each transition. Laws and means take fixed levels
+ρ being the loss ``quantile_huber``. Levels are drawn for each transition. Laws and means take fixed levels
 instead, the middles of equal parts of [0, 1], so that a state always has the same law and the same best action.
 
 ψ is the trunk up to its last hidden layer and f its last layer, which is linear: networks here are as deep as those of
@@ -25,6 +25,7 @@ from torch import Tensor
 from phys_distributional.quantile_regression import equal_weights, midpoints, quantile_huber
 from phys_samplers.fields.mlp import StackedMLP
 from phys_samplers.fields.stacked import StackedLinear
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.fitted import HEAD_GAIN, ReturnNetwork
 from phys_samplers.rl.law import ReturnLaw, of_action
@@ -45,17 +46,11 @@ class IQNReturns(ReturnModel):
             throughout. See ``QRDQNReturns`` for its size.
     """
 
-    cosines: int = 64
-    draws: int = 8
-    target_draws: int = 8
-    levels: int = 32
-    kappa: float = 0.01
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("cosines", "draws", "target_draws", "levels"):
-            check_count(name, getattr(self, name), 1)
-        check_kappa(self.kappa, zero=True)
+    cosines: int = fit_option(64, least=1)
+    draws: int = fit_option(8, least=1)
+    target_draws: int = fit_option(8, least=1)
+    levels: int = fit_option(32, least=1)
+    kappa: float = fit_option(0.01, least=0)
 
     def build(self, features: int, actions: int, *, streams: Streams) -> ImplicitNetwork:
         """See ``ReturnModel.build``."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.fitted import HeadNetwork
 from phys_samplers.rl.law import ReturnLaw
@@ -29,13 +30,13 @@ from phys_samplers.rl.transitions import Transitions
 def quantile_huber(quantiles: Tensor, levels: Tensor, samples: Tensor, kappa: float) -> Tensor:
     r"""The quantile Huber loss (...), of N quantiles θ_i at levels τ_i against N' samples y_j, which get no gradient.
 
-        Σ_i 1/N' Σ_j |τ_i − 1{u < 0}| L_κ(u) / κ,    u = y_j − θ_i,    L_κ(u) = u²/2  for |u| ≤ κ,  κ(|u| − κ/2)  beyond,
+        Σ_i 1/N' Σ_j |τ_i − 1{u < 0}| L_κ(u)/κ,   u = y_j − θ_i,   L_κ(u) = u²/2  for |u| ≤ κ,  κ(|u| − κ/2)  beyond,
 
     whose limit κ → 0 is the pinball loss Σ_i 1/N' Σ_j (τ_i − 1{u < 0}) u of quantile regression.
 
     Once the samples are sorted, the inner sum is a polynomial in θ_i whose coefficients are sums of y_j and y_j² over
-    those between θ_i − κ, θ_i and θ_i + κ: differences of cumulated sums. That is N + N' numbers for each law instead of
-    NN', with the same value and the same gradient.
+    those between θ_i − κ, θ_i and θ_i + κ: differences of cumulated sums. That is N + N' numbers for each law instead
+    of NN', with the same value and the same gradient.
 
     Source: Dabney et al. 2018 (arXiv:1710.10044), Eq. 8-10; divided by κ as in arXiv:1806.06923, Sec. 2.
 
@@ -98,13 +99,8 @@ class QRDQNReturns(ReturnModel):
             throughout.
     """
 
-    quantiles: int = 51
-    kappa: float = 0.01
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("quantiles", self.quantiles, 1)
-        check_kappa(self.kappa, zero=True)
+    quantiles: int = fit_option(51, least=1)
+    kappa: float = fit_option(0.01, least=0)
 
     def build(self, features: int, actions: int, *, streams: Streams) -> QuantileNetwork:
         """See ``ReturnModel.build``."""

@@ -16,7 +16,7 @@ import torch
 from scipy import special
 from torch import Tensor
 
-from phys_electrostatic.flow import check_aux_dim
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.denoised import DenoisedReturns, FlowNetwork
 from phys_samplers.rl.sampled import SPREAD
@@ -33,11 +33,7 @@ class PFGMppReturns(DenoisedReturns):
         aux_dim: D, at least 1: heavier tails the smaller it is. None is the limit of infinitely many, EDM.
     """
 
-    aux_dim: float | None = 32.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_aux_dim(self.aux_dim)
+    aux_dim: float | None = fit_option(32.0, above=0)
 
     def build(self, features: int, actions: int, *, streams: Streams) -> FlowNetwork:
         """See ``ReturnModel.build``."""

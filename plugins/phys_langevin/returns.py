@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.denoised import DenoisedReturns, DenoisingNetwork
 from phys_samplers.rl.sampled import CENTRE
@@ -40,17 +40,10 @@ class LangevinReturns(DenoisedReturns):
         epsilon: ε, the step over σ².
     """
 
-    sampling_steps: int = 16
-    steps_per_level: int = 2
-    epsilon: float = 1.0
-    sigma_max: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.steps_per_level < 1:
-            raise ConfigurationError(f"steps_per_level is {self.steps_per_level}; expected at least 1")
-        if not 0 < self.epsilon < math.inf:
-            raise ConfigurationError(f"epsilon is {self.epsilon}; expected a positive step, e.g. 1.0")
+    sampling_steps: int = fit_option(16, least=2)
+    steps_per_level: int = fit_option(2, least=1)
+    epsilon: float = fit_option(1.0, above=0)
+    sigma_max: float = fit_option(1.0, above=0)
 
     def build(self, features: int, actions: int, *, streams: Streams) -> AnnealedNetwork:
         """See ``ReturnModel.build``."""

@@ -35,7 +35,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.sampled import CENTRE, HIGH, LOW, SPREAD, SampledNetwork, SampledReturns
 from phys_value_gradient.process import AuxiliaryProcess, log_ratio, schedule
@@ -59,20 +59,15 @@ class ValueGradientReturns(SampledReturns):
         drift_clip: largest drift of a step, in units of its noise.
     """
 
-    sampling_steps: int = 6
-    draws: int = 4
-    blur: float = 0.02
-    reach: float = 0.5
-    regulariser: float = 0.001
-    drift_clip: float = 4.0
+    sampling_steps: int = fit_option(6, least=2)
+    draws: int = fit_option(4, least=1)
+    blur: float = fit_option(0.02, above=0)
+    reach: float = fit_option(0.5, above=0)
+    regulariser: float = fit_option(0.001, least=0)
+    drift_clip: float = fit_option(4.0, above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("blur", "reach", "drift_clip"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; expected a positive number")
-        if not 0 <= self.regulariser < math.inf:
-            raise ConfigurationError(f"regulariser is {self.regulariser}; expected a finite weight of at least 0")
         self.process  # noqa: B018 - building it validates the options
 
     @property

@@ -28,7 +28,6 @@ Source: Li et al. 2024 (arXiv:2410.01796), Sec. 4.3; basis, backup and whitening
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -37,6 +36,7 @@ from torch import Tensor
 
 from phys_bellman.returns.basis import FieldProduct, GaussianBasis, TabulatedBackups, gram
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.fitted import HeadNetwork
 from phys_samplers.rl.law import ReturnLaw
@@ -65,18 +65,18 @@ class BellmanReturns(ReturnModel):
             are those of p * N(0, h²), and Σ w_k δ(c_k) is p with the blur taken off; weights may be negative.
     """
 
-    atoms: int = 51
-    low: float = -0.06
-    high: float = 1.06
-    overlap: float = 1.0
+    atoms: int = fit_option(51, least=2)
+    low: float = fit_option(-0.06, below=1)
+    high: float = fit_option(1.06, above=0)
+    overlap: float = fit_option(1.0, above=0)
     preserve: bool = True
-    density_weight: float = 1.0
-    gradient_weight: float = 0.0
-    cdf_weight: float = 0.0
+    density_weight: float = fit_option(1.0, least=0)
+    gradient_weight: float = fit_option(0.0, least=0)
+    cdf_weight: float = fit_option(0.0, least=0)
     positive: bool = False
-    logit_scale: float = 3.0
+    logit_scale: float = fit_option(3.0, above=0)
     normalise: bool = True
-    whiten: float | None = 1e-3
+    whiten: float | None = fit_option(1e-3, above=0)
     sharp: bool = False
 
     def __post_init__(self) -> None:
@@ -92,12 +92,8 @@ class BellmanReturns(ReturnModel):
                 "sharp is True and preserve False; what blur plain backups leave is not known, so that it cannot be "
                 "taken off: expected preserve=True"
             )
-        if self.whiten is not None and not self.whiten > 0:
-            raise ConfigurationError(f"whiten is {self.whiten}; expected a positive ridge, or None")
         if self.positive and not self.normalise:
             raise ConfigurationError("positive is True and normalise False; a softmax sums to one: leave normalise")
-        if not 0 < self.logit_scale < math.inf:
-            raise ConfigurationError(f"logit_scale is {self.logit_scale}; expected a positive number, e.g. 3.0")
 
     @property
     def basis(self) -> GaussianBasis:

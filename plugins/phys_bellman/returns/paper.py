@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import StackedLinear, activation
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.fitted import ReturnNetwork
 from phys_samplers.rl.law import ReturnLaw, of_action
@@ -52,25 +53,20 @@ class BellmanMLP(ReturnModel):
             backed up, and after a terminal step the law is N(r, ξ²) as before.
     """
 
-    width: int = 64
-    bandwidth: float = 0.03
-    low: float = -0.1
-    high: float = 1.1
-    draws: int = 16
-    grid: int = 64
+    width: int = fit_option(64, least=1)
+    bandwidth: float = fit_option(0.03, above=0)
+    low: float = fit_option(-0.1, below=1)
+    high: float = fit_option(1.1, above=0)
+    draws: int = fit_option(16, least=1)
+    grid: int = fit_option(64, least=2)
     printed: bool = False
     tie: bool = False
     preserve: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.bandwidth > 0 and self.low < self.high):
-            raise ConfigurationError(
-                f"bandwidth is {self.bandwidth} and the span {self.low} to {self.high}; expected a positive bandwidth "
-                "and a span that is not empty"
-            )
-        if self.draws < 1 or self.grid < 2:
-            raise ConfigurationError(f"draws is {self.draws} and grid {self.grid}; expected at least 1 and 2")
+        if not self.low < self.high:
+            raise ConfigurationError(f"low is {self.low} and high {self.high}; expected the lower first")
         if self.printed and self.tie:
             raise ConfigurationError("printed and tie are both True; a g that is ∂s/∂x has no target of its own")
 
