@@ -68,7 +68,7 @@ def phys_components() -> Iterable[Component]:
     yield Component(
         "return_model",
         "exact",
-        "phys_samplers.rl.oracle:ExactReturnModel",
+        "phys_samplers.rl.exact:ExactReturnModel",
         summary="the task's own exact laws, or the best that a family of laws could give: the floors of every table",
         needs={"experience", "sample"},
         presets={

@@ -185,10 +185,10 @@ def test_sharp_laws_are_the_blurred_ones_without_their_blur() -> None:
     ("options", "named"),
     [
         ({"atoms": 1}, "atoms is 1"),
-        ({"low": 1.0, "high": 0.0}, "range 1.0 to 0.0"),
+        ({"low": 0.5, "high": 0.4}, "range 0.5 to 0.4"),
         ({"overlap": 0.0}, "overlap"),
         ({"density_weight": 0.0}, "one to be positive"),
-        ({"gradient_weight": -1.0}, "none to be negative"),
+        ({"gradient_weight": -1.0}, "gradient_weight is -1.0; expected a number of at least 0"),
         ({"cdf_weight": 1.0, "normalise": False}, "normalise=True"),
         ({"whiten": 0.0}, "whiten is 0.0"),
         ({"positive": True, "normalise": False}, "sums to one"),

@@ -105,5 +105,5 @@ def test_presets_and_bad_options() -> None:
     assert not make("return_model", "bellman-mlp", preset="corrected").printed
     with pytest.raises(ConfigurationError, match="both True"):
         BellmanMLP(printed=True, tie=True)
-    with pytest.raises(ConfigurationError, match="span"):
-        BellmanMLP(low=1.0, high=0.0)
+    with pytest.raises(ConfigurationError, match="lower first"):
+        BellmanMLP(low=0.5, high=0.2)

@@ -11,10 +11,9 @@ from phys_bellman.returns.basis import FieldProduct, GaussianBasis
 from phys_bellman.returns.projected import ProjectedOperator, stretch
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.metrics.returns import ReturnW1
-from phys_samplers.rl.exact import ChainReturns
+from phys_samplers.rl.exact import ChainReturns, ExactReturnModel
 from phys_samplers.rl.law import ReturnLaw, ReturnScale
 from phys_samplers.rl.markov import MarkovChain, optimal_policy, policy_chain, random_policy, tabular
-from phys_samplers.rl.oracle import ExactReturnModel
 
 BASIS, SCALE = GaussianBasis(), ReturnScale(0.0, 1.0)
 S, G, F = FieldProduct(), FieldProduct(0.0, 1.0), FieldProduct(0.0, 0.0, 1.0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from phys_distributional.categorical import Atoms
+from phys_distributional.categorical import Atoms, CategoricalL2Returns
 from phys_distributional.quantile_regression import quantile_huber
 from phys_samplers import make
 from phys_samplers.errors import ConfigurationError
@@ -267,14 +267,13 @@ def test_every_number_has_the_replica_axis_first(key: str) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("dqn", {"kappa": 0.0}, "kappa is 0.0; expected a finite number above 0, or None"),
+        ("dqn", {"kappa": 0.0}, "kappa is 0.0; expected a positive number, or None"),
         ("dqn", {"learning_rate": 0.0}, "learning_rate is 0.0"),
         ("c51", {"atoms": 1}, "atoms is 1; expected an integer of at least 2"),
-        ("c51", {"low": 1.0}, "atoms lie from 1.0 to 1.0; expected two finite numbers, the lower first"),
-        ("c51", {"high": float("inf")}, "atoms lie from 0.0 to inf"),
-        ("categorical-l2", {"metric": "l1"}, "metric is 'l1'; expected one of weights, cramer"),
+        ("c51", {"low": 1.0}, "low is 1.0; expected a number below 1"),
+        ("c51", {"low": 0.5, "high": 0.5}, "low is 0.5 and high 0.5; expected the lower first"),
         ("qr-dqn", {"quantiles": 0}, "quantiles is 0; expected an integer of at least 1"),
-        ("qr-dqn", {"kappa": -1.0}, "kappa is -1.0; expected a finite number of at least 0"),
+        ("qr-dqn", {"kappa": -1.0}, "kappa is -1.0; expected a number of at least 0"),
         ("iqn", {"draws": 0}, "draws is 0; expected an integer of at least 1"),
         ("iqn", {"levels": -1}, "levels is -1; expected an integer of at least 1"),
         ("iqn", {"kappa": float("nan")}, "kappa is nan"),
@@ -283,3 +282,8 @@ def test_every_number_has_the_replica_axis_first(key: str) -> None:
 def test_bad_options_are_refused(name: str, options: dict, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         make("return_model", name, **options)
+
+
+def test_a_metric_that_is_not_there_is_refused_by_the_class_too() -> None:
+    with pytest.raises(ConfigurationError, match="metric is 'l1'; expected one of weights, cramer"):
+        CategoricalL2Returns(metric="l1")  # type: ignore[arg-type]
