@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -126,47 +126,76 @@ class TrainedSampler(Sampler):
         checkpoint: str | Path | None = None,
     ) -> list[Model | Exception]:
         """All seeds as one stacked network; see ``Sampler.fit_replicas``, and ``fit`` for ``checkpoint``."""
-        name = type(self).__name__
-        target.require(*self.needs, by=name)
+        target.require(*self.needs, by=type(self).__name__)
         target = target.to(device)
         objective = self.objective(target, seeds=seeds, device=device)
-        reports = train(
-            objective.module,
-            objective.loss,
-            self.plan,
-            validation=objective.validation,
-            callbacks=callbacks,
-            description=f"{name} on {target.name}",
-            state=objective.state,
-            checkpoint=checkpoint,
-            identity=None if checkpoint is None else self._identity(target, seeds),
+        return fit_objective(
+            self, objective, self.plan, target, seeds=seeds, callbacks=callbacks, checkpoint=checkpoint
         )
-        results: list[Model | Exception] = []
-        for index, (seed, report) in enumerate(zip(seeds, reports, strict=True)):
-            if not isinstance(report, TrainingReport):
-                results.append(report)
-                continue
-            model = objective.finish(replica(objective.module, index).requires_grad_(False), seed)
-            model.recipe, model.report = self, report
-            model.target_name, model.event_shape = target.name, target.event_shape
-            results.append(model)
-        return results
-
-    def _identity(self, target: Target, seeds: Sequence[int]) -> dict[str, object]:
-        """What a checkpoint must belong to, JSON-like: the options that decide the fit, seeds, target and its rows."""
-        options = {name: repr(value) for name, value in self.options().items() if name in self.fit_options()}
-        rows = [None if part is None else _digest(part) for part in (target.train, target.validation)]
-        return {
-            "recipe": type(self).__name__,
-            "options": options,
-            "seeds": list(seeds),
-            "target": target.name,
-            "event_shape": list(target.event_shape),
-            "rows": rows,
-        }
 
 
-def _digest(rows: Tensor) -> str:
+def fit_objective(
+    recipe: Sampler,
+    objective: Objective,
+    plan: TrainingPlan,
+    target: Target,
+    *,
+    seeds: Sequence[int],
+    callbacks: Sequence[Callback] = (),
+    checkpoint: str | Path | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> list[Model | Exception]:
+    """Train what ``objective`` states: one model per seed, or the exception that its training ended with.
+
+    Args:
+        recipe: that the models are of.
+        objective: what there is to train.
+        plan: how.
+        target: what is fitted to.
+        seeds: one per replica.
+        callbacks: told of every logged step.
+        checkpoint: see ``TrainedSampler.fit``.
+        facts: JSON-like, what a checkpoint must agree with besides recipe, seeds and rows.
+    """
+    reports = train(
+        objective.module,
+        objective.loss,
+        plan,
+        validation=objective.validation,
+        callbacks=callbacks,
+        description=f"{type(recipe).__name__} on {target.name}",
+        state=objective.state,
+        checkpoint=checkpoint,
+        identity=None if checkpoint is None else {**_identity(recipe, target, seeds), **(facts or {})},
+    )
+    results: list[Model | Exception] = []
+    for index, (seed, report) in enumerate(zip(seeds, reports, strict=True)):
+        if not isinstance(report, TrainingReport):
+            results.append(report)
+            continue
+        model = objective.finish(replica(objective.module, index).requires_grad_(False), seed)
+        model.recipe, model.report = recipe, report
+        model.target_name, model.event_shape = target.name, target.event_shape
+        results.append(model)
+    return results
+
+
+def _identity(recipe: Sampler, target: Target, seeds: Sequence[int]) -> dict[str, object]:
+    """What a checkpoint must belong to, JSON-like: the options that decide the fit, seeds, target and its rows."""
+    options = {name: repr(value) for name, value in recipe.options().items() if name in recipe.fit_options()}
+    rows = [None if part is None else digest(part) for part in (target.train, target.validation)]
+    return {
+        "recipe": type(recipe).__name__,
+        "options": options,
+        "seeds": list(seeds),
+        "target": target.name,
+        "event_shape": list(target.event_shape),
+        "rows": rows,
+    }
+
+
+def digest(rows: Tensor) -> str:
+    """What tells rows from others, on every machine."""
     payload = rows.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
     return hashlib.blake2b(payload, digest_size=16).hexdigest()
 

@@ -12,7 +12,7 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.fitted import FittedReturns, ReturnNetwork
 from phys_samplers.rl.law import ReturnScale
-from phys_samplers.sampler import Draw, Sampler
+from phys_samplers.sampler import Draw
 
 if TYPE_CHECKING:
     from phys_samplers.rl.environment import Maker
@@ -22,7 +22,6 @@ class Agent(FittedReturns):
     """What training in an environment gave.
 
     Args:
-        recipe: that the network was made by.
         network: of one replica.
         features: F.
         discrete: whether observations are integers.
@@ -38,7 +37,6 @@ class Agent(FittedReturns):
 
     def __init__(
         self,
-        recipe: Sampler,
         network: ReturnNetwork,
         *,
         features: int,
@@ -50,7 +48,7 @@ class Agent(FittedReturns):
         gamma: float = 0.99,
         tail: float = 1.0,
     ) -> None:
-        super().__init__(recipe, network, features=features, scale=scale, discrete=discrete)
+        super().__init__(network, features=features, scale=scale, discrete=discrete)
         self.curve = [dict(row) for row in curve]
         self.environment, self.environment_options = environment, dict(environment_options or {})
         self.gamma, self.tail = gamma, tail
@@ -115,9 +113,7 @@ class Agent(FittedReturns):
         }
 
     @classmethod
-    def restored(
-        cls, recipe: Sampler, network: ReturnNetwork, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
-    ) -> Self:
+    def restored(cls, network: ReturnNetwork, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Self:
         """Inverse of ``tensors`` and ``facts``, with the network rebuilt."""
         names = ("features", "discrete", "curve", "environment", "environment_options", "gamma", "tail")
-        return cls(recipe, network, scale=ReturnScale(*facts["returns"]), **{name: facts[name] for name in names})
+        return cls(network, scale=ReturnScale(*facts["returns"]), **{name: facts[name] for name in names})

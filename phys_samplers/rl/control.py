@@ -13,25 +13,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import replica
+from phys_samplers.objective import Objective
 from phys_samplers.options import check_values, option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.agent import Agent
 from phys_samplers.rl.environment import RETURNS, Environments, GreedyEvaluation, Maker, name_of
-from phys_samplers.rl.fitted import ReturnNetwork
+from phys_samplers.rl.fitted import Build, ReturnNetwork
 from phys_samplers.rl.law import ReturnScale
-from phys_samplers.rl.recipe import ReturnModel
 from phys_samplers.rl.transitions import Replay, Transitions
-from phys_samplers.target import Target
-from phys_samplers.training import Callback, TrainingPlan, TrainingReport, train
+from phys_samplers.training import Callback, TrainingPlan
 from phys_samplers.training.callbacks import default_callbacks
 
 BLOCK = 512
@@ -129,39 +129,38 @@ class Control:
         """ε of the environment step ``step``."""
         return max(self.epsilon_end, 1.0 - (1.0 - self.epsilon_end) * step / self.epsilon_decay)
 
-    def learn(
-        self,
-        recipe: ReturnModel,
-        target: Target,
-        *,
-        seeds: Sequence[int],
-        device: torch.device | str = "cpu",
-        callbacks: Sequence[Callback] = (),
-    ) -> list[Agent | Exception]:
-        """One agent per seed, or the exception that its training ended with; all of them in one stacked run."""
-        learner = Learner(self, recipe, seeds=seeds, device=device, callbacks=default_callbacks(callbacks))
-        plan = TrainingPlan(
+    def plan(self, learning_rate: float) -> TrainingPlan:
+        """How to train; the lagged network is the average of the weights."""
+        return TrainingPlan(
             steps=self.updates,
-            learning_rate=recipe.learning_rate,
+            learning_rate=learning_rate,
             decay=self.decay,
             ema_decay=0.0,
             clip_norm=self.clip_norm,
         )
+
+    def facts(self) -> dict[str, Any]:
+        """Nothing: there is no checkpoint to agree with."""
+        return {}
+
+    @contextmanager
+    def objective(
+        self,
+        build: Build,
+        *,
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+        callbacks: Sequence[Callback] = (),
+    ) -> Iterator[Objective]:
+        """One agent per seed; all of them in one stacked network.
+
+        The state of environments cannot be saved, so that this training cannot be resumed from a checkpoint.
+        """
+        learner = Learner(self, build, seeds=seeds, device=device, callbacks=default_callbacks(callbacks))
         try:
-            what = f"{type(recipe).__name__} on {self.name}"
-            reports = train(learner.network, learner.loss, plan, callbacks=callbacks, description=what)
-            learner.finish()
+            yield Objective(learner.network, learner.loss, learner.finish, state=None)
         finally:
             learner.close()
-        results: list[Agent | Exception] = []
-        for index, report in enumerate(reports):
-            if not isinstance(report, TrainingReport):
-                results.append(report)
-                continue
-            agent = learner.agent(index)
-            agent.target_name, agent.event_shape, agent.report = target.name, target.event_shape, report
-            results.append(agent)
-        return results
 
 
 class Learner:
@@ -170,22 +169,20 @@ class Learner:
     def __init__(
         self,
         control: Control,
-        recipe: ReturnModel,
+        build: Build,
         *,
         seeds: Sequence[int],
         device: torch.device | str,
         callbacks: Sequence[Callback],
     ) -> None:
-        self.control, self.recipe, self.device, self.callbacks = control, recipe, device, callbacks
+        self.control, self.seeds, self.device, self.callbacks = control, list(seeds), device, callbacks
         options = dict(control.environment_options)
         self.environments = Environments(control.environment, seeds=seeds, labels=["training"], options=options)
         self.evaluation = GreedyEvaluation(
             control.environment, seeds, episodes=control.episodes, options=options, device=device
         )
         encoder, actions = self.environments.encoder, self.environments.actions
-        self.network: ReturnNetwork = recipe.build(
-            encoder.features, actions, streams=Streams(seeds, "weights", device="cpu")
-        ).to(device)
+        self.network = build(encoder.features, actions, streams=Streams(seeds, "weights", device="cpu")).to(device)
         self.lagged = copy.deepcopy(self.network).requires_grad_(False)
         self.replay = Replay(
             len(seeds),
@@ -201,7 +198,7 @@ class Learner:
         self.noise = Streams(seeds, "noise", device=device)
         self._judging = Streams(seeds, "judging", device=device)
         self._evaluating = Streams(seeds, "evaluating", device=device)
-        self._updates = 0
+        self._updates, self._finished = 0, False
         self.curve: list[dict[str, Any]] = []
 
     @property
@@ -225,12 +222,16 @@ class Learner:
         batch = Transitions(observation, action, scaled, discount, following, chosen, self.replay.discounts)
         return self.network.loss(batch, self.lagged, self.noise)
 
-    def agent(self, index: int) -> Agent:
-        """What a replica has become."""
-        control = self.control
+    def finish(self, network: nn.Module, seed: int) -> Agent:
+        """What a replica has become; with the first, the last update is taken in and evaluated."""
+        if not self._finished:
+            self._finished = True
+            self._follow()
+            if not self.curve or self.curve[-1]["step"] != self.replay.taken:
+                self._evaluate()
+        index, control = self.seeds.index(seed), self.control
         curve = [{"step": row["step"], **{k: row[k][index] for k in ("return", "length")}} for row in self.curve]
         return Agent(
-            self.recipe,
             replica(self.deployed, index).requires_grad_(False),
             features=self.environments.encoder.features,
             discrete=self.environments.encoder.discrete,
@@ -241,12 +242,6 @@ class Learner:
             gamma=control.gamma,
             tail=control.tail,
         )
-
-    def finish(self) -> None:
-        """Take in the last update and evaluate once more."""
-        self._follow()
-        if not self.curve or self.curve[-1]["step"] != self.replay.taken:
-            self._evaluate()
 
     def close(self) -> None:
         """Close the environments."""

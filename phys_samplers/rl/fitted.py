@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from phys_samplers.fields.mlp import MLP
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.rl.law import ReturnLaw, ReturnScale, of_action
 from phys_samplers.rl.transitions import Transitions
-from phys_samplers.sampler import Draw, Model, Sampler
+from phys_samplers.sampler import Draw, Model
 
 HEAD_GAIN = 0.01
 """Initial scale of a last layer: every law starts near one that does not depend on the observation."""
@@ -85,11 +85,18 @@ class HeadNetwork(ReturnNetwork):
         return heads if action is None else of_action(heads, action)
 
 
+class Build(Protocol):
+    """Makes a stacked network."""
+
+    def __call__(self, features: int, actions: int, *, streams: Streams) -> ReturnNetwork:
+        """Of F features and A actions; see ``ReturnModel.build``."""
+        ...
+
+
 class FittedReturns(Model):
     """What agents and predictions share.
 
     Args:
-        recipe: that the network was made by.
         network: of one replica.
         features: F, length of an encoded observation.
         scale: the unit of the network's returns.
@@ -98,10 +105,7 @@ class FittedReturns(Model):
 
     role: ClassVar[str]
 
-    def __init__(
-        self, recipe: Sampler, network: ReturnNetwork, *, features: int, scale: ReturnScale, discrete: bool
-    ) -> None:
-        self.recipe = recipe
+    def __init__(self, network: ReturnNetwork, *, features: int, scale: ReturnScale, discrete: bool) -> None:
         self.network = network
         self.features, self.scale, self.discrete = features, scale, discrete
 
@@ -217,7 +221,6 @@ class PredictedReturns(FittedReturns):
     """The laws of the returns of a given policy.
 
     Args:
-        recipe: that the network was made by.
         network: of one replica, with one action: what the policy does.
         queries: observations (Q, F) at which laws are scored.
         scale: the unit of the network's returns.
@@ -225,8 +228,8 @@ class PredictedReturns(FittedReturns):
 
     role = "prediction"
 
-    def __init__(self, recipe: Sampler, network: ReturnNetwork, *, queries: Tensor, scale: ReturnScale) -> None:
-        super().__init__(recipe, network, features=queries.shape[1], scale=scale, discrete=False)
+    def __init__(self, network: ReturnNetwork, *, queries: Tensor, scale: ReturnScale) -> None:
+        super().__init__(network, features=queries.shape[1], scale=scale, discrete=False)
         self.queries = queries
 
     def laws(self, *, seed: int = 0) -> ReturnLaw:
@@ -252,8 +255,6 @@ class PredictedReturns(FittedReturns):
         return {**super().tensors(), "queries": self.queries}
 
     @classmethod
-    def restored(
-        cls, recipe: Sampler, network: ReturnNetwork, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
-    ) -> Self:
+    def restored(cls, network: ReturnNetwork, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Self:
         """Inverse of ``tensors`` and ``facts``, with the network rebuilt."""
-        return cls(recipe, network, queries=tensors["queries"], scale=ReturnScale(*facts["returns"]))
+        return cls(network, queries=tensors["queries"], scale=ReturnScale(*facts["returns"]))

@@ -8,22 +8,22 @@ transitions: these are sampled updates, no operator is applied exactly.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields.stacked import replica
+from phys_samplers.objective import Objective, digest
 from phys_samplers.options import check_values, option
 from phys_samplers.randomness import Streams
-from phys_samplers.rl.fitted import PredictedReturns
+from phys_samplers.rl.fitted import Build, PredictedReturns, ReturnNetwork
 from phys_samplers.rl.law import ReturnScale
-from phys_samplers.rl.recipe import ReturnModel
 from phys_samplers.rl.transitions import Transitions
-from phys_samplers.target import Target
-from phys_samplers.training import Callback, TrainingPlan, TrainingReport, train
+from phys_samplers.training import Callback, TrainingPlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,21 +73,32 @@ class Prediction:
         """The unit of returns."""
         return ReturnScale(*map(float, self.returns))
 
-    def learn(
+    def plan(self, learning_rate: float) -> TrainingPlan:
+        """How to train: the weights returned are averaged like the lagged ones."""
+        return TrainingPlan(
+            steps=self.updates, learning_rate=learning_rate, ema_decay=1 - self.polyak, clip_norm=self.clip_norm
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-like, what a checkpoint of training must agree with."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: digest(value) if isinstance(value, Tensor) else repr(value) for name, value in values.items()}
+
+    @contextmanager
+    def objective(
         self,
-        recipe: ReturnModel,
-        target: Target,
+        build: Build,
         *,
         seeds: Sequence[int],
         device: torch.device | str = "cpu",
         callbacks: Sequence[Callback] = (),
-    ) -> list[PredictedReturns | Exception]:
-        """The laws by each seed, or the exception that ended it; all of them in one stacked run."""
+    ) -> Iterator[Objective]:
+        """The laws of each seed; all of them in one stacked network."""
         observation, following = self.observation.to(device), self.next_observation.to(device)
         discount = (self.gamma * ~self.terminal).to(device, torch.float32)
         reward = self.scale.reward(self.reward.to(device, torch.float32), discount)
         below = self.probability.double().cumsum(0).to(device)
-        network = recipe.build(observation.shape[1], 1, streams=Streams(seeds, "weights", device="cpu")).to(device)
+        network = build(observation.shape[1], 1, streams=Streams(seeds, "weights", device="cpu")).to(device)
         lagged = copy.deepcopy(network).requires_grad_(False)
         live: list[Tensor] = list(network.parameters())
         old: list[Tensor] = list(lagged.parameters())
@@ -104,17 +115,7 @@ class Prediction:
             )
             return network.loss(batch, lagged, noise)
 
-        plan = TrainingPlan(
-            steps=self.updates, learning_rate=recipe.learning_rate, ema_decay=1 - self.polyak, clip_norm=self.clip_norm
-        )
-        name = f"{type(recipe).__name__} on {target.name}"
-        results: list[PredictedReturns | Exception] = []
-        for index, report in enumerate(train(network, loss, plan, callbacks=callbacks, description=name)):
-            if not isinstance(report, TrainingReport):
-                results.append(report)
-                continue
-            one = replica(network, index).requires_grad_(False)
-            model = PredictedReturns(recipe, one, queries=self.queries.to(device), scale=self.scale)
-            model.target_name, model.event_shape, model.report = target.name, target.event_shape, report
-            results.append(model)
-        return results
+        def finish(one: nn.Module, seed: int) -> PredictedReturns:
+            return PredictedReturns(cast(ReturnNetwork, one), queries=self.queries.to(device), scale=self.scale)
+
+        yield Objective(network, loss, finish, state=(lagged, batches, noise))

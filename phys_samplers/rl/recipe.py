@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, overload
 
 import torch
@@ -16,13 +18,14 @@ from torch import Tensor
 
 from phys_samplers.errors import CheckpointError
 from phys_samplers.fields.mlp import MLP
+from phys_samplers.objective import Objective, fit_objective
 from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.agent import Agent
-from phys_samplers.rl.fitted import PredictedReturns, ReturnNetwork
+from phys_samplers.rl.fitted import Build, PredictedReturns, ReturnNetwork
 from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Target, Task
-from phys_samplers.training import Callback
+from phys_samplers.training import Callback, TrainingPlan
 
 if TYPE_CHECKING:
     from phys_samplers.rl.environment import Maker
@@ -67,10 +70,16 @@ class ReturnModel(Sampler):
         """
 
     def fit(
-        self, target: Target, *, seed: int = 0, device: torch.device | str = "cpu", callbacks: Sequence[Callback] = ()
+        self,
+        target: Target,
+        *,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        callbacks: Sequence[Callback] = (),
+        checkpoint: str | Path | None = None,
     ) -> Model:
-        """See ``Sampler.fit``."""
-        (result,) = self.fit_replicas(target, seeds=[seed], device=device, callbacks=callbacks)
+        """See ``Sampler.fit``, and ``TrainedSampler.fit`` for ``checkpoint``."""
+        (result,) = self.fit_replicas(target, seeds=[seed], device=device, callbacks=callbacks, checkpoint=checkpoint)
         if isinstance(result, Exception):
             raise result
         return result
@@ -82,11 +91,23 @@ class ReturnModel(Sampler):
         seeds: Sequence[int],
         device: torch.device | str = "cpu",
         callbacks: Sequence[Callback] = (),
+        checkpoint: str | Path | None = None,
     ) -> list[Model | Exception]:
         """All seeds as one stacked network; see ``Sampler.fit_replicas``."""
         target.require(*self.needs, by=type(self).__name__)
         assert isinstance(target, ReturnTask)
-        return list(target.experience.learn(self, target, seeds=seeds, device=device, callbacks=callbacks))
+        experience: Experience = target.experience
+        with experience.objective(self.build, seeds=seeds, device=device, callbacks=callbacks) as objective:
+            return fit_objective(
+                self,
+                objective,
+                experience.plan(self.learning_rate),
+                target,
+                seeds=seeds,
+                callbacks=callbacks,
+                checkpoint=checkpoint,
+                facts=experience.facts(),
+            )
 
     @overload
     def train(self, environment: Maker, *, seeds: None = ..., **options: Any) -> Agent: ...
@@ -145,22 +166,29 @@ class ReturnModel(Sampler):
             raise CheckpointError(f"the role is {facts.get('role')!r}; expected one of {', '.join(makers)}")
         network = self.build(facts["features"], facts["actions"], streams=Streams([0], "weights")).to(device)
         network.load_state_dict({name: tensor for name, tensor in tensors.items() if name != "queries"})
-        return makers[facts["role"]].restored(self, network.requires_grad_(False), tensors, facts)
+        return makers[facts["role"]].restored(network.requires_grad_(False), tensors, facts)
 
 
 class Experience(Protocol):
     """Where transitions come from: an environment to act in (``Control``) or a policy to judge (``Prediction``)."""
 
-    def learn(
+    def objective(
         self,
-        recipe: ReturnModel,
-        target: Target,
+        build: Build,
         *,
         seeds: Sequence[int],
         device: torch.device | str,
         callbacks: Sequence[Callback],
-    ) -> Sequence[Model | Exception]:
-        """One fitted model per seed, or the exception that ended it."""
+    ) -> AbstractContextManager[Objective]:
+        """What there is to train; environments are closed at the end."""
+        ...
+
+    def plan(self, learning_rate: float) -> TrainingPlan:
+        """How to train it."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-like, what a checkpoint of training must agree with."""
         ...
 
 

@@ -15,13 +15,6 @@ KNOWN = [
     {"phys_samplers.checkpoint", "phys_samplers.sampler"},
     {"phys_samplers.denoisers.model", "phys_samplers.denoisers.recipe"},
     {"phys_samplers.judging.tables", "phys_samplers.judging.verdict"},
-    {
-        "phys_samplers.rl.agent",
-        "phys_samplers.rl.control",
-        "phys_samplers.rl.fitted",
-        "phys_samplers.rl.recipe",
-        "phys_samplers.rl.task",
-    },
 ]
 """Knots of modules that import one another, still to be undone; none may be added."""
 

@@ -17,7 +17,9 @@ import pytest
 import torch
 
 from phys_samplers import load, make
+from phys_samplers.errors import CheckpointError
 from phys_samplers.rl import PredictedReturns, Prediction, ReturnTask
+from phys_samplers.training import Callback, state
 
 MEANS = torch.tensor([-3.8, -4.0])
 LOW, HIGH = torch.tensor([-9.2, -10.0]), torch.tensor([8.8, 10.0])
@@ -35,14 +37,14 @@ MODELS = {
 
 
 def chain(updates: int) -> ReturnTask:
-    state = torch.eye(2)
+    states = torch.eye(2)
     prediction = Prediction(
-        observation=state[[0, 1, 1]],
+        observation=states[[0, 1, 1]],
         reward=torch.tensor([-0.2, 10.0, -10.0]),
         terminal=torch.tensor([False, True, True]),
-        next_observation=state[[1, 1, 1]],
+        next_observation=states[[1, 1, 1]],
         probability=torch.tensor([0.5, 0.15, 0.35]),
-        queries=state,
+        queries=states,
         gamma=0.9,
         returns=(-10.0, 10.0),
         updates=updates,
@@ -105,3 +107,25 @@ def test_saved_predictions_come_back(key: str, tmp_path) -> None:
     assert torch.equal(again.laws().weights, model.laws().weights)
     assert torch.equal(again.laws().points, model.laws().points)
     assert torch.equal(again.draw(50, seed=1).samples, model.draw(50, seed=1).samples)
+
+
+class KilledError(Exception):
+    pass
+
+
+class KillAt(Callback):
+    def logged(self, step, values) -> None:
+        if step == 100:
+            raise KilledError
+
+
+@pytest.mark.parametrize("key", ["c51", "iqn"])
+def test_a_killed_prediction_ends_with_the_same_bits(key: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(state, "SAVE_EVERY", 0.0)
+    whole = recipe(key).fit(chain(150), seed=1)
+    with pytest.raises(KilledError):
+        recipe(key).fit(chain(150), seed=1, checkpoint=tmp_path, callbacks=[KillAt()])
+    again = recipe(key).fit(chain(150), seed=1, checkpoint=tmp_path)
+    assert all(torch.equal(tensor, again.tensors()[name]) for name, tensor in whole.tensors().items())
+    with pytest.raises(CheckpointError, match="updates"):
+        recipe(key).fit(chain(151), seed=1, checkpoint=tmp_path)

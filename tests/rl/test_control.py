@@ -13,7 +13,7 @@ from gymnasium import spaces
 
 from phys_samplers import load, make
 from phys_samplers.errors import CheckpointError, ConfigurationError, EnvironmentFailure
-from phys_samplers.rl import Agent, Control
+from phys_samplers.rl import Agent, Control, ReturnTask
 from phys_samplers.training.logs import JsonLines
 
 from .conftest import LENGTH, Corridor
@@ -95,6 +95,24 @@ def test_a_saved_agent_is_the_same_agent(recipe, maker, small, tmp_path) -> None
     metadata.write_text(metadata.read_text().replace('"control"', '"other"'))
     with pytest.raises(CheckpointError, match="edited"):
         load(tmp_path / "agent")
+
+
+def test_an_agent_cannot_be_resumed_and_says_so(recipe, maker, small, tmp_path) -> None:
+    control = Control(environment=maker, **small)
+    task = ReturnTask(event_shape=(1,), name="corridor", experience=control)
+    with pytest.raises(ConfigurationError, match="cannot be resumed; leave checkpoint out"):
+        recipe.fit(task, checkpoint=tmp_path / "state")
+
+
+def test_evaluations_make_one_vector_environment_a_seed(recipe, small) -> None:
+    made = []
+
+    def counted() -> gymnasium.Env:
+        made.append(1)
+        return gymnasium.wrappers.TimeLimit(Corridor(), 20)
+
+    recipe.train(counted, seeds=[0, 1], **{**small, "episodes": 3})
+    assert len(made) == 2 * (1 + 3)  # one to learn in and one for each episode of an evaluation
 
 
 def test_a_log_holds_losses_and_evaluations(recipe, maker, small, tmp_path) -> None:
