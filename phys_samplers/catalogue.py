@@ -13,7 +13,6 @@ KINDS = tuple(
         ("return_model", "phys_samplers.rl:ReturnModel", "a method that learns laws of returns"),
         ("field", "phys_samplers.fields:Field", "a network that a sampler learns"),
         ("loss", "phys_samplers.losses:Loss", "what a network is trained by"),
-        ("kernel", "phys_samplers.kernels:Kernel", "the smoothing of a field of Bellman Diffusion"),
         ("schedule", "phys_samplers.schedules:NoiseSchedule", "how signal and noise mix in time"),
         ("integrator", "phys_samplers.integrators:Integrator", "a scheme that solves an ODE or an SDE"),
         ("task", "phys_samplers.target:Target", "a law, or an environment, to be judged by"),

@@ -1,4 +1,4 @@
-"""What the library itself registers: fields, kernels, losses, integrators, metrics, exact sampler, memoriser."""
+"""What the library itself registers: fields, losses, integrators, metrics, exact sampler, memoriser."""
 
 from __future__ import annotations
 
@@ -90,20 +90,6 @@ def phys_components() -> Iterable[Component]:
         ("unet", "UNet", "small convolutional U-Net for square images of 8x8 to 28x28", "ronneberger2015unet"),
     ):
         yield Component("field", name, f"phys_samplers.fields:{attribute}", summary=summary, citation=citation)
-    for name, attribute, summary in (
-        ("gaussian", "GaussianKernel", "full Gaussian kernel, bandwidth by the median heuristic unless given"),
-        ("sliced", "SlicedGaussianKernel", "Gaussian of sampled 1-D projections (the paper's slice trick)"),
-        ("slice-average", "SliceAverageKernel", "the exact average over all slices, heavy-tailed"),
-        ("constant", "ConstantKernel", "constant mobility: Langevin dynamics"),
-    ):
-        yield Component(
-            "kernel",
-            name,
-            f"phys_samplers.kernels:{attribute}",
-            summary=summary,
-            reference="arXiv:2410.01796, Sec. 3",
-            citation="li2024bellman",
-        )
     yield Component(
         "loss",
         "denoising",

@@ -4,7 +4,7 @@ In the TOML of a suite, any number of each (``task``, ``sampler`` and ``metric``
 
     [[published]]
     task = "abalone"
-    sampler = "bellman[preset=paper]"
+    sampler = "bellman-fields[preset=paper]"
     metric = "mmd2"
     value = 5.15
     unit = 1e-3                     # optional: what the value counts
@@ -17,7 +17,7 @@ In the TOML of a suite, any number of each (``task``, ``sampler`` and ``metric``
     [[claims]]                      # "better" is better than "worse", by the metric, on the task
     task = "abalone"
     metric = "w1"
-    better = "bellman[preset=paper]"
+    better = "bellman-fields[preset=paper]"
     worse = "ddpm[preset=paper]"
     source = "Table 1"
 

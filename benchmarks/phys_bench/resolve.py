@@ -217,8 +217,8 @@ def _fit_id(recipe: Sampler | None, identity: Mapping[str, Any]) -> str | None:
     cls = type(recipe)
     if not isinstance(recipe, RowsSampler):
         return None
-    author = next(base for base in cls.__mro__ if "fixed" in vars(base))
-    if len(dataclasses.fields(recipe)) > len(dataclasses.fields(author)):
+    author = next((base for base in cls.__mro__ if vars(base).get("fixed")), None)
+    if cls.fixed and author is not None and len(dataclasses.fields(recipe)) > len(dataclasses.fields(author)):
         return None
     of_sampling = {"sampler", "parts", "options"}
     return digest(

@@ -40,7 +40,7 @@ def pair(
     model: DenoiserModel, integrator: Integrator, steps: int, batch: int
 ) -> tuple[int, Callable[[], object], Callable[[], object]]:
     """The number of evaluations; a run that samples; a run of the same forward passes, bare."""
-    recipe, schedule = model.recipe, model.recipe.schedule_part()
+    recipe, schedule = model.recipe, model.recipe.schedule_part
     dynamics = model.dynamics(recipe, integrator)
     by_denoising = integrator.equation == "denoising"
     times = schedule.grid(steps, to_zero=by_denoising)

@@ -17,7 +17,7 @@ _STATUS_WIDTH = 9
 @click.command(
     epilog=examples(
         ("phys-samplers check bellman", "every check, with short training"),
-        ("phys-samplers check 'bellman[preset=paper]' --full", "with the recipe as it is"),
+        ("phys-samplers check 'bellman-fields[preset=paper]' --full", "with the recipe as it is"),
         ("phys-samplers --plugin mine.py check mine --task moons", "a plugin that is one file"),
     ),
 )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog=examples(
         ("phys-samplers fit bellman --task moons -o moons", "train on a task"),
-        ("phys-samplers fit 'bellman[preset=paper]' --task gmm9 -o gmm9", "with a preset"),
+        ("phys-samplers fit 'bellman-fields[preset=paper]' --task gmm9 -o gmm9", "with a preset"),
         ("phys-samplers fit bellman --data rows.csv --set steps=500 -o mine", "on your own rows"),
         ("phys-samplers show sampler bellman", "which options there are"),
     ),

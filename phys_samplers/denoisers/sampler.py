@@ -17,9 +17,11 @@ from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.fields import Denoiser, Field, denoise_at, make_field
 from phys_samplers.fields.denoiser import Parametrisation
+from phys_samplers.fields.stacked import load_weights, weights
 from phys_samplers.integrators import Integrator, integrate
 from phys_samplers.losses import DenoisingLoss, Loss
 from phys_samplers.objective import Problem, RowsSampler
+from phys_samplers.options import draw_option, fit_option
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw, Model
@@ -50,38 +52,47 @@ class DenoiserSampler(RowsSampler):
     """
 
     trained_by: ClassVar[type[Loss]] = Loss  # type: ignore[type-abstract]
-    fixed: ClassVar[frozenset[str]] = RowsSampler.fixed | {"loss", "field", "width", "depth", "parametrisation"}
 
     loss: Part = "denoising"
     field: Part = "mlp"
-    width: int | None = None
-    depth: int | None = None
+    width: int | None = fit_option(None, least=1)
+    depth: int | None = fit_option(None, least=1)
     parametrisation: Parametrisation = "edm"
-    schedule: Part = "edm"
-    integrator: Part = "edm-heun"
-    sampling_steps: int = 40
-    clip: bool = False
+    schedule: Part = draw_option("edm")
+    integrator: Part = draw_option("edm-heun")
+    sampling_steps: int = draw_option(40, least=1)
+    clip: bool = draw_option(False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.sampling_steps, bool) or not isinstance(self.sampling_steps, int) or self.sampling_steps < 1:
-            raise ConfigurationError(f"sampling_steps is {self.sampling_steps!r}; expected an integer of at least 1")
-        # What only sampling uses is made here too, so that it is refused before anything is trained.
-        self.grid(make_part("integrator", self.integrator))
-
-    def schedule_part(self) -> NoiseSchedule:
-        """The schedule as an object."""
-        return self._schedule
+        self.times  # noqa: B018 - what only sampling uses is made here too, so that it is refused before training
 
     @cached_property
-    def _schedule(self) -> NoiseSchedule:
-        # Made once: a chain computes its constants when it is made, and ``score`` is called in loops.
+    def schedule_part(self) -> NoiseSchedule:
+        """The schedule as an object, made once: a chain computes its constants when it is made."""
         schedule: NoiseSchedule = make_part("schedule", self.schedule)
         return schedule
 
-    def grid(self, integrator: Integrator) -> tuple[float, ...]:
-        """The times that ``integrator`` passes: down to 0 if it works by denoising, else to the last one with noise."""
-        return self.schedule_part().grid(self.sampling_steps, to_zero=integrator.equation == "denoising")
+    @cached_property
+    def integrator_part(self) -> Integrator:
+        """The integrator as an object."""
+        integrator: Integrator = make_part("integrator", self.integrator)
+        return integrator
+
+    @cached_property
+    def times(self) -> tuple[float, ...]:
+        """What the integrator passes: down to 0 if it works by denoising, else to the last time with noise."""
+        return self.schedule_part.grid(self.sampling_steps, to_zero=self.integrator_part.equation == "denoising")
+
+    @property
+    def trained_over_schedule(self) -> bool:
+        """Whether the levels of training are those of the recipe's schedule, which a draw then cannot change."""
+        loss = make_part("loss", self.loss)
+        return isinstance(loss, DenoisingLoss) and loss.levels == "schedule" and loss.schedule is None
+
+    def fit_options(self) -> frozenset[str]:
+        """See ``Sampler.fit_options``; the schedule is one of them if it says what is trained."""
+        return super().fit_options() | ({"schedule"} if self.trained_over_schedule else frozenset())
 
     def training_loss(self) -> Loss:
         """The loss as an object; one over the levels of a schedule that names none gets the recipe's.
@@ -96,7 +107,7 @@ class DenoiserSampler(RowsSampler):
                 f"derives from {self.trained_by.__name__}, such as {type(self).loss!r}"
             )
         if isinstance(loss, DenoisingLoss) and loss.levels == "schedule" and loss.schedule is None:
-            return replace(loss, schedule=self.schedule_part())
+            return replace(loss, schedule=self.schedule_part)
         return loss
 
     def field_part(self) -> Field:
@@ -133,9 +144,7 @@ class DenoiserSampler(RowsSampler):
     ) -> DenoiserModel:
         """See ``Sampler.restore``."""
         standardiser = Standardiser.from_tensors(tensors)
-        module = self.denoiser(len(standardiser.mean), Streams([0], "restore"))
-        module.load_state_dict({k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")})
-        module = module.to(device).requires_grad_(False)
+        module = load_weights(self.denoiser(len(standardiser.mean), Streams([0], "restore")), tensors, device)
         return self.model(module, standardiser, tensors["bounds"], event_shape)
 
 
@@ -210,7 +219,7 @@ class DenoiserModel(Model):
 
     def dynamics(self, recipe: DenoiserSampler, integrator: Integrator) -> Dynamics:
         """The process that ``integrator`` runs backwards: the ODE, the SDE or, by denoising, either."""
-        schedule = recipe.schedule_part()
+        schedule = recipe.schedule_part
         top = schedule.ratio(schedule.start)
         denoise = self.clipped if recipe.clip else self.denoise
 
@@ -229,13 +238,11 @@ class DenoiserModel(Model):
         ``start`` takes the place of the prior, at the largest level (in the variable u = x/α).
         """
         self.check_draw(n, start)
-        recipe = self.recipe.for_draw(options)
-        integrator: Integrator = make_part("integrator", recipe.integrator)
-        schedule = recipe.schedule_part()
+        recipe = self.recipe.for_draw(options) if options else self.recipe
+        integrator, schedule, times = recipe.integrator_part, recipe.schedule_part, recipe.times
         dynamics = self.dynamics(recipe, integrator)
         generator = make_generator(seed, "sample", device=self.device)
         by_denoising = integrator.equation == "denoising"
-        times = recipe.grid(integrator)
         grid = tuple(map(schedule.ratio, times)) if by_denoising else times
         if start is None:
             x = dynamics.prior(n, generator)
@@ -261,7 +268,7 @@ class DenoiserModel(Model):
             sigma: blur in data units; the schedule's smallest by default. The network knows isotropic blur of
                 standardised data, of the size sigma over the ``width`` of the standardiser.
         """
-        schedule = self.recipe.schedule_part()
+        schedule = self.recipe.schedule_part
         blur = schedule.ratio(schedule.end) if sigma is None else sigma / self.standardiser.width
         flat = self.standardiser.forward(x)
         score = (self.denoise(flat, blur) - flat) / blur**2
@@ -300,7 +307,7 @@ class DenoiserModel(Model):
             raise ConfigurationError(
                 f"x has shape {tuple(x.shape)}; expected finite points (B, {', '.join(map(str, self.event_shape))})"
             )
-        schedule = self.recipe.schedule_part()
+        schedule = self.recipe.schedule_part
         result = log_likelihood(
             self.denoise,
             self.prior_log_prob,
@@ -320,8 +327,4 @@ class DenoiserModel(Model):
 
     def tensors(self) -> dict[str, Tensor]:
         """Network, standardisation and the box of the data."""
-        return {
-            **{f"module.{name}": value for name, value in self.module.state_dict().items()},
-            **self.standardiser.tensors(),
-            "bounds": self.bounds,
-        }
+        return {**weights(self.module), **self.standardiser.tensors(), "bounds": self.bounds}

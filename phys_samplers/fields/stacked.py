@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
@@ -129,3 +129,14 @@ def fold(x: Tensor, channels: int, side: int) -> Tensor:
 def unfold(image: Tensor, replicas: int) -> Tensor:
     """The inverse of ``fold``: (B, R·C, S, S) → (R, B, C·S·S)."""
     return image.unflatten(1, (replicas, -1)).transpose(0, 1).flatten(2)
+
+
+def weights(module: nn.Module) -> dict[str, Tensor]:
+    """The numbers of a network by the names they have in a checkpoint."""
+    return {f"module.{name}": value for name, value in module.state_dict().items()}
+
+
+def load_weights(module: Module, tensors: Mapping[str, Tensor], device: torch.device | str) -> Module:
+    """``module`` on ``device`` with the numbers that ``weights`` gave; ``tensors`` may hold others too."""
+    module.load_state_dict({k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")})
+    return module.to(device).requires_grad_(False)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from phys_registry import Component, hookimpl
 
 PAPER = {
-    "parametrisation": "networks",
     "loss": "sliced-field-matching",
     "kernel": "sliced",
     "epsilon": 0.5,
@@ -55,18 +54,30 @@ ANNEALED = {"integrator": "exponential-ou"}
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
-    """The sampler and its losses."""
+    """The samplers, their kernels and losses, and models of returns."""
+    yield Component(
+        "kind", "kernel", "phys_bellman.kernels:Kernel", summary="the smoothing of a field of Bellman Diffusion"
+    )
     yield Component(
         "sampler",
         "bellman",
-        "phys_bellman.recipe:BellmanDiffusion",
-        summary="learns a scalar and a gradient field of the data, samples by dx = g dt + √s dW",
+        "phys_bellman.bellman:BellmanDiffusion",
+        summary="scalar and gradient field of the data by one denoiser, annealed, samples by dx = g dt + √s dW",
+        reference="arXiv:2410.01796, Eq. 7-13",
+        needs={"samples"},
+        citation="li2024bellman",
+        presets={"default": {}, "annealed": ANNEALED},
+    )
+    yield Component(
+        "sampler",
+        "bellman-fields",
+        "phys_bellman.fields:BellmanFields",
+        summary="two networks for the scalar and the gradient field of the data, samples by dx = g dt + √s dW",
         reference="arXiv:2410.01796, Algorithms 1 and 2, Eq. 7-13",
         needs={"samples"},
         citation="li2024bellman",
         presets={
             "default": {},
-            "annealed": ANNEALED,
             "paper": PAPER,
             "paper-2-slices": sliced(2),
             "paper-3-slices": sliced(3),
@@ -98,6 +109,20 @@ def phys_components() -> Iterable[Component]:
             "preserving": {"tie": True, "preserve": True},
         },
     )
+    for name, attribute, summary in (
+        ("gaussian", "GaussianKernel", "full Gaussian kernel, bandwidth by the median heuristic unless given"),
+        ("sliced", "SlicedGaussianKernel", "Gaussian of sampled 1-D projections (the paper's slice trick)"),
+        ("slice-average", "SliceAverageKernel", "the exact average over all slices, heavy-tailed"),
+        ("constant", "ConstantKernel", "constant mobility: Langevin dynamics"),
+    ):
+        yield Component(
+            "kernel",
+            name,
+            f"phys_bellman.kernels:{attribute}",
+            summary=summary,
+            reference="arXiv:2410.01796, Sec. 3",
+            citation="li2024bellman",
+        )
     for name, attribute, summary, reference in (
         ("field-matching", "FieldMatching", "field matching with the full trace of the Jacobian", "Eq. 7-8"),
         ("sliced-field-matching", "SlicedFieldMatching", "field matching along random directions", "Eq. 9-11"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from phys_samplers.kernels import GaussianKernel, Kernel, KernelMean
+from phys_bellman.kernels import GaussianKernel, Kernel, KernelMean
 
 if TYPE_CHECKING:
     from phys_samplers.target import Target

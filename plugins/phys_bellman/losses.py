@@ -23,9 +23,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from phys_bellman.kernels import Kernel, SliceAverageKernel
 from phys_bellman.networks import FieldNetworks
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.kernels import Kernel, SliceAverageKernel
 from phys_samplers.losses import Loss
 from phys_samplers.randomness import Streams
 

@@ -1,40 +1,85 @@
-"""Fitted Bellman models: sampling by the dynamics, the fields and the score at any point, what a checkpoint holds."""
+"""What both Bellman samplers share: options of kernel, network and step; draw, fields and score of the model."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from phys_bellman.dynamics import BellmanDynamics, Box, CappedFields
-from phys_bellman.networks import FieldNetworks
+from phys_bellman.kernels import Kernel
 from phys_samplers.dynamics import Dynamics
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.fields import Field, make_field
+from phys_samplers.fields.stacked import weights
 from phys_samplers.integrators import Integrator, integrate, uniform
-from phys_samplers.parts import make_part
+from phys_samplers.objective import RowsSampler
+from phys_samplers.options import draw_option, fit_option
+from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.standardise import Standardiser
 
-if TYPE_CHECKING:
-    from phys_bellman.recipe import BellmanDiffusion
+
+@dataclass(frozen=True, kw_only=True)
+class BellmanSampler(RowsSampler):
+    """Options of both recipes.
+
+    Args:
+        kernel: k of both fields, by name or object. A heavy-tailed one keeps stragglers moving, while the mobility of
+            ``gaussian`` dies in the tails, where particles then stay.
+        epsilon: its variance ε in standardised units; None for the median heuristic.
+        field: network, by name or object.
+        width: units of each hidden layer, unless ``field`` is an object; None for the field's own (64 for perceptrons).
+        depth: hidden layers, likewise.
+        step_size: η.
+    """
+
+    kernel: Part = "slice-average"
+    epsilon: float | None = fit_option(None, above=0)
+    field: Part = "mlp"
+    width: int | None = fit_option(None, least=1)
+    depth: int | None = fit_option(None, least=1)
+    step_size: float = draw_option(0.1, above=0)
+
+    def kernel_part(self) -> Kernel:
+        """The kernel as an object.
+
+        Raises:
+            ConfigurationError: if it is none, or has a bandwidth beside ``epsilon``.
+        """
+        if self.epsilon is not None and not isinstance(self.kernel, str):
+            raise ConfigurationError(
+                f"epsilon is {self.epsilon} and kernel is {self.kernel!r}; give epsilon inside the kernel, or the "
+                "kernel by name"
+            )
+        options = {} if self.epsilon is None else {"epsilon": self.epsilon}
+        kernel = make_part("kernel", self.kernel, **options)
+        if not isinstance(kernel, Kernel):
+            raise ConfigurationError(f"kernel is {kernel!r}; expected a Kernel of phys_bellman")
+        return kernel
+
+    def field_part(self) -> Field:
+        """The specification of a network as an object."""
+        return make_field(self.field, width=self.width, depth=self.depth)
 
 
 class BellmanModel(Model):
-    """What both parametrisations share: draw, fields and score in data units, tensors.
+    """Draw, fields and score in data units.
 
     Args:
         recipe: that made it.
+        module: a stack of one replica.
         standardiser: between data units and the network's.
     """
 
-    recipe: BellmanDiffusion
-    module: nn.Module
-    default_integrator: ClassVar[str] = "euler-maruyama"
+    recipe: Any
 
-    def __init__(self, recipe: BellmanDiffusion, standardiser: Standardiser) -> None:
+    def __init__(self, recipe: BellmanSampler, module: nn.Module, standardiser: Standardiser) -> None:
         self.recipe = recipe
+        self.module = module
         self.standardiser = standardiser
 
     @property
@@ -48,12 +93,16 @@ class BellmanModel(Model):
         return self.standardiser.mean.device
 
     @abstractmethod
-    def dynamics(self, recipe: BellmanDiffusion, integrator: Integrator) -> Dynamics:
-        """What ``integrator`` integrates, in standardised coordinates, with the sampling options of ``recipe``."""
+    def dynamics(self, integrator: Integrator) -> Dynamics:
+        """What ``integrator`` integrates, in standardised coordinates."""
 
-    def grid(self, dynamics: Dynamics, steps: int) -> tuple[float, ...]:
+    def grid(self, dynamics: Dynamics) -> tuple[float, ...]:
         """The times of ``dynamics`` that are stepped through: equal steps."""
-        return uniform(*dynamics.times, steps)
+        return uniform(*dynamics.times, self.recipe.sampling_steps)
+
+    def diagnostics(self, dynamics: Dynamics) -> dict[str, float]:
+        """What a draw says beside its cost."""
+        return {}
 
     @abstractmethod
     def standard_fields(self, x: Tensor, sigma: float | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,24 +116,17 @@ class BellmanModel(Model):
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
         """Algorithm 2: start from the prior, follow the SDE. See ``Model.draw``."""
         self.check_draw(n, start)
-        recipe = self.recipe.for_draw(options)
-        integrator: Integrator = make_part("integrator", recipe.integrator or self.default_integrator)
-        dynamics = self.dynamics(recipe, integrator)
+        model = self.with_options(**options) if options else self
+        integrator: Integrator = make_part("integrator", model.recipe.integrator)
+        dynamics = model.dynamics(integrator)
         generator = make_generator(seed, "sample", device=self.device)
         if start is None:
             x = dynamics.prior(n, generator)
         else:
             x = self.standardiser.forward(start.to(self.device, self.standardiser.mean.dtype))
-        solution = integrate(
-            dynamics,
-            x,
-            integrator=integrator,
-            grid=self.grid(dynamics, recipe.steps_of(integrator)),
-            generator=generator,
-        )
+        solution = integrate(dynamics, x, integrator=integrator, grid=model.grid(dynamics), generator=generator)
         facts = {"integrator": integrator.name, "sampling_steps": solution.steps, "lost": solution.lost}
-        if isinstance(dynamics, BellmanDynamics) and dynamics.box is not None:
-            facts |= dynamics.box.shares()
+        facts |= model.diagnostics(dynamics)
         return Draw(self.standardiser.inverse(solution.x, self.event_shape), solution.nfe, facts)
 
     @torch.no_grad()
@@ -116,56 +158,4 @@ class BellmanModel(Model):
 
     def tensors(self) -> dict[str, Tensor]:
         """Network and standardisation."""
-        return {
-            **{f"module.{name}": value for name, value in self.module.state_dict().items()},
-            **self.standardiser.tensors(),
-        }
-
-
-class NetworkBellmanModel(BellmanModel):
-    """The paper's parametrisation: two networks, one SDE, no annealing.
-
-    Args:
-        recipe: that made it.
-        networks: a stack of one replica.
-        standardiser: between data units and the networks'.
-        bounds: least and greatest value of the standardised training rows, (2, D).
-    """
-
-    def __init__(
-        self, recipe: BellmanDiffusion, networks: FieldNetworks, standardiser: Standardiser, bounds: Tensor
-    ) -> None:
-        super().__init__(recipe, standardiser)
-        self.module: FieldNetworks = networks
-        self.bounds = bounds
-
-    def pair(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """s (B,) and g (B, D) at standardised x."""
-        y = x.unsqueeze(0)
-        if self.module.tied:
-            s, slope = self.module.scalar_and_slope(y)
-            return s.squeeze(0), slope.squeeze(0)
-        return self.module.scalar(y).squeeze(0), self.module.gradient(y).squeeze(0)
-
-    def dynamics(self, recipe: BellmanDiffusion, integrator: Integrator) -> BellmanDynamics:
-        """Eq. 13 for a time T·η, with the guards of the recipe."""
-        cap, margin = recipe.mobility_cap, recipe.box
-        low, high = self.bounds
-        return BellmanDynamics(
-            self.pair if cap is None else CappedFields(lambda x: self.standard_fields(x, None), cap),
-            self.dim,
-            duration=recipe.steps_of(integrator) * recipe.step_size,
-            prior_std=recipe.prior_std,
-            box=None if margin is None else Box(low - margin * (high - low), high + margin * (high - low)),
-        )
-
-    def standard_fields(self, x: Tensor, sigma: float | None) -> tuple[Tensor, Tensor, Tensor]:
-        """s, g and ∇s; there is one blur only."""
-        y = x.unsqueeze(0)
-        s, slope = self.module.scalar_and_slope(y)
-        g = slope if self.module.tied else self.module.gradient(y)
-        return s.squeeze(0), g.squeeze(0), slope.squeeze(0)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Networks, standardisation and the box of the data."""
-        return {**super().tensors(), "bounds": self.bounds}
+        return {**weights(self.module), **self.standardiser.tensors()}

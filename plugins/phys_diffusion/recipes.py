@@ -8,6 +8,7 @@ from typing import ClassVar
 from phys_samplers.denoisers.sampler import DenoiserSampler
 from phys_samplers.fields.denoiser import Parametrisation
 from phys_samplers.losses import DenoisingLoss, Loss
+from phys_samplers.options import draw_option
 from phys_samplers.parts import Part
 
 
@@ -34,11 +35,10 @@ class DDPM(DenoiserSampler):
     """
 
     trained_by: ClassVar[type[Loss]] = DenoisingLoss
-    fixed: ClassVar[frozenset[str]] = DenoiserSampler.fixed | {"schedule"}
 
     loss: Part = "denoising[levels=schedule]"
     parametrisation: Parametrisation = "epsilon"
-    schedule: Part = "linear"
-    integrator: Part = "ddim[eta=1]"
-    sampling_steps: int = 300
-    clip: bool = True
+    schedule: Part = draw_option("linear")
+    integrator: Part = draw_option("ddim[eta=1]")
+    sampling_steps: int = draw_option(300, least=1)
+    clip: bool = draw_option(True)

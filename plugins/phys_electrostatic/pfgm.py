@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,8 @@ from phys_samplers.denoisers.sampler import DenoiserSampler
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.fields import Field
 from phys_samplers.losses import Loss
-from phys_samplers.parts import Part
+from phys_samplers.options import draw_option, fit_option
+from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import Streams
 from phys_samplers.schedules.base import Scalar
 from phys_samplers.schedules.variance_exploding import VarianceExploding
@@ -118,22 +119,12 @@ class PoissonFieldLoss(Loss):
         restrict: share of M for points with |ε_z| < σ/2, which backward paths seldom visit (0.69 in the source).
     """
 
-    points: int = 128
-    sigma: float = 0.01
-    tau: float = 0.03
-    power: float | None = None
-    gamma: float | None = None
-    restrict: float = 1.0
-
-    def __post_init__(self) -> None:
-        for option in ("sigma", "tau", "power", "gamma"):
-            value = getattr(self, option)
-            if value is not None and not 0 < value < math.inf:
-                raise ConfigurationError(f"{option} is {value!r}; expected a positive number")
-        if isinstance(self.points, bool) or not isinstance(self.points, int) or self.points < 1:
-            raise ConfigurationError(f"points is {self.points!r}; expected an integer of at least 1")
-        if not 0 < self.restrict <= 1:
-            raise ConfigurationError(f"restrict is {self.restrict!r}; expected a share of M, above 0 and at most 1")
+    points: int = fit_option(128, least=1)
+    sigma: float = fit_option(0.01, above=0)
+    tau: float = fit_option(0.03, above=0)
+    power: float | None = fit_option(None, above=0)
+    gamma: float | None = fit_option(None, above=0)
+    restrict: float = fit_option(1.0, above=0, most=1)
 
     def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
         """See ``Loss``; ``module`` has ``field(x, z)``, v at (R, B, N) and (R, B)."""
@@ -219,28 +210,20 @@ class PFGM(DenoiserSampler):
     """
 
     trained_by: ClassVar[type[Loss]] = PoissonFieldLoss
-    fixed: ClassVar[frozenset[str]] = DenoiserSampler.fixed | {"gamma"}
     aux_dim: ClassVar[float] = 1.0
 
     loss: Part = "poisson-field"
-    gamma: float = 3.0
+    gamma: float = fit_option(3.0, above=0)
     parametrisation: FieldParametrisation = "residual"  # type: ignore[assignment]
-    batch_size: int = 512
-    schedule: Part = "geometric"
-    clip: bool = True
-    norm_clip: float | None = None
+    batch_size: int = fit_option(512, least=2)
+    schedule: Part = draw_option("geometric")
+    clip: bool = draw_option(True)
+    norm_clip: float | None = draw_option(None, above=0)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.parametrisation not in get_args(FieldParametrisation):
-            raise ConfigurationError(
-                f"parametrisation is {self.parametrisation!r}; expected one of "
-                f"{', '.join(get_args(FieldParametrisation))}"
-            )
-        for option in ("gamma", "norm_clip"):
-            value = getattr(self, option)
-            if value is not None and not 0 < value < math.inf:
-                raise ConfigurationError(f"{option} is {value!r}; expected a positive number")
+    @property
+    def trained_over_schedule(self) -> bool:
+        """Whether M follows from the schedule's z_max."""
+        return getattr(make_part("loss", self.loss), "power", 0.0) is None
 
     def training_loss(self) -> Loss:
         """The loss with this recipe's γ, and with the M that the schedule's z_max asks for unless it has its own.
@@ -254,7 +237,7 @@ class PFGM(DenoiserSampler):
             raise ConfigurationError(
                 f"gamma is {self.gamma} and that of the loss {loss.gamma}; leave out the one of the loss"
             )
-        schedule = self.schedule_part()
+        schedule = self.schedule_part
         return replace(loss.reaching(schedule.ratio(schedule.start)), gamma=self.gamma)
 
     def denoiser(self, dim: int, streams: Streams) -> nn.Module:

@@ -15,13 +15,14 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from phys_electrostatic.flow import PoissonFlowModel, check_aux_dim, log_kernel, point_level, widening
+from phys_electrostatic.flow import PoissonFlowModel, log_kernel, point_level, widening
 from phys_samplers.denoisers.sampler import DenoiserModel, DenoiserSampler
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import Denoiser
 from phys_samplers.fields.denoiser import Parametrisation
 from phys_samplers.fields.mlp import Field
 from phys_samplers.losses import DenoisingLoss, Loss
+from phys_samplers.options import fit_option
 from phys_samplers.parts import Part
 from phys_samplers.randomness import Streams
 from phys_samplers.standardise import Standardiser
@@ -67,11 +68,7 @@ class PoissonDenoisingLoss(DenoisingLoss):
             infinitely many, EDM's loss, where there is no sampler.
     """
 
-    aux_dim: float | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_aux_dim(self.aux_dim)
+    aux_dim: float | None = fit_option(None, above=0)
 
     def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
         """See ``Loss``; ``module`` is a ``PoissonDenoiser``, or a ``Denoiser``, whose weight knows σ alone."""
@@ -109,14 +106,9 @@ class PFGMpp(DenoiserSampler):
     """
 
     trained_by: ClassVar[type[Loss]] = DenoisingLoss
-    fixed: ClassVar[frozenset[str]] = DenoiserSampler.fixed | {"aux_dim"}
 
     loss: Part = "poisson-denoising"
-    aux_dim: float | None = 128.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_aux_dim(self.aux_dim)
+    aux_dim: float | None = fit_option(128.0, above=0)
 
     def training_loss(self) -> Loss:
         """The loss with this recipe's D.

@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from phys_latent.vae import VAE, VAEModel
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.nested import nested_facts, nested_tensors, restore_nested
 from phys_samplers.objective import TrainedSampler
+from phys_samplers.options import draw_option, fit_option
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import derive_seed, make_generator
 from phys_samplers.sampler import Draw, Model, Sampler
@@ -102,11 +103,9 @@ class LatentSampler(VAE):
         noise: draw x from p(x|z); by default x is its mean.
     """
 
-    fixed: ClassVar[frozenset[str]] = VAE.fixed | {"sampler"}
-
     sampler: Part = "bellman"
-    kl_weight: float = 0.5
-    noise: bool = False
+    kl_weight: float = fit_option(0.5, least=0)
+    noise: bool = draw_option(False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,15 +15,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import MLP
+from phys_samplers.fields.stacked import load_weights, weights
 from phys_samplers.losses import Loss
 from phys_samplers.objective import Problem, RowsSampler
+from phys_samplers.options import draw_option, fit_option
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.standardise import Standardisation, Standardiser
@@ -110,26 +112,15 @@ class VAE(RowsSampler):
         noise: draw x from p(x|z), as the model has it; else x is the mean, which is what one looks at in images.
     """
 
-    fixed: ClassVar[frozenset[str]] = RowsSampler.fixed | {"latent_dim", "width", "depth", "kl_weight"}
-
-    steps: int = 3_000
-    batch_size: int = 128
-    learning_rate: float = 2e-3
+    steps: int = fit_option(3_000, least=1)
+    batch_size: int = fit_option(128, least=2)
+    learning_rate: float = fit_option(2e-3, above=0)
     standardise: Standardisation = "common"
-    latent_dim: int = 16
-    width: int = 256
-    depth: int = 2
-    kl_weight: float = 1.0
-    noise: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("latent_dim", "width", "depth"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigurationError(f"{name} is {value!r}; expected an integer of at least 1")
-        if not self.kl_weight >= 0:
-            raise ConfigurationError(f"kl_weight is {self.kl_weight}; expected 0 or more, 1 for the evidence bound")
+    latent_dim: int = fit_option(16, least=1)
+    width: int = fit_option(256, least=1)
+    depth: int = fit_option(2, least=1)
+    kl_weight: float = fit_option(1.0, least=0)
+    noise: bool = draw_option(True)
 
     def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
         """See ``RowsSampler.problem``."""
@@ -167,9 +158,7 @@ class VAE(RowsSampler):
     ) -> VAEModel:
         """The autoencoder that gave ``tensors``, which may hold others too."""
         standardiser = Standardiser.from_tensors(tensors)
-        module = self._module(len(standardiser.mean), Streams([0], "restore"))
-        module.load_state_dict({k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")})
-        module = module.to(device).requires_grad_(False)
+        module = load_weights(self._module(len(standardiser.mean), Streams([0], "restore")), tensors, device)
         return VAEModel(self, module, standardiser, tensors["noise"], event_shape)
 
     def _module(self, dim: int, streams: Streams) -> Autoencoder:
@@ -240,8 +229,7 @@ class VAEModel(Model):
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights, σ and the standardisation."""
-        weights = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
-        return {**weights, "noise": self.noise, **self.standardiser.tensors()}
+        return {**weights(self.module), "noise": self.noise, **self.standardiser.tensors()}
 
 
 LEAST_NOISE = 0.01

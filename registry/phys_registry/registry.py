@@ -150,6 +150,8 @@ class Registry:
         if preset is not None:
             if preset not in component.presets:
                 hint = suggest(str(preset), component.presets)
+                others = [c.name for c in self.components(kind) if preset in c.presets and c.name.startswith(name)]
+                hint = hint or "".join(f" There is {other}[preset={preset}]." for other in others)
                 known = listing(component.presets)
                 raise BadOption(f"{component.label} has no preset {preset!r}.{hint} Presets: {known}")
             options = {**component.presets[preset], **options}

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from phys_bellman.annealed import AnnealedBellmanDynamics, BlurredFields
+from phys_bellman.bellman import AnnealedBellmanDynamics, BlurredFields
 from phys_bellman.exact import ExactFields
+from phys_bellman.kernels import ConstantKernel, Kernel, KernelMean, SliceAverageKernel
 from phys_samplers.integrators import EulerMaruyama, ExponentialOU, integrate, uniform
-from phys_samplers.kernels import ConstantKernel, Kernel, KernelMean, SliceAverageKernel
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target

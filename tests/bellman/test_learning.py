@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from phys_bellman.exact import ExactFields
+from phys_bellman.kernels import KernelMean
 from phys_samplers import Samples, make
 from phys_samplers.errors import DivergenceError
-from phys_samplers.kernels import KernelMean
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.metrics.floor import floor
 from phys_samplers.randomness import make_generator
@@ -51,9 +51,7 @@ def quadrature(target: Target) -> tuple[torch.Tensor, torch.Tensor]:
 )
 def test_networks_learn_q_and_g_star(loss, blur: float) -> None:
     """Relative L2 errors under p of the two estimators of the pair (q, g*)."""
-    recipe = make(
-        "sampler", "bellman", parametrisation="networks", loss=loss, kernel="slice-average", batch_size=256, steps=1_200
-    )
+    recipe = make("sampler", "bellman-fields", loss=loss, kernel="slice-average", batch_size=256, steps=1_200)
     model = recipe.fit(TASK, seed=0)
     target = standardised(model, blur)
     rows = model.standardiser.forward(TASK.train)
@@ -105,8 +103,8 @@ def test_jitter_keeps_the_gradient_field_of_few_rows_from_running_away() -> None
     errors = []
     for jitter in (0.0, 0.2):
         loss = {"name": "sliced-field-matching", "jitter": jitter}
-        options = {"parametrisation": "networks", "loss": loss, "epsilon": 0.5, "steps": 500}
-        model = make("sampler", "bellman", **options).fit(Samples(rows), seed=0)
+        options = {"loss": loss, "epsilon": 0.5, "steps": 500}
+        model = make("sampler", "bellman-fields", **options).fit(Samples(rows), seed=0)
         target, flat = standardised(model, 0.0), model.standardiser.forward(rows)
         kernel = make("kernel", "slice-average", epsilon=0.5)
         _, g = ExactFields(target, kernel, *quadrature(target))(model.standardiser.forward(x))
@@ -126,11 +124,11 @@ def test_the_stable_preset_samples_a_narrow_oblique_law() -> None:
     generator = make_generator(0, "oblique")
     common = torch.randn(2_500, 1, generator=generator)
     target = Samples(common + 0.08 * torch.randn(2_500, 6, generator=generator))
-    model = make("sampler", "bellman", preset="stable", steps=1_000).fit(target, seed=0)
+    model = make("sampler", "bellman-fields", preset="stable", steps=1_000).fit(target, seed=0)
     draw = model.draw(2_000, seed=1)
     variances = torch.linalg.eigvalsh(model.standardiser.forward(draw.samples).T.cov()) / 1.04
     assert float(variances[0]) > 0.82
     assert float(variances[-1]) < 1.18
     assert draw.diagnostics["clamped"] < 0.01
     with pytest.raises(DivergenceError):
-        make("sampler", "bellman", preset="paper", steps=1_000).fit(target, seed=0).draw(2_000, seed=1)
+        make("sampler", "bellman-fields", preset="paper", steps=1_000).fit(target, seed=0).draw(2_000, seed=1)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from phys_bellman.exact import ExactFields
+from phys_bellman.kernels import GaussianKernel, SliceAverageKernel, SlicedGaussianKernel
 from phys_bellman.losses import DenoisingFieldMatching, FieldMatching, SlicedFieldMatching
 from phys_bellman.networks import FieldNetworks
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import MLP
-from phys_samplers.kernels import GaussianKernel, SliceAverageKernel, SlicedGaussianKernel
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.target import Target

@@ -5,34 +5,33 @@ from __future__ import annotations
 import pytest
 import torch
 
-from phys_bellman.annealed import AnnealedBellmanModel
-from phys_bellman.dynamics import Box
+from phys_bellman.bellman import BellmanDiffusionModel
+from phys_bellman.fields import BellmanFieldsModel, Box
+from phys_bellman.kernels import GaussianKernel
 from phys_bellman.losses import SlicedFieldMatching
-from phys_bellman.model import NetworkBellmanModel
-from phys_samplers import BellmanDiffusion, Samples, load, make
+from phys_samplers import BellmanDiffusion, BellmanFields, Samples, load, make
 from phys_samplers.errors import ConfigurationError, DivergenceError, IncompatibleError
 from phys_samplers.integrators import StochasticHeun
-from phys_samplers.kernels import GaussianKernel
 from phys_samplers.randomness import make_generator
 
 ROWS = torch.randn(256, 2, generator=make_generator(0, "rows")) * torch.tensor([3.0, 0.5]) + 10.0
 FAST = {"steps": 5, "sampling_steps": 5}
 
 
-def fit(**options):
-    return make("sampler", "bellman", **FAST, **options).fit(Samples(ROWS), seed=0)
+def fit(sampler: str = "bellman", **options):
+    return make("sampler", sampler, **FAST, **options).fit(Samples(ROWS), seed=0)
 
 
-def test_parametrisations_choose_their_loss_and_integrator() -> None:
-    annealed, networks = fit(), fit(parametrisation="networks")
-    assert isinstance(annealed, AnnealedBellmanModel)
-    assert isinstance(networks, NetworkBellmanModel)
+def test_the_two_recipes_have_their_own_loss_and_integrator() -> None:
+    annealed, networks = fit(), fit("bellman-fields")
+    assert isinstance(annealed, BellmanDiffusionModel)
+    assert isinstance(networks, BellmanFieldsModel)
     assert annealed.draw(8).diagnostics["integrator"] == "corrected-heun"
     assert networks.draw(8).diagnostics["integrator"] == "euler-maruyama"
 
 
 def test_the_paper_preset_is_the_papers_setting() -> None:
-    recipe = make("sampler", "bellman", preset="paper")
+    recipe = make("sampler", "bellman-fields", preset="paper")
     assert (recipe.sampling_steps, recipe.step_size, recipe.kernel, recipe.loss) == (
         300,
         0.1,
@@ -44,26 +43,25 @@ def test_the_paper_preset_is_the_papers_setting() -> None:
 
 def test_table_2_is_run_by_name() -> None:
     for n in (2, 3):
-        recipe = make("sampler", "bellman", preset=f"paper-{n}-slices")
+        recipe = make("sampler", "bellman-fields", preset=f"paper-{n}-slices")
         assert recipe.loss == {"name": "sliced-field-matching", "slices": n}
         assert recipe.kernel == {"name": "sliced", "epsilon": 0.5, "slices": n}
-        assert isinstance(recipe.with_options(**FAST).fit(Samples(ROWS)), NetworkBellmanModel)
+        assert isinstance(recipe.with_options(**FAST).fit(Samples(ROWS)), BellmanFieldsModel)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"parametrisation": "networks", "loss": "denoising"}, "loss is 'denoising'"),
+        ({"sampler": "bellman-fields", "loss": "denoising"}, "loss is 'denoising'"),
         ({"loss": "field-matching"}, "loss is 'field-matching'"),
         ({"kernel": GaussianKernel(epsilon=1.0), "epsilon": 0.1}, "epsilon is 0.1 and kernel"),
         ({"sigma_max": 0.01}, "sigma_max is 0.01"),
         ({"hold": 1.0}, "hold is 1.0"),
         ({"reference": 1}, "reference is 1"),
         ({"step_size": 0.0}, "step_size is 0.0"),
-        ({"parametrisation": "networks", "mobility_cap": 0.0}, "mobility_cap is 0.0"),
-        ({"parametrisation": "networks", "box": -0.1}, "box is -0.1"),
-        ({"mobility_cap": 1.0}, "mobility_cap is 1.0, which guards the networks"),
-        ({"box": 0.1}, "box is 0.1, which guards the networks"),
+        ({"sampler": "bellman-fields", "mobility_cap": 0.0}, "mobility_cap is 0.0"),
+        ({"sampler": "bellman-fields", "box": -0.1}, "box is -0.1"),
+        ({"width": 0}, "width is 0; expected an integer of at least 1"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options, message: str) -> None:
@@ -75,7 +73,7 @@ def test_an_ode_method_and_a_missing_linear_part_are_refused() -> None:
     with pytest.raises(IncompatibleError, match="rk4"):
         fit().draw(4, integrator="rk4")
     with pytest.raises(IncompatibleError, match="exponential-ou"):
-        fit(parametrisation="networks").draw(4, integrator="exponential-ou")
+        fit("bellman-fields").draw(4, integrator="exponential-ou")
 
 
 def test_training_options_cannot_change_at_the_draw() -> None:
@@ -85,7 +83,7 @@ def test_training_options_cannot_change_at_the_draw() -> None:
 
 def test_parts_given_as_objects_are_saved_by_their_names(tmp_path) -> None:
     model = fit(
-        parametrisation="networks",
+        "bellman-fields",
         kernel=GaussianKernel(epsilon=0.7),
         integrator=StochasticHeun(),
         loss=SlicedFieldMatching(slices=2, pairs="all", jitter=0.1),
@@ -109,11 +107,11 @@ def test_score_is_in_data_units() -> None:
     torch.testing.assert_close(model.score(x, sigma=sigma), expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("parametrisation", ["denoiser", "networks"])
-def test_whitened_models_score_in_data_units_and_come_back_from_disk(parametrisation: str, tmp_path) -> None:
+@pytest.mark.parametrize("sampler", ["bellman", "bellman-fields"])
+def test_whitened_models_score_in_data_units_and_come_back_from_disk(sampler: str, tmp_path) -> None:
     """The score of the model is the one of its coordinates, pulled back: p(x) = p(u(x)) |∂u/∂x|."""
     oblique = Samples(ROWS @ torch.tensor([[1.0, 0.3], [0.0, 1.0]]))
-    model = make("sampler", "bellman", **FAST, parametrisation=parametrisation, standardise="whiten").fit(oblique)
+    model = make("sampler", sampler, **FAST, standardise="whiten").fit(oblique)
     assert oblique.train is not None
     u = model.standardiser.forward(oblique.train)
     torch.testing.assert_close(u.T.cov(), torch.eye(2), rtol=0, atol=1e-3)
@@ -128,7 +126,7 @@ def test_whitened_models_score_in_data_units_and_come_back_from_disk(parametrisa
 
 def test_a_box_keeps_runaways_and_says_so(tmp_path) -> None:
     """A drift away from the data diverges; in the box it does not, and the draw says that the walls did it."""
-    model = fit(parametrisation="networks")
+    model = fit("bellman-fields")
     model.pair = lambda x: (torch.ones(len(x)), 3 * x)
     far = {"step_size": 5.0, "sampling_steps": 40}
     with pytest.raises(DivergenceError, match="particles are not finite"):
@@ -146,7 +144,7 @@ def test_a_box_keeps_runaways_and_says_so(tmp_path) -> None:
 
 
 def test_a_particle_that_is_no_number_is_lost_in_a_box_too() -> None:
-    model = fit(parametrisation="networks")
+    model = fit("bellman-fields")
     model.pair = lambda x: (torch.ones(len(x)), x * torch.nan)
     with pytest.raises(DivergenceError, match="64 of 64"):
         model.draw(64, box=0.5)
@@ -166,7 +164,7 @@ def test_a_box_reflects() -> None:
 
 def test_capped_draws_have_smaller_moves() -> None:
     """Moves of a step have the variance η m < η cap, whatever s is."""
-    model = fit(parametrisation="networks")
+    model = fit("bellman-fields")
     start = ROWS[:128]
     wide = model.draw(128, start=start, sampling_steps=1).samples - start
     capped = model.draw(128, start=start, sampling_steps=1, mobility_cap=1e-4).samples - start
@@ -177,3 +175,4 @@ def test_capped_draws_have_smaller_moves() -> None:
 
 def test_class_and_name_are_one() -> None:
     assert BellmanDiffusion(steps=7) == make("sampler", "bellman", steps=7)
+    assert BellmanFields(steps=7) == make("sampler", "bellman-fields", steps=7)

@@ -11,9 +11,9 @@ import pytest
 import scipy.sparse as sparse
 import torch
 
-from phys_bellman.dynamics import CappedFields
 from phys_bellman.exact import ExactFields
-from phys_samplers.kernels import ConstantKernel, GaussianKernel, Kernel, SliceAverageKernel
+from phys_bellman.fields import CappedFields
+from phys_bellman.kernels import ConstantKernel, GaussianKernel, Kernel, SliceAverageKernel
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.target import Target
 

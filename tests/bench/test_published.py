@@ -74,20 +74,20 @@ def claim(better: Scores, worse: Scores, metric: str = "low", seeds: int = 3) ->
 def test_rows_survive_the_round_trip_through_a_file_and_a_mapping(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(
-        'name = "own"\ntasks = ["normal"]\nsamplers = ["bellman[preset=paper,epsilon=1.0,0.5]", "exact"]\n'
+        'name = "own"\ntasks = ["normal"]\nsamplers = ["bellman-fields[preset=paper,epsilon=1.0,0.5]", "exact"]\n'
         'metrics = ["w1", "mmd2"]\n'
-        '[[published]]\ntask = "normal"\nsampler = "bellman[epsilon=0.5,preset=paper]"\nmetric = "mmd2"\n'
+        '[[published]]\ntask = "normal"\nsampler = "bellman-fields[epsilon=0.5,preset=paper]"\nmetric = "mmd2"\n'
         'value = 5\nunit = 1e-3\ntolerance = 0.1\nsource = "Table 1"\ncomparable = false\nreason = "unknown kernel"\n'
-        '[[claims]]\ntask = "normal"\nmetric = "w1"\nbetter = "exact"\nworse = "bellman[preset=paper,epsilon=1.0]"\n'
+        '[[claims]]\ntask = "normal"\nmetric = "w1"\nbetter = "exact"\nworse = "bellman-fields[preset=paper,epsilon=1.0]"\n'
         'source = "Table 2"\nnote = "n"\n'
     )
     suite = load_suite(path)
-    label = "bellman[preset=paper,epsilon=0.5]"  # the row's text in another order
+    label = "bellman-fields[preset=paper,epsilon=0.5]"  # the row's text in another order
     assert suite.published == (
         Published(task="normal", sampler=label, metric="mmd2", value=5.0, unit=1e-3, tolerance=0.1, source="Table 1",
                   comparable=False, reason="unknown kernel"),
     )  # fmt: skip
-    assert suite.claims[0].worse == "bellman[preset=paper,epsilon=1.0]"
+    assert suite.claims[0].worse == "bellman-fields[preset=paper,epsilon=1.0]"
     assert Suite.from_dict(suite.to_dict()) == suite
     assert Suite.from_dict(json.loads(json.dumps(suite.to_dict()))) == suite
 
@@ -258,7 +258,7 @@ def test_the_false_alarms_that_the_rule_of_claims_names() -> None:
 
 
 def many() -> Results:
-    sampler = "bellman[preset=paper,loss=sliced-field-matching[slices=2],kernel=sliced[slices=2]]"
+    sampler = "bellman-fields[preset=paper,loss=sliced-field-matching[slices=2],kernel=sliced[slices=2]]"
     rows = [
         Published(task="t", sampler=s, metric="low", value=v, source="Table 1", **why)
         for s, v, why in (

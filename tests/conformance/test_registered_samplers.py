@@ -93,7 +93,7 @@ def subject(name: str, preset: str | None, device: str) -> Subject:
 
 def test_the_built_in_families_are_registered() -> None:
     assert {"bellman", "exact", "langevin", "mala", "annealed-langevin"} <= {name for name, _ in CASES}
-    assert ("bellman", "paper") in CASES
+    assert ("bellman-fields", "paper") in CASES
 
 
 # The check on the Gaussian has fixed seeds and tolerances of 0.2 standard deviations and 30 %, against Monte Carlo

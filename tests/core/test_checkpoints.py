@@ -16,11 +16,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from phys_bellman.kernels import GaussianKernel
 from phys_samplers import catalogue, checkpoint, load
 from phys_samplers.atomic import write_atomically
 from phys_samplers.checkpoint import recipe_name
 from phys_samplers.errors import CheckpointError
-from phys_samplers.kernels import GaussianKernel
 from phys_samplers.parts import Part
 from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.target import Target
@@ -409,13 +409,9 @@ def test_models_that_move_in_a_density_ask_for_it(tmp_path: Path, monkeypatch: p
 def test_a_recipe_is_found_by_object_path_or_package_path() -> None:
     assert recipe_name(Point()) == "point-in-test"
     assert recipe_name(catalogue.make("sampler", "bellman")) == "bellman"
-    assert checkpoint.same_target(
-        "phys_samplers.kernels:GaussianKernel", "phys_samplers.kernels.kernels:GaussianKernel"
-    )
-    assert not checkpoint.same_target("phys_samplers.kernels:GaussianKernel", "phys_samplers.kernels.kernels:Kernel")
-    assert not checkpoint.same_target(
-        "phys_samplers.kern:GaussianKernel", "phys_samplers.kernels.kernels:GaussianKernel"
-    )
+    assert checkpoint.same_target("phys_bellman.kernels:GaussianKernel", "phys_bellman.kernels:GaussianKernel")
+    assert not checkpoint.same_target("phys_bellman.kernels:GaussianKernel", "phys_bellman.kernels:Kernel")
+    assert not checkpoint.same_target("phys_samplers.kern:GaussianKernel", "phys_bellman.kernels:GaussianKernel")
 
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from phys_samplers.errors import ConfigurationError
-from phys_samplers.kernels import (
+from phys_bellman.kernels import (
     ConstantKernel,
     GaussianKernel,
     Kernel,
@@ -19,6 +18,7 @@ from phys_samplers.kernels import (
     SlicedGaussianKernel,
     median_squared_distance,
 )
+from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams, make_generator
 
 KERNELS = [

@@ -51,7 +51,7 @@ def test_the_score_is_that_of_the_blurred_law(sampler: str, parametrisation: str
 
 def test_the_default_blur_is_the_last_level() -> None:
     model, x = fitted("edm"), TASK.heldout[:20]
-    schedule = model.recipe.schedule_part()
+    schedule = model.recipe.schedule_part
     width = float(model.standardiser.scale[0])
     torch.testing.assert_close(model.score(x), model.score(x, sigma=schedule.ratio(schedule.end) * width))
 

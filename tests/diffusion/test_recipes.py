@@ -35,26 +35,26 @@ def test_the_defaults_are_the_papers_methods() -> None:
     edm, ddpm = EDM(), DDPM()
     assert edm.parametrisation == "edm"
     assert make_part("integrator", edm.integrator) == EDMHeun()
-    assert isinstance(edm.schedule_part(), EDMSchedule)
+    assert isinstance(edm.schedule_part, EDMSchedule)
     assert ddpm.parametrisation == "epsilon"
     assert make_part("integrator", ddpm.integrator).eta == 1
     loss = ddpm.training_loss()
     assert isinstance(loss, DenoisingLoss)
-    assert loss.schedule == ddpm.schedule_part() == LinearSchedule(chain_steps=1000)
+    assert loss.schedule == ddpm.schedule_part == LinearSchedule(chain_steps=1000)
 
 
 def test_the_papers_presets_have_the_papers_constants() -> None:
     """Data of unit variance where EDM has ½: its .002, 80 and P_mean = −1.2 are doubled."""
     edm = make("sampler", "edm", preset="paper")
-    schedule = edm.schedule_part()
+    schedule = edm.schedule_part
     assert (schedule.sigma_min, schedule.sigma_max, schedule.rho) == (2 * 0.002, 2 * 80.0, 7.0)
     loss = edm.training_loss()
     assert loss.log_sigma_mean == pytest.approx(-1.2 + math.log(2), abs=0.01)
     assert (loss.log_sigma_std, loss.levels, loss.stable_target) == (1.2, "lognormal", False)
     assert make("sampler", "edm", preset="paper", **TINY).fit(TASK).draw(3).nfe == 2 * 18 - 1
     ddpm = make("sampler", "ddpm", preset="paper")
-    assert ddpm.schedule_part().betas[0] == pytest.approx(1e-4)
-    assert ddpm.schedule_part().betas[-1] == pytest.approx(0.02)
+    assert ddpm.schedule_part.betas[0] == pytest.approx(1e-4)
+    assert ddpm.schedule_part.betas[-1] == pytest.approx(0.02)
     assert not ddpm.training_loss().stable_target
     assert make("sampler", "ddpm", preset="paper", **TINY).fit(TASK).draw(3).nfe == 1000
 
@@ -107,7 +107,7 @@ def test_clipping_keeps_samples_in_the_box_of_the_training_rows(integrator: str)
 def test_a_start_takes_the_place_of_the_prior(sampler: str, integrator: str) -> None:
     """The prior's own points, given in data units, lead to the samples that the prior leads to."""
     model = fitted(sampler)
-    schedule = model.recipe.schedule_part()
+    schedule = model.recipe.schedule_part
     u = model.prior(40, make_generator(3, "sample"), schedule.ratio(schedule.start))
     start = model.standardiser.inverse(u, (2,))
     options: dict[str, Any] = {"seed": 3, "integrator": integrator, "sampling_steps": 10}
@@ -137,7 +137,7 @@ def test_options_with_parts_in_parts_go_through_json(sampler: str) -> None:
     again = make("sampler", sampler, **form)
     assert again.options() == recipe.options()
     assert again.training_loss() == recipe.training_loss() == NESTED["loss"]
-    assert again.schedule_part() == NESTED["schedule"]
+    assert again.schedule_part == NESTED["schedule"]
     assert isinstance(again.field_part(), FourierMLP)
     model, other = recipe.fit(TASK, seed=1), again.fit(TASK, seed=1)
     assert torch.equal(model.sample(20, seed=2), other.sample(20, seed=2))

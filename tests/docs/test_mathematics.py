@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phys_bellman.kernels import GaussianKernel
 from phys_bellman.losses import FieldMatching
-from phys_samplers.kernels import GaussianKernel
 from phys_samplers.randomness import Streams
 
 Array = np.ndarray

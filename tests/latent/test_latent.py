@@ -145,7 +145,7 @@ def test_a_recipe_object_becomes_a_mapping_in_json(sheet: Target) -> None:
 
 
 def test_texts_nest() -> None:
-    (spec,) = parse_spec("latent[sampler=bellman[preset=paper,width=90],latent_dim=4]")
+    (spec,) = parse_spec("latent[sampler=bellman-fields[preset=paper,width=90],latent_dim=4]")
     recipe = make("sampler", spec.name, **spec.options)
     assert recipe.latent_dim == 4
     assert recipe.inner() == make("sampler", "bellman", preset="paper", width=90)

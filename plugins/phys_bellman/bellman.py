@@ -27,23 +27,107 @@ level to level of a noise schedule, and Bellman diffusion at constant σ between
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from phys_bellman.model import BellmanModel
+from phys_bellman.kernels import Kernel, KernelMean
+from phys_bellman.model import BellmanModel, BellmanSampler
 from phys_samplers.denoisers.dynamics import DenoisingFlow, broad_normal
 from phys_samplers.dynamics import Dynamics, Noise, Relaxation
+from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import Denoiser, denoise_at
-from phys_samplers.integrators import Integrator
-from phys_samplers.kernels import KernelMean
-from phys_samplers.parts import make_part
+from phys_samplers.fields.stacked import load_weights
+from phys_samplers.integrators import Integrator, uniform
+from phys_samplers.losses import DenoisingLoss
+from phys_samplers.objective import Problem
+from phys_samplers.options import draw_option, fit_option
+from phys_samplers.parts import Part, make_part
+from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.schedules import NoiseSchedule
 from phys_samplers.standardise import Standardiser
+from phys_samplers.target import Target
 
-if TYPE_CHECKING:
-    from phys_bellman.recipe import BellmanDiffusion
+
+@dataclass(frozen=True, kw_only=True)
+class BellmanDiffusion(BellmanSampler):
+    """Fields of the data blurred by σ, annealed from σ_max to σ_min, with one trained network, the denoiser D.
+
+    Li et al. 2024 (arXiv:2410.01796), whose own networks are ``BellmanFields``. See ``BellmanSampler`` for kernel and
+    network.
+
+    Args:
+        loss: of the denoiser, by name or object.
+        integrator: by name or object. ``corrected-heun`` is Bellman diffusion at constant blur between steps of the
+            probability flow; ``exponential-ou`` runs the annealed SDE instead.
+        schedule: noise levels that a denoising integrator steps through, by name or object.
+        sampling_steps: T; None is 30 levels for a denoising integrator and 300 steps of an SDE.
+        step_size: δ, in units of σ².
+        sigma_max: blur at the start, in standardised units.
+        sigma_min: blur at the end.
+        hold: share of the steps spent at sigma_min.
+        reference: training rows that the mobility averages over.
+    """
+
+    loss: Part = "denoising"
+    integrator: Part = draw_option("corrected-heun[corrector_size=0.5,churn=0.3,churn_min=0.3,churn_max=5.0]")
+    schedule: Part = draw_option("edm")
+    sampling_steps: int | None = draw_option(None, least=1)
+    sigma_max: float = draw_option(5.0, above=0)
+    sigma_min: float = draw_option(0.03, above=0)
+    hold: float = draw_option(0.05, least=0, below=1)
+    reference: int = fit_option(256, least=2)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.sigma_max > self.sigma_min:
+            raise ConfigurationError(
+                f"sigma_max is {self.sigma_max} and sigma_min {self.sigma_min}; expected sigma_max > sigma_min"
+            )
+
+    def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
+        """See ``RowsSampler.problem``."""
+        loss = make_part("loss", self.loss)
+        if not isinstance(loss, DenoisingLoss):
+            raise ConfigurationError(f"loss is {self.loss!r}; the denoiser is trained by 'denoising'")
+        kernel = self.kernel_part().resolve(rows)
+
+        def finish(module: nn.Module, seed: int) -> BellmanDiffusionModel:
+            generator = make_generator(seed, "reference")
+            chosen = torch.randperm(len(rows), generator=generator)[: self.reference].to(rows.device)
+            return self._model(module, kernel, rows[chosen], standardiser)
+
+        return Problem(self._denoiser(rows.shape[1], streams), loss, finish)
+
+    def _denoiser(self, dim: int, streams: Streams) -> Denoiser:
+        return Denoiser(self.field_part(), dim, streams=streams)
+
+    def _model(
+        self, module: nn.Module, kernel: Kernel, reference: Tensor, standardiser: Standardiser
+    ) -> BellmanDiffusionModel:
+        assert isinstance(module, Denoiser)
+        return BellmanDiffusionModel(self, module, KernelMean(kernel, reference), standardiser)
+
+    def restore(
+        self,
+        tensors: Mapping[str, Tensor],
+        facts: Mapping[str, Any],
+        *,
+        event_shape: tuple[int, ...],
+        target: Target | None,
+        device: torch.device | str = "cpu",
+    ) -> BellmanDiffusionModel:
+        """See ``Sampler.restore``."""
+        standardiser = Standardiser.from_tensors(tensors)
+        module = load_weights(self._denoiser(len(standardiser.mean), Streams([0], "restore")), tensors, device)
+        kernel = self.kernel_part()
+        if kernel.epsilon is None:
+            # The bandwidth was resolved on the training rows, which the checkpoint does not hold.
+            kernel = replace(kernel, epsilon=facts["epsilon"])
+        return self._model(module, kernel, tensors["mobility.reference"], standardiser)
 
 
 class BlurredFields:
@@ -172,36 +256,38 @@ class BlurredFlow(DenoisingFlow):
         return self.fields.scalar(x, t)
 
 
-class AnnealedBellmanModel(BellmanModel):
+class BellmanDiffusionModel(BellmanModel):
     """A trained denoiser with its mobility."""
 
-    default_integrator = "corrected-heun[corrector_size=0.5,churn=0.3,churn_min=0.3,churn_max=5.0]"
+    recipe: BellmanDiffusion
 
     def __init__(
         self, recipe: BellmanDiffusion, denoiser: Denoiser, mobility: KernelMean, standardiser: Standardiser
     ) -> None:
-        super().__init__(recipe, standardiser)
-        self.module = denoiser
+        super().__init__(recipe, denoiser, standardiser)
         self.blurred = BlurredFields(denoiser, mobility)
 
-    def dynamics(self, recipe: BellmanDiffusion, integrator: Integrator) -> Dynamics:
+    def dynamics(self, integrator: Integrator) -> Dynamics:
         """The annealed SDE, or for a denoising integrator the flow from level to level."""
+        recipe, steps = self.recipe, self.recipe.sampling_steps
         if integrator.equation == "denoising":
             schedule: NoiseSchedule = make_part("schedule", recipe.schedule)
-            levels = tuple(map(schedule.ratio, schedule.grid(recipe.steps_of(integrator), to_zero=True)))
+            levels = tuple(map(schedule.ratio, schedule.grid(steps or 30, to_zero=True)))
             return BlurredFlow(self.blurred, self.dim, levels=levels)
         return AnnealedBellmanDynamics(
             self.blurred,
             self.dim,
             sigma_max=recipe.sigma_max,
             sigma_min=recipe.sigma_min,
-            duration=recipe.steps_of(integrator) * recipe.step_size,
+            duration=(steps or 300) * recipe.step_size,
             hold=recipe.hold,
         )
 
-    def grid(self, dynamics: Dynamics, steps: int) -> tuple[float, ...]:
+    def grid(self, dynamics: Dynamics) -> tuple[float, ...]:
         """The levels of the flow, or equal steps of the SDE."""
-        return dynamics.levels if isinstance(dynamics, BlurredFlow) else super().grid(dynamics, steps)
+        if isinstance(dynamics, BlurredFlow):
+            return dynamics.levels
+        return uniform(*dynamics.times, self.recipe.sampling_steps or 300)
 
     def standard_fields(self, x: Tensor, sigma: float | None) -> tuple[Tensor, Tensor, Tensor]:
         """s, g and ∇s of the law blurred by ``sigma`` (σ_min by default)."""
