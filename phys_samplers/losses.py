@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import check_values
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import Streams
 
@@ -17,6 +18,9 @@ from phys_samplers.randomness import Streams
 @dataclass(frozen=True, kw_only=True)
 class Loss(ABC):
     """A loss of a stacked network; a frozen dataclass whose fields are its hyper-parameters."""
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
     @abstractmethod
     def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
@@ -62,8 +66,7 @@ class DenoisingLoss(Loss):
     stable_target: bool = True
 
     def __post_init__(self) -> None:
-        if self.levels not in get_args(Levels):
-            raise ConfigurationError(f"levels is {self.levels!r}; expected one of {', '.join(get_args(Levels))}")
+        super().__post_init__()
         if self.schedule is not None:
             object.__setattr__(self, "schedule", make_part("schedule", self.schedule))
         if not 0 < self.sigma_min < self.sigma_max:

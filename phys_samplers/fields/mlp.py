@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import StackedLinear, activation
+from phys_samplers.options import check_values, fit_option
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import Streams
 
@@ -30,13 +31,12 @@ class Field(ABC):
         activation: name of the nonlinearity.
     """
 
-    width: int = 64
-    depth: int = 3
+    width: int = fit_option(64, least=1)
+    depth: int = fit_option(3, least=1)
     activation: str = "silu"
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.depth < 1:
-            raise ConfigurationError(f"width is {self.width} and depth {self.depth}; expected both to be at least 1")
+        check_values(self)
         activation(self.activation)
 
     @abstractmethod
@@ -63,12 +63,7 @@ class Perceptron(Field):
             which laws of many narrow modes need.
     """
 
-    input_gain: float = 3.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.input_gain > 0:
-            raise ConfigurationError(f"input_gain is {self.input_gain}; expected a positive factor")
+    input_gain: float = fit_option(3.0, above=0)
 
 
 @dataclass(frozen=True, kw_only=True)

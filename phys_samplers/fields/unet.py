@@ -24,6 +24,7 @@ from torch.nn import functional
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.mlp import Field, FourierFeatures
 from phys_samplers.fields.stacked import StackedConv2d, StackedLinear, activation, fold, unfold
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 
 UNIT_GAIN = math.sqrt(3.0)
@@ -49,18 +50,10 @@ class UNet(Field):
         bandwidth: standard deviation of the frequencies, in cycles per unit of t.
     """
 
-    width: int = 16
-    channels: int = 1
-    frequencies: int = 8
-    bandwidth: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("channels", "frequencies"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; expected at least 1")
-        if not self.bandwidth > 0:
-            raise ConfigurationError(f"bandwidth is {self.bandwidth}; expected a positive number of cycles")
+    width: int = fit_option(16, least=1)
+    channels: int = fit_option(1, least=1)
+    frequencies: int = fit_option(8, least=1)
+    bandwidth: float = fit_option(0.5, above=0)
 
     def side(self, features: int) -> int:
         """The side S of an image of ``features`` coordinates.

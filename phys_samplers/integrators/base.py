@@ -17,6 +17,7 @@ from torch import Tensor
 
 from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Noise
 from phys_samplers.errors import IncompatibleError
+from phys_samplers.options import check_values
 
 Equation = Literal["ode", "sde", "both", "denoising"]
 
@@ -91,6 +92,9 @@ class Integrator(ABC):
     evaluations_per_step: ClassVar[int | None]
     accepts: ClassVar[frozenset[Noise]] = frozenset({"none"})
     adaptive: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
     @abstractmethod
     def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:

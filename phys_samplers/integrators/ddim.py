@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from phys_samplers.dynamics import Dynamics
-from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators.base import BrownianIncrement, Integrator
+from phys_samplers.options import draw_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +37,7 @@ class DDIM(Integrator):
     order = 1.0
     evaluations_per_step = 1
 
-    eta: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.eta <= 1:
-            raise ConfigurationError(f"eta is {self.eta}; expected 0 (deterministic) to 1 (ancestral)")
+    eta: float = draw_option(0.0, least=0, most=1)
 
     @property
     def adds_noise(self) -> bool:
@@ -90,17 +86,8 @@ class PredictorCorrector(Integrator):
     equation = "denoising"
     evaluations_per_step = None
 
-    corrector_steps: int = 1
-    snr: float = 0.16
-
-    def __post_init__(self) -> None:
-        steps = self.corrector_steps
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise ConfigurationError(
-                f"corrector_steps is {steps!r}; expected an integer of at least 1 (for none: ddim with eta=1)"
-            )
-        if not 0 < self.snr < 1:
-            raise ConfigurationError(f"snr is {self.snr}; expected more than 0 and less than 1, e.g. 0.16")
+    corrector_steps: int = draw_option(1, least=1)
+    snr: float = draw_option(0.16, above=0, below=1)
 
     @property
     def adds_noise(self) -> bool:

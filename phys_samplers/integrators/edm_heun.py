@@ -23,6 +23,7 @@ from torch import Tensor
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators.base import BrownianIncrement, Integrator
+from phys_samplers.options import draw_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,22 +42,17 @@ class EDMHeun(Integrator):
     order: ClassVar[float | None] = 2.0
     evaluations_per_step: ClassVar[int | None] = 2
 
-    churn: float = 0.0
-    churn_min: float = 0.0
+    churn: float = draw_option(0.0, least=0, most=math.sqrt(2) - 1 + 1e-9)
+    churn_min: float = draw_option(0.0, least=0)
     churn_max: float | None = None
-    churn_noise: float = 1.0
+    churn_noise: float = draw_option(1.0, above=0)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.churn <= math.sqrt(2) - 1 + 1e-9:
-            raise ConfigurationError(
-                f"churn is {self.churn}; expected 0 to √2 − 1 = 0.414, the share by which noise is raised before a step"
-            )
-        if not 0 <= self.churn_min <= self._highest:
+        super().__post_init__()
+        if not self.churn_min <= self._highest:
             raise ConfigurationError(
                 f"churn_min is {self.churn_min} and churn_max {self.churn_max}; expected 0 <= churn_min <= churn_max"
             )
-        if not self.churn_noise > 0:
-            raise ConfigurationError(f"churn_noise is {self.churn_noise}; expected a positive factor, e.g. 1.003")
 
     @property
     def _highest(self) -> float:
@@ -126,19 +122,14 @@ class CorrectedHeun(EDMHeun):
     order = None
     evaluations_per_step = None
 
-    corrector_steps: int = 3
-    corrector_size: float = 1.0
-    corrector_min: float = 0.05
-    corrector_max: float = 0.3
+    corrector_steps: int = draw_option(3, least=0)
+    corrector_size: float = draw_option(1.0, above=0)
+    corrector_min: float = draw_option(0.05, above=0)
+    corrector_max: float = draw_option(0.3, above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        steps = self.corrector_steps
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-            raise ConfigurationError(f"corrector_steps is {steps!r}; expected an integer of at least 0")
-        if not self.corrector_size > 0:
-            raise ConfigurationError(f"corrector_size is {self.corrector_size}; expected a positive number, e.g. 1")
-        if not 0 < self.corrector_min <= self.corrector_max:
+        if not self.corrector_min <= self.corrector_max:
             raise ConfigurationError(
                 f"corrector_min is {self.corrector_min} and corrector_max {self.corrector_max}; expected "
                 "0 < corrector_min <= corrector_max"

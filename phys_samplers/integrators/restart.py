@@ -31,6 +31,7 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators.base import BrownianIncrement, Integrator
 from phys_samplers.integrators.edm_heun import heun_step
 from phys_samplers.integrators.grids import power
+from phys_samplers.options import draw_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,23 +50,19 @@ class Restart(Integrator):
     equation = "denoising"
     evaluations_per_step = None
 
-    restart_min: float = 0.28
-    restart_max: float = 0.6
-    restart_steps: int = 3
-    repeats: int = 2
-    rho: float = 7.0
+    restart_min: float = draw_option(0.28, above=0)
+    restart_max: float = draw_option(0.6, above=0)
+    restart_steps: int = draw_option(3, least=2)
+    repeats: int = draw_option(2, least=1)
+    rho: float = draw_option(7.0, above=0)
 
     def __post_init__(self) -> None:
-        if not 0 < self.restart_min < self.restart_max < math.inf:
+        super().__post_init__()
+        if not self.restart_min < self.restart_max:
             raise ConfigurationError(
                 f"restart_min is {self.restart_min} and restart_max {self.restart_max}; "
                 "expected 0 < restart_min < restart_max"
             )
-        for name, value, least in (("restart_steps", self.restart_steps, 2), ("repeats", self.repeats, 1)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ConfigurationError(f"{name} is {value!r}; expected an integer of at least {least}")
-        if not 0 < self.rho < math.inf:
-            raise ConfigurationError(f"rho is {self.rho}; expected a positive exponent, e.g. 7")
 
     @property
     def adds_noise(self) -> bool:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from phys_samplers.dynamics import Dynamics
-from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators.base import BrownianIncrement, Integrator, StepFailure
+from phys_samplers.options import draw_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,23 +89,15 @@ class Dopri5(Integrator):
         ConfigurationError: on a tolerance or ``max_steps`` that is not positive.
     """
 
-    rtol: float = 1e-5
-    atol: float = 1e-5
-    max_steps: int = 100_000
+    rtol: float = draw_option(1e-5, above=0)
+    atol: float = draw_option(1e-5, above=0)
+    max_steps: int = draw_option(100_000, least=1)
 
     name = "dopri5"
     equation = "ode"
     order = 5.0
     evaluations_per_step = None
     adaptive = True
-
-    def __post_init__(self) -> None:
-        for option in ("rtol", "atol"):
-            value = getattr(self, option)
-            if not 0 < value < float("inf"):
-                raise ConfigurationError(f"{option} of dopri5 is {value!r}; expected a positive number, e.g. 1e-5")
-        if isinstance(self.max_steps, bool) or not isinstance(self.max_steps, int) or self.max_steps < 1:
-            raise ConfigurationError(f"max_steps of dopri5 is {self.max_steps!r}; expected an integer of at least 1")
 
     def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
         """The state at ``t + dt``, by as many steps as the tolerances ask for.

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.integrators.grids import check_steps, checked
+from phys_samplers.options import check_values
 from phys_samplers.randomness import Streams
 
 Scalar = TypeVar("Scalar", float, Tensor)
@@ -49,6 +50,9 @@ class NoiseSchedule(ABC):
 
     Times run from ``start``, where the noise is largest, down to ``end``, the last one with noise, and to 0.
     """
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
     @property
     @abstractmethod

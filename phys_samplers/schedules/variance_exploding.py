@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators.grids import power
+from phys_samplers.options import option
 from phys_samplers.schedules.base import NoiseSchedule, Scalar, expm1, log
 
 
@@ -30,6 +31,7 @@ class VarianceExploding(NoiseSchedule):
     sigma_max: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.sigma_min < self.sigma_max:
             raise ConfigurationError(
                 f"sigma_min is {self.sigma_min} and sigma_max {self.sigma_max}; expected 0 < sigma_min < sigma_max"
@@ -56,12 +58,7 @@ class EDMSchedule(VarianceExploding):
 
     sigma_min: float = 0.01
     sigma_max: float = 20.0
-    rho: float = 7.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.rho > 0:
-            raise ConfigurationError(f"rho is {self.rho}; expected a positive exponent, e.g. 7")
+    rho: float = option(7.0, above=0)
 
     @property
     def start(self) -> float:
@@ -98,12 +95,7 @@ class VESchedule(VarianceExploding):
 
     sigma_min: float = 0.01
     sigma_max: float = 50.0
-    end_time: float = 1e-2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.end_time < 1:
-            raise ConfigurationError(f"end_time is {self.end_time}; expected a time between 0 and 1, e.g. 1e-2")
+    end_time: float = option(1e-2, above=0, below=1)
 
     @property
     def start(self) -> float:

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import option
 from phys_samplers.randomness import Streams
 from phys_samplers.schedules.base import NoiseSchedule, Scalar, expm1, log
 
@@ -71,15 +72,14 @@ class VPSchedule(VariancePreserving):
 
     beta_min: float = 0.1
     beta_max: float = 20.0
-    end_time: float = 1e-3
+    end_time: float = option(1e-3, above=0, below=1)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.beta_min < self.beta_max:
             raise ConfigurationError(
                 f"beta_min is {self.beta_min} and beta_max {self.beta_max}; expected 0 < beta_min < beta_max"
             )
-        if not 0 < self.end_time < 1:
-            raise ConfigurationError(f"end_time is {self.end_time}; expected a time between 0 and 1, e.g. 1e-3")
 
     @property
     def start(self) -> float:
@@ -108,11 +108,10 @@ class DiscreteChain(VariancePreserving):
         chain_steps: T.
     """
 
-    chain_steps: int = 1000
+    chain_steps: int = option(1000, least=2)
 
     def __post_init__(self) -> None:
-        if isinstance(self.chain_steps, bool) or not isinstance(self.chain_steps, int) or self.chain_steps < 2:
-            raise ConfigurationError(f"chain_steps is {self.chain_steps!r}; expected an integer of at least 2")
+        super().__post_init__()
         if not all(0 < b < 1 for b in self.betas):
             worst = next(b for b in self.betas if not 0 < b < 1)
             raise ConfigurationError(

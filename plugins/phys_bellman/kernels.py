@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.options import check_values, fit_option
 from phys_samplers.randomness import Streams
 
 
@@ -40,14 +41,11 @@ class Kernel(ABC):
         scale: of the median heuristic.
     """
 
-    epsilon: float | None = None
-    scale: float = 0.5
+    epsilon: float | None = fit_option(None, above=0)
+    scale: float = fit_option(0.5, above=0)
 
     def __post_init__(self) -> None:
-        if self.epsilon is not None and not self.epsilon > 0:
-            raise ConfigurationError(f"epsilon is {self.epsilon}; expected a positive variance, or None for the median")
-        if not self.scale > 0:
-            raise ConfigurationError(f"scale is {self.scale}; expected a positive factor of the median distance")
+        check_values(self)
 
     def resolve(self, rows: Tensor) -> Self:
         """The kernel with its bandwidth fixed from ``rows`` (N, D) where it was left open."""
@@ -132,12 +130,7 @@ class SlicedGaussianKernel(SliceAverageKernel):
         slices: directions per pair, n in Table 2 of the paper.
     """
 
-    slices: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.slices < 1:
-            raise ConfigurationError(f"slices is {self.slices}; expected at least one direction per pair")
+    slices: int = fit_option(1, least=1)
 
     def estimate(self, difference: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
         """k_w and its gradient with fresh directions for every pair."""

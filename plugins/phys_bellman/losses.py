@@ -18,15 +18,15 @@ k of their own they would have mobilities that differ, and another stationary la
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from phys_bellman.kernels import Kernel, SliceAverageKernel
 from phys_bellman.networks import FieldNetworks
-from phys_samplers.errors import ConfigurationError
 from phys_samplers.losses import Loss
+from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 
 Pairs = Literal["adjacent", "all"]
@@ -52,13 +52,7 @@ class FieldLoss(Loss):
     kernel: Kernel = field(default_factory=SliceAverageKernel)
     constant: float = 1.0
     pairs: Pairs = "adjacent"
-    jitter: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.pairs not in get_args(Pairs):
-            raise ConfigurationError(f"pairs is {self.pairs!r}; expected one of {', '.join(get_args(Pairs))}")
-        if not self.jitter >= 0:
-            raise ConfigurationError(f"jitter is {self.jitter}; expected a standard deviation, or 0 for none")
+    jitter: float = fit_option(0.0, least=0)
 
     def jittered(self, rows: Tensor, streams: Streams) -> Tensor:
         """The rows (R, B, D) of this step."""
@@ -115,12 +109,7 @@ class SlicedFieldMatching(FieldLoss):
         slices: directions v per row, n in Table 2 of the paper (with as many w in the kernel ``sliced``).
     """
 
-    slices: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.slices < 1:
-            raise ConfigurationError(f"slices is {self.slices}; expected at least one direction per row")
+    slices: int = fit_option(1, least=1)
 
     def __call__(self, module: FieldNetworks, rows: Tensor, streams: Streams) -> Tensor:  # type: ignore[override]
         """See ``Loss``."""
@@ -151,12 +140,7 @@ class DenoisingFieldMatching(FieldLoss):
         sigma: σ, in the coordinates of the rows.
     """
 
-    sigma: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.sigma > 0:
-            raise ConfigurationError(f"sigma is {self.sigma}; expected a positive blur")
+    sigma: float = fit_option(0.1, above=0)
 
     def __call__(self, module: FieldNetworks, rows: Tensor, streams: Streams) -> Tensor:  # type: ignore[override]
         """See ``Loss``."""

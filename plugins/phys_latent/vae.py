@@ -83,7 +83,7 @@ class EvidenceBound(Loss):
             a sampler of the codes can make up for.
     """
 
-    kl_weight: float = 1.0
+    kl_weight: float = fit_option(1.0, least=0)
 
     def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
         """See ``Loss``; ``module`` is an ``Autoencoder``."""

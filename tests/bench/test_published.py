@@ -78,7 +78,8 @@ def test_rows_survive_the_round_trip_through_a_file_and_a_mapping(tmp_path: Path
         'metrics = ["w1", "mmd2"]\n'
         '[[published]]\ntask = "normal"\nsampler = "bellman-fields[epsilon=0.5,preset=paper]"\nmetric = "mmd2"\n'
         'value = 5\nunit = 1e-3\ntolerance = 0.1\nsource = "Table 1"\ncomparable = false\nreason = "unknown kernel"\n'
-        '[[claims]]\ntask = "normal"\nmetric = "w1"\nbetter = "exact"\nworse = "bellman-fields[preset=paper,epsilon=1.0]"\n'
+        '[[claims]]\ntask = "normal"\nmetric = "w1"\nbetter = "exact"\n'
+        'worse = "bellman-fields[preset=paper,epsilon=1.0]"\n'
         'source = "Table 2"\nnote = "n"\n'
     )
     suite = load_suite(path)

@@ -161,7 +161,7 @@ def test_images_and_double_precision() -> None:
         ({"latent_dim": 0}, "latent_dim is 0"),
         ({"width": 2.5}, "width is 2.5"),
         ({"depth": True}, "depth is True"),
-        ({"kl_weight": -1.0}, "kl_weight is -1.0; expected 0 or more"),
+        ({"kl_weight": -1.0}, "kl_weight is -1.0; expected a number of at least 0"),
         ({"kl_weight": float("nan")}, "kl_weight is nan"),
         ({"batch_size": 1}, "batch_size"),
     ],
