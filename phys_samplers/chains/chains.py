@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from phys_samplers.chains.untrained import DensityModel, DensitySampler
+from phys_samplers.density import DensityModel, DensitySampler
 from phys_samplers.diagnostics import ess, split_rhat
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import draw_option

@@ -21,8 +21,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
-from phys_samplers.chains.untrained import refuse_lost
-from phys_samplers.density import FlatDensity
+from phys_samplers.density import FlatDensity, refuse_lost
 from phys_samplers.options import draw_option
 
 Score = Callable[[Tensor], Tensor]

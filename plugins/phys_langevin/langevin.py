@@ -19,8 +19,7 @@ from torch import Tensor
 from phys_langevin.negatives import ChainNegatives, ContinuedModel, Starts
 from phys_langevin.score import FollowingModel, ModelScore, fit_score, restore_score, score_recipe
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
-from phys_samplers.chains.untrained import DensityModel
-from phys_samplers.density import FlatDensity
+from phys_samplers.density import DensityModel, FlatDensity
 from phys_samplers.dynamics import Dynamics, Noise
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators import BrownianIncrement, Integrator, integrate, uniform

@@ -22,8 +22,7 @@ from torch import Tensor
 
 from phys_monte_carlo.adaptation import WarmUp
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
-from phys_samplers.chains.untrained import refuse_lost
-from phys_samplers.density import FlatDensity, LogDensity
+from phys_samplers.density import FlatDensity, LogDensity, refuse_lost
 from phys_samplers.options import draw_option
 
 DIVERGENT = 1_000.0

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.chains import DensityModel, DensitySampler
-from phys_samplers.chains.untrained import refuse_lost
+from phys_samplers.density import refuse_lost
 from phys_samplers.options import draw_option
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw

@@ -32,8 +32,7 @@ from phys_monte_carlo import hmc
 from phys_monte_carlo.adaptation import WarmUp
 from phys_monte_carlo.hmc import HMCInfo, TrajectorySampler
 from phys_samplers.chains.chains import ChainRecord, Run
-from phys_samplers.chains.untrained import refuse_lost
-from phys_samplers.density import FlatDensity
+from phys_samplers.density import FlatDensity, refuse_lost
 from phys_samplers.options import draw_option
 
 

@@ -123,6 +123,7 @@ def phys_components() -> Iterable[Component]:
         needs={"log_prob", "score"},
         citation="yoon2025vgs",
         presets={"default": {}, "paper": PAPER, "paper-128": PAPER_128, "particles": PARTICLES},
+        renamed_options={"schedule": "spacing"},
     )
     yield Component(
         "return_model",

@@ -28,8 +28,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from phys_samplers.chains.untrained import refuse_lost
-from phys_samplers.density import FlatDensity
+from phys_samplers.density import FlatDensity, refuse_lost
 from phys_samplers.options import check_values, option
 from phys_value_gradient.process import AuxiliaryProcess, log_ratio
 

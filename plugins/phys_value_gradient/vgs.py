@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.chains.untrained import same_target
-from phys_samplers.density import FlatDensity
+from phys_samplers.density import FlatDensity, same_target
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.objective import Objective, TrainedSampler
 from phys_samplers.options import draw_option, fit_option

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from phys_registry import RenamedWarning
 from phys_samplers import load, make
 from phys_samplers.errors import CheckpointError, ConfigurationError, TrainingDiverged
 from phys_samplers.evaluations import Evaluations
@@ -205,3 +206,15 @@ def test_the_presets_are_as_published() -> None:
     assert (variances[0], variances[-1]) == (pytest.approx(0.2), pytest.approx(0.1))
     assert (paper.process, paper.sampling_steps, paper.network.width, paper.policy) == ("vp", 20, 1024, "taylor")
     assert make("sampler", "vgs", preset="paper-128").network.width == 128
+
+
+def test_what_steers_training_walks_decides_the_fit_unless_values_are_exact() -> None:
+    steering = {"policy", "drift_clip", "energy_clip"}
+    assert steering <= ValueGradientSampler().fit_options()
+    assert not steering & ValueGradientSampler(value="exact").fit_options()
+    assert not {"noise_scale", "final_noise"} & ValueGradientSampler().fit_options()
+
+
+def test_the_former_name_of_the_spacing_still_sets_it() -> None:
+    with pytest.warns(RenamedWarning, match="spacing"):
+        assert make("sampler", "vgs", schedule="quadratic").spacing == "quadratic"
