@@ -1,17 +1,111 @@
-"""What a metric is: a number from generated samples, reference samples and the task they belong to."""
+"""What a metric is: a number from what is scored (``Scored``), with its needs declared by name.
+
+Needs are capabilities of the target (``modes``, ``log_prob``, …) and names of what comes besides the samples:
+
+``rows``   reference rows of the exact law, never seen by the sampler
+``model``  the fitted model itself
+``draw``   what came with the samples: estimates of log Z, importance weights
+``costs``  evaluations and seconds that the samples took
+
+>>> x = model.sample(1_000, seed=1)
+>>> scored = Scored(samples=x, reference=task.heldout[:1_000], target=task, generator=make_generator(0))
+>>> make("metric", "w2")(scored)
+"""
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from phys_samplers.sampler import Model
-    from phys_samplers.target import Target
+from phys_samplers.errors import ConfigurationError, MissingCapability
+from phys_samplers.options import check_values
+from phys_samplers.sampler import Draw, Model
+from phys_samplers.target import Target
+
+Best = Literal["low", "high", "zero", "half", "one"]
+
+BESIDES = {
+    "rows": "rows to compare with: reference=target.heldout",
+    "model": "the fitted model: model=recipe.fit(target)",
+    "draw": "what came with the samples: draw=model.draw(n)",
+    "costs": "what the samples took: costs={'energy_gradients': ..., 'energy_densities': ..., 'seconds': ...}",
+}
+"""What a metric may need besides capabilities of the target, and how ``Scored`` is given it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What is scored, and all that a metric may look at.
+
+    Args:
+        samples: generated (n, *event_shape).
+        target: what they should be samples of; for its modes, training rows, log-density.
+        generator: of every random number of the metric (projections, sub-samples).
+        reference: rows (m, *event_shape) of the exact law, never seen by the sampler.
+        model: the fitted model.
+        draw: what the sampler gave with the samples.
+        costs: ``energy_gradients`` and ``energy_densities``, evaluations per sample, and ``seconds`` in all, each with
+            training included.
+    """
+
+    samples: Tensor
+    target: Target
+    generator: torch.Generator
+    reference: Tensor | None = None
+    model: Model | None = None
+    draw: Draw | None = None
+    costs: Mapping[str, float] | None = None
+
+    def missing(self, needs: Iterable[str]) -> list[str]:
+        """The names in ``needs`` that are not here, sorted."""
+        given = {"rows": self.reference, "model": self.model, "draw": self.draw, "costs": self.costs}
+        here = {name for name, value in given.items() if value is not None}
+        return [name for name in self.target.missing(needs) if name not in here]
+
+    def require(self, metric: Metric) -> None:
+        """Raise unless everything that ``metric`` needs is here.
+
+        Raises:
+            MissingCapability: naming the metric, what is missing, and how to give it.
+        """
+        missing = self.missing(metric.needs)
+        if lacking := [name for name in missing if name not in BESIDES]:
+            self.target.require(*lacking, by=metric.label)
+        if missing:
+            ways = "; ".join(BESIDES[name] for name in missing)
+            raise MissingCapability(f"{metric.label} needs {', '.join(missing)}; give {ways}")
+
+    def rows(self, metric: Metric, *, least: int = 1) -> tuple[Tensor, Tensor]:
+        """Samples (n, D) and reference (m, D) as detached float64 rows, flattened, on the device of the samples.
+
+        A device without float64 (MPS) is left for the CPU.
+
+        Args:
+            metric: whose needs are checked before.
+            least: the smallest n and m for which it is defined.
+
+        Raises:
+            MissingCapability: if something that the metric needs is not here.
+            ConfigurationError: on samples that are too few, not finite, or of another shape than the reference.
+        """
+        self.require(metric)
+        assert self.reference is not None  # what "rows" says
+        for what, x in (("samples", self.samples), ("reference", self.reference)):
+            if problem := _problem(what, x, least):
+                raise ConfigurationError(f"{metric.label}: {problem}")
+        if self.samples.shape[1:] != self.reference.shape[1:]:
+            raise ConfigurationError(
+                f"{metric.label}: samples have event shape {tuple(self.samples.shape[1:])} but the reference has "
+                f"{tuple(self.reference.shape[1:])}; expected the same shape for both"
+            )
+        x = as_rows(self.samples)
+        return x, as_rows(self.reference.to(x.device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,38 +115,72 @@ class Metric(ABC):
     Attributes:
         best: which way is better; ``"zero"``, ``"half"`` and ``"one"`` for scores whose exact value is 0, ½ or 1
             (signed errors, two-sample accuracies, ratios).
-        needs: target capabilities beyond reference samples.
-        needs_model: whether the fitted model itself (its ``log_prob``) is scored rather than samples
-            alone; such a metric has no floor from samples.
-        needs_draw: whether what came with the samples is scored (a log Z estimate, importance weights, their cost);
-            the call then has the further keywords ``draw`` and ``costs`` (``energy_gradients`` and
-            ``energy_densities``, evaluations per sample, and ``seconds`` in all, each with training included).
-        needs_rows: whether samples are compared with reference rows; without, these may be an empty tensor, and there
-            is no floor.
+        needs: names of what it looks at besides the samples; see the module.
     """
 
-    best: ClassVar[Literal["low", "high", "zero", "half", "one"]] = "low"
-    needs: ClassVar[frozenset[str]] = frozenset()
-    needs_model: ClassVar[bool] = False
-    needs_draw: ClassVar[bool] = False
-    needs_rows: ClassVar[bool] = True
+    best: ClassVar[Best] = "low"
+    needs: ClassVar[frozenset[str]] = frozenset({"rows"})
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = vars(cls).get("__call__")
+        flags = [flag for flag in ("needs_model", "needs_draw", "needs_rows") if flag in vars(cls)]
+        if flags or (own is not None and len(inspect.signature(own).parameters) != 2):
+            raise ConfigurationError(
+                f"metric {cls.__qualname__} {'sets ' + flags[0] if flags else f'takes {inspect.signature(own)}'}; "
+                "expected __call__(self, scored: Scored) -> float, with scored.samples, scored.reference, "
+                "scored.target, scored.generator, scored.model and scored.draw in place of arguments, and "
+                f"needs = frozenset of names among a target's capabilities and {', '.join(BESIDES)}"
+            )
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
     @abstractmethod
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-    ) -> float:
-        """The score of ``samples`` (n, D) against ``reference`` (m, D).
+    def __call__(self, scored: Scored) -> float:
+        """The score.
 
-        Args:
-            samples: generated rows.
-            reference: rows of the exact law, never seen by the sampler.
-            target: for modes, training rows, log-densities.
-            generator: for metrics that draw (projections, sub-samples).
-            model: the fitted model, for metrics with ``needs_model``.
+        Raises:
+            MissingCapability: if ``scored`` lacks something that the metric needs.
+            ConfigurationError: if what is there cannot be scored.
         """
+
+    @property
+    def has_floor(self) -> bool:
+        """Whether exact samples alone can be scored: rows are compared, and no fitted model is asked."""
+        return "rows" in self.needs and "model" not in self.needs
+
+    @property
+    def label(self) -> str:
+        """The name it is registered by, or of its class, for messages."""
+        from phys_samplers.parts import part_options
+
+        form = part_options(self)
+        return str(form["name"]) if isinstance(form, Mapping) else type(self).__name__
+
+
+def as_rows(x: Tensor) -> Tensor:
+    """``x`` (n, *event_shape) as detached float64 rows (n, D), on the CPU if its device has no float64 (MPS)."""
+    x = x.detach()
+    return (x.cpu() if x.device.type == "mps" else x).to(torch.float64).flatten(1)
+
+
+def in_batches(function: Callable[[Tensor], Tensor], x: Tensor, size: int = 8192) -> Tensor:
+    """``function(x)`` row by row, never of more than ``size`` rows at once, as a density should be asked."""
+    return torch.cat([function(some) for some in x.split(size)])
+
+
+def _problem(what: str, x: Tensor, least: int) -> str:
+    """What is wrong with rows; empty if nothing is."""
+    if not isinstance(x, Tensor) or x.ndim < 2:
+        shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        return f"{what} is {shape}; expected a tensor (n, *event_shape)"
+    if len(x) < least or x[0].numel() == 0:
+        return f"{what} has shape {tuple(x.shape)}; expected at least {least} row(s) of at least one coordinate"
+    finite = torch.isfinite(x).flatten(1).all(1)
+    if not finite.all():
+        return (
+            f"{int((~finite).sum())} of {len(x)} {what} rows hold NaN or infinite values; a score of the rest would "
+            "flatter the sampler, so mend or report the divergence instead"
+        )
+    return ""

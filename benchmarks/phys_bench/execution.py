@@ -171,7 +171,7 @@ def _finish(
     )
     costs["score_seconds"] = time.perf_counter() - began
     kept |= {"scores": scores, "score_errors": errors}
-    if scores[job["metrics"][0]] is None and metric_of(job["metrics"][0]).needs_rows:
+    if scores[job["metrics"][0]] is None and "rows" in metric_of(job["metrics"][0]).needs:
         reason = f"scoring: {job['metrics'][0]}: {errors[job['metrics'][0]]}"
         return {"status": "failed", "reason": reason, **kept}
     file = Path(job["arrays"]) / f"{job['ids'][str(seed)]}.safetensors"

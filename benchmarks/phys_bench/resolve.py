@@ -108,8 +108,8 @@ class Resolver:
             label=str(spec),
             best=metric.best,
             identity={"label": str(spec), "options": options, "component": code},
-            has_floor=metric.needs_rows and not metric.needs_model,
-            needs_rows=metric.needs_rows,
+            has_floor=metric.has_floor,
+            needs_rows="rows" in metric.needs,
         )
 
     def _task_identity(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from phys_registry.errors import one_line
-from phys_samplers.metric import Metric
+from phys_samplers.metric import BESIDES, Metric, Scored
 from phys_samplers.randomness import derive_seed, make_generator
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.target import Task
@@ -78,15 +78,19 @@ def score(
     for text in texts:
         try:
             metric = metric_of(text)
-            if missing := task.missing(metric.needs):
-                errors[text] = f"needs {', '.join(missing)}, which task {label!r} does not offer"
+            scored = Scored(
+                samples=samples,
+                reference=reference if len(reference) else None,
+                target=task,
+                generator=make_generator(seeds.metric_seed(label, seed, text)),
+                model=model,
+                draw=draw,
+                costs=costs,
+            )
+            if missing := scored.missing(metric.needs):
+                errors[text] = _lacks(missing, label)
                 continue
-            if metric.needs_rows and not len(reference):
-                errors[text] = f"task {label!r} has neither held-out rows nor an exact sampler to compare with"
-                continue
-            generator = make_generator(seeds.metric_seed(label, seed, text))
-            more: dict[str, Any] = {"draw": draw, "costs": costs} if metric.needs_draw else {}
-            value = float(metric(samples, reference, target=task, generator=generator, model=model, **more))
+            value = float(metric(scored))
         except Exception as error:  # a metric may fail in any way, and must not take the others along
             errors[text] = one_line(error)
             continue
@@ -97,13 +101,20 @@ def score(
     return scores, errors
 
 
+def _lacks(missing: list[str], label: str) -> str:
+    """Why a metric has no score on a task."""
+    if "rows" in missing:
+        return f"task {label!r} has neither held-out rows nor an exact sampler to compare with"
+    return f"needs {', '.join(missing)}, which task {label!r} does not offer"
+
+
 def floor_facts(text: str, task: Task, label: str, n: int) -> dict[str, Any]:
     """What exact samples of size ``n`` score against exact samples: mean, spread over repeats, source; or the error."""
     from phys_samplers.metrics.floor import floor
 
     metric = metric_of(text)
-    if missing := task.missing(metric.needs):
-        return {"error": f"needs {', '.join(missing)}, which task {label!r} does not offer"}
+    if missing := task.missing(metric.needs - BESIDES.keys()):
+        return {"error": _lacks(missing, label)}
     values: list[float] = []
     source = ""
     for choice in range(FLOOR_REFERENCES):

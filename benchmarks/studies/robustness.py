@@ -32,6 +32,7 @@ from phys_samplers import Task, make
 from phys_samplers.denoisers.sampler import DenoiserModel
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.integrators import BrownianIncrement, EDMHeun
+from phys_samplers.metric import Scored
 from phys_samplers.randomness import make_generator
 
 DIMENSIONS = (8.0, 64.0, 2048.0, None)
@@ -73,7 +74,16 @@ def scores(models: list[DenoiserModel], task: Task, metric: Any, n: int, **optio
     for seed, model in enumerate(models):
         choice = torch.randperm(len(task.heldout), generator=make_generator(seed, "reference"))[:n]
         samples = model.sample(n, seed=seed, **options)
-        found.append(metric(samples, task.heldout[choice], target=task, generator=make_generator(seed, "metric")))
+        found.append(
+            metric(
+                Scored(
+                    samples=samples,
+                    reference=task.heldout[choice],
+                    target=task,
+                    generator=make_generator(seed, "metric"),
+                )
+            )
+        )
     return found
 
 

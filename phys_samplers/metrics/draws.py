@@ -7,150 +7,74 @@ independent draws its samples are worth. These scores need no reference rows; wh
 The effective size is a statement about the draws that were made. Weights and chains that never met a mode know nothing
 of it: a sampler that collapsed to one of nine modes can have an ESS of 1. Read it beside ``mode-tv`` and
 ``log-z-error``, which is then near −log 9.
+
+Importance weights make samples exact in the limit, and a sampler that gives them (annealed importance sampling, the
+value gradient sampler) leaves it to its user to apply them: ``resampled`` does, before another metric scores.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
-from phys_samplers.metric import Metric
-
-if TYPE_CHECKING:
-    from phys_samplers.sampler import Draw, Model
-    from phys_samplers.target import Target
-
-
-class DrawMetric(Metric):
-    """A score of a draw; samples and reference are not looked at."""
-
-    needs_draw: ClassVar[bool] = True
-    needs_rows: ClassVar[bool] = False
-    name: ClassVar[str]
-
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-        draw: Draw | None = None,
-        costs: Mapping[str, float] | None = None,
-    ) -> float:
-        """The score.
-
-        Args:
-            samples: not read.
-            reference: not read; may be empty.
-            target: for its log Z.
-            generator: not used.
-            model: not used.
-            draw: what the sampler gave.
-            costs: ``energy_gradients`` and ``energy_densities`` per sample and ``seconds`` in all, training included.
-
-        Raises:
-            ConfigurationError: without a draw, or without the costs that the score weighs.
-            MissingCapability: if the target does not know its log Z, or the draw does not bring what is scored.
-        """
-        target.require(*self.needs, by=self.name)
-        if draw is None:
-            raise ConfigurationError(f"{self.name} scores what comes with samples: give draw=model.draw(n)")
-        return self.value(draw, target, costs or {})
-
-    @abstractmethod
-    def value(self, draw: Draw, target: Target, costs: Mapping[str, float]) -> float:
-        """The score of ``draw``."""
-
-    def fact(self, draw: Draw, key: str, what: str) -> float:
-        """``draw.diagnostics[key]``.
-
-        Raises:
-            MissingCapability: if it is missing or None.
-        """
-        found = draw.diagnostics.get(key)
-        if found is None:
-            raise MissingCapability(
-                f"{self.name} needs {what}, which this sampler does not give (its draw has no {key!r} among its "
-                "diagnostics); leave the metric out for it"
-            )
-        return float(found)
-
-    def cost(self, costs: Mapping[str, float], *keys: str) -> float:
-        """The sum of ``costs`` at ``keys``.
-
-        Raises:
-            ConfigurationError: if one is missing, or the sum is not positive.
-        """
-        if missing := [key for key in keys if key not in costs]:
-            raise ConfigurationError(f"{self.name} weighs the cost of a draw: give costs={{{missing[0]!r}: ...}}")
-        total = float(sum(costs[key] for key in keys))
-        if not total > 0:
-            raise ConfigurationError(f"{self.name}: {' + '.join(keys)} is {total}, so there is nothing to divide by")
-        return total
-
+from phys_samplers.metric import Best, Metric, Scored
 
 EFFECTIVE = "an effective sample size (chains that have not forgotten their starts have none: their R̂ is above 1.1)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogZError(DrawMetric):
-    """log Ẑ − log Z, signed.
+class LogZError(Metric):
+    """log Ẑ − log Z, signed, in nats.
 
     Importance weights that miss a part of the law make log Ẑ too small, by 0.12 where that is one of nine equal modes.
     """
 
-    best: ClassVar = "zero"
-    needs: ClassVar[frozenset[str]] = frozenset({"log_z"})
-    name: ClassVar[str] = "log-z-error"
+    best: ClassVar[Best] = "zero"
+    needs: ClassVar[frozenset[str]] = frozenset({"draw", "log_z"})
 
-    def value(self, draw: Draw, target: Target, costs: Mapping[str, float]) -> float:
-        """The error, in nats."""
-        return self.fact(draw, "log_z", "an estimate of log Z") - _log_z(target)
+    def __call__(self, scored: Scored) -> float:
+        """The error."""
+        return _fact(self, scored, "log_z", "an estimate of log Z") - _log_z(scored)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ElboGap(DrawMetric):
-    """log Z − ELBO: the Kullback–Leibler divergence KL(q ‖ p) of the paths (or samples) that the bound is made of.
+class ElboGap(Metric):
+    """log Z − ELBO, in nats: the divergence KL(q ‖ p) of the paths (or samples) that the bound is made of.
 
     At least zero in expectation; an estimate from n draws can be a little below. A mode that no path reaches costs
     little: 0.12 for one in nine.
     """
 
-    best: ClassVar = "low"
-    needs: ClassVar[frozenset[str]] = frozenset({"log_z"})
-    name: ClassVar[str] = "elbo-gap"
+    needs: ClassVar[frozenset[str]] = frozenset({"draw", "log_z"})
 
-    def value(self, draw: Draw, target: Target, costs: Mapping[str, float]) -> float:
-        """The gap, in nats."""
-        return _log_z(target) - self.fact(draw, "elbo", "a lower bound of log Z")
+    def __call__(self, scored: Scored) -> float:
+        """The gap."""
+        bound = _fact(self, scored, "elbo", "a lower bound of log Z")
+        return _log_z(scored) - bound
 
 
 @dataclass(frozen=True, kw_only=True)
-class ESS(DrawMetric):
+class ESS(Metric):
     """Effective independent draws per sample, as the sampler states it.
 
     (Σw)²/(n Σw²) of importance weights, at most 1; of chains what the autocorrelation of their states leaves, the
     smallest over coordinates, which can exceed 1 where a chain is long and one state of it was asked for.
     """
 
-    best: ClassVar = "high"
-    name: ClassVar[str] = "ess"
+    best: ClassVar[Best] = "high"
+    needs: ClassVar[frozenset[str]] = frozenset({"draw"})
 
-    def value(self, draw: Draw, target: Target, costs: Mapping[str, float]) -> float:
+    def __call__(self, scored: Scored) -> float:
         """The share."""
-        return self.fact(draw, "ess", EFFECTIVE)
+        return _fact(self, scored, "ess", EFFECTIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ESSPerGradient(DrawMetric):
+class ESSPerGradient(Metric):
     """Effective independent draws per evaluation of the energy, training included.
 
     An evaluation is a gradient, with or without the value beside it, or a value asked alone: a sampler that asks values
@@ -158,28 +82,129 @@ class ESSPerGradient(DrawMetric):
     trained sampler pays its training with every sample, so the number rises with the number of samples that share it.
     """
 
-    best: ClassVar = "high"
-    name: ClassVar[str] = "ess-per-gradient"
+    best: ClassVar[Best] = "high"
+    needs: ClassVar[frozenset[str]] = frozenset({"draw", "costs"})
 
-    def value(self, draw: Draw, target: Target, costs: Mapping[str, float]) -> float:
+    def __call__(self, scored: Scored) -> float:
         """ESS over evaluations, both per sample."""
-        effective = self.fact(draw, "ess", EFFECTIVE)
-        return effective / self.cost(costs, "energy_gradients", "energy_densities")
+        return _fact(self, scored, "ess", EFFECTIVE) / _cost(self, scored, "energy_gradients", "energy_densities")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ESSPerSecond(DrawMetric):
+class ESSPerSecond(Metric):
     """Effective independent draws per second of wall-clock time, training and sampling together."""
 
-    best: ClassVar = "high"
-    name: ClassVar[str] = "ess-per-second"
+    best: ClassVar[Best] = "high"
+    needs: ClassVar[frozenset[str]] = frozenset({"draw", "costs"})
 
-    def value(self, draw: Draw, target: Target, costs: Mapping[str, float]) -> float:
+    def __call__(self, scored: Scored) -> float:
         """Effective draws in all over seconds in all."""
-        effective = self.fact(draw, "ess", EFFECTIVE)
-        return effective * len(draw.samples) / self.cost(costs, "seconds")
+        effective = _fact(self, scored, "ess", EFFECTIVE)
+        assert scored.draw is not None  # what "draw" says
+        return effective * len(scored.draw.samples) / _cost(self, scored, "seconds")
 
 
-def _log_z(target: Target) -> float:
-    assert target.log_z is not None  # what the capability "log_z" says
-    return target.log_z
+@dataclass(frozen=True, kw_only=True)
+class Resampled(Metric):
+    """Another metric, of as many samples drawn from the weighted ones: systematic resampling.
+
+    Samples without weights are scored as they are, so that one column compares both kinds. Few effective draws leave
+    many copies, and most metrics punish copies: that is the cost of the weights.
+
+    Args:
+        metric: the text of a metric of samples.
+
+    Source: N. Kantas, A. Doucet et al., An Overview of Sequential Monte Carlo Methods (2009), Section 3, for the
+        resampling.
+
+    Raises:
+        ConfigurationError: if the metric is none of samples.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"rows", "draw"})
+
+    metric: str = "w1"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        inner = self.inner
+        if not inner.has_floor:
+            raise ConfigurationError(f"resampled: metric is {self.metric!r}, which scores no samples; expected w1, say")
+        # class facts of any other metric, here facts of the one inside
+        object.__setattr__(self, "best", inner.best)
+        object.__setattr__(self, "needs", inner.needs | {"draw"})
+
+    @property
+    def inner(self) -> Metric:
+        """The metric inside."""
+        from phys_samplers.parts import make_part
+
+        metric: Metric = make_part("metric", self.metric)
+        return metric
+
+    def __call__(self, scored: Scored) -> float:
+        """The score by the metric inside; the generator is that of the resampling first.
+
+        Raises:
+            ConfigurationError: if no weight is finite.
+        """
+        scored.require(self)
+        assert scored.draw is not None  # what "draw" says
+        if (weights := scored.draw.log_weights) is not None:
+            chosen = systematic(weights, scored.generator).to(scored.samples.device)
+            scored = replace(scored, samples=scored.samples[chosen])
+        return self.inner(scored)
+
+
+def systematic(log_weights: Tensor, generator: torch.Generator) -> Tensor:
+    """Indices (n,) in which i appears ⌊n wᵢ⌋ or ⌈n wᵢ⌉ times, n wᵢ on average.
+
+    Args:
+        log_weights: (n,), up to one constant; −∞ is a weight of zero.
+        generator: of the one uniform number that is drawn, on the CPU.
+
+    Raises:
+        ConfigurationError: on NaN or +∞, or if all weights are zero.
+    """
+    values = log_weights.detach().cpu().double()
+    if values.isnan().any() or not values.amax().isfinite():
+        raise ConfigurationError("resampled: the log weights hold NaN or +∞, or are all −∞; a diverged draw has none")
+    edges = values.softmax(0).cumsum(0)
+    places = (torch.arange(len(values)) + torch.rand((), generator=generator, dtype=torch.float64)) / len(values)
+    return torch.searchsorted(edges / edges[-1], places, right=True).clamp_(max=len(values) - 1)
+
+
+def _fact(metric: Metric, scored: Scored, key: str, what: str) -> float:
+    """``draw.diagnostics[key]``.
+
+    Raises:
+        MissingCapability: if something that the metric needs is not here, or the sampler does not state it.
+    """
+    scored.require(metric)
+    assert scored.draw is not None  # what "draw" says
+    if (found := scored.draw.diagnostics.get(key)) is None:
+        raise MissingCapability(
+            f"{metric.label} needs {what}, which this sampler does not give (its draw has no {key!r} among its "
+            "diagnostics); leave the metric out for it"
+        )
+    return float(found)
+
+
+def _cost(metric: Metric, scored: Scored, *keys: str) -> float:
+    """The sum of the costs at ``keys``.
+
+    Raises:
+        ConfigurationError: if one is missing, or the sum is not positive.
+    """
+    costs = scored.costs or {}
+    if missing := [key for key in keys if key not in costs]:
+        raise ConfigurationError(f"{metric.label} weighs the cost of a draw: give costs={{{missing[0]!r}: ...}}")
+    total = float(sum(costs[key] for key in keys))
+    if not total > 0:
+        raise ConfigurationError(f"{metric.label}: {' + '.join(keys)} is {total}, so there is nothing to divide by")
+    return total
+
+
+def _log_z(scored: Scored) -> float:
+    assert scored.target.log_z is not None  # what "log_z" says
+    return scored.target.log_z

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.metric import Metric
+from phys_samplers.metric import BESIDES, Metric, Scored
 from phys_samplers.randomness import make_generator
+from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
 
 Source = Literal["exact", "train", "heldout"]
@@ -64,9 +65,9 @@ def floor(
     """
     if n < 1 or repeats < 2:
         raise ConfigurationError(f"floor: n is {n} and repeats {repeats}; expected n >= 1 and repeats >= 2")
-    if metric.needs_model or not metric.needs_rows:
+    if not metric.has_floor:
         return None
-    target.require(*metric.needs, by=type(metric).__name__)
+    target.require(*metric.needs - BESIDES.keys(), by=type(metric).__name__)
     source: Source
     if "sample" in target.capabilities:
         source = "exact"
@@ -88,7 +89,8 @@ def floor(
             rows = _shuffled(target.heldout, seed, repeat)
             samples, against = rows[:n], rows[n : n + len(reference)]
         own = make_generator(seed, "floor", "metric", repeat)
-        values.append(metric(samples, against, target=target, generator=own))
+        draw = Draw(samples, nfe=0.0)  # exact samples weigh the same
+        values.append(metric(Scored(samples=samples, reference=against, target=target, generator=own, draw=draw)))
     return Floor(statistics.fmean(values), statistics.stdev(values), tuple(values), source)
 
 

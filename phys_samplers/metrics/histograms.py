@@ -1,21 +1,23 @@
-"""Total variation distances between histograms of one number per row, or of several."""
+"""Total variation distances between frequencies: of energies, of distances between particles, of modes.
+
+Source of the first two: J. He et al., Training Neural Samplers with Reverse Diffusive KL Divergence (2024); S. Yoon et
+al., Value Gradient Sampler, Appendix E.2. They use 200 bins, over the reference's range or over (−100, 100), which is
+the preset ``fixed`` here.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.metric import Metric
-from phys_samplers.metrics.rows import rows
-
-if TYPE_CHECKING:
-    from phys_samplers.sampler import Model
-    from phys_samplers.target import Target
+from phys_samplers.metric import Metric, Scored, in_batches
+from phys_samplers.options import option
+from phys_samplers.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,54 +32,45 @@ class HistogramTVD(Metric):
         bins: number of equal bins.
         low: lower end of the range; the smallest value of the reference if not given.
         high: upper end of the range; the largest value of the reference if not given.
+
+    Attributes:
+        value: what is compared, for messages.
     """
 
-    name: ClassVar[str]
     value: ClassVar[str]
-    """What is compared, for messages."""
-    best: ClassVar = "low"
 
-    bins: int = 200
+    bins: int = option(200, least=1)
     low: float | None = None
     high: float | None = None
 
     def __post_init__(self) -> None:
-        if self.bins < 1:
-            raise ConfigurationError(f"{self.name}: bins is {self.bins}; expected at least 1")
+        super().__post_init__()
         if self.low is not None and self.high is not None and not self.low < self.high:
-            raise ConfigurationError(f"{self.name}: the range is ({self.low}, {self.high}); expected low < high")
+            raise ConfigurationError(f"the {self.value} range is ({self.low}, {self.high}); expected low < high")
 
     @abstractmethod
     def values(self, x: Tensor, target: Target) -> Tensor:
         """The values (n, …), float64 on the CPU, of the rows of ``x`` (n, *event_shape)."""
 
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-    ) -> float:
+    def __call__(self, scored: Scored) -> float:
         """The distance, in [0, 1].
 
         Raises:
             ConfigurationError: if values of the reference are not finite, or leave no range.
         """
-        target.require(*self.needs, by=self.name)
-        rows(samples, reference, by=self.name)
-        generated, exact = self.values(samples, target), self.values(reference, target)
+        scored.rows(self)
+        assert scored.reference is not None  # what "rows" says
+        generated, exact = (self.values(x, scored.target) for x in (scored.samples, scored.reference))
         if lost := int((~torch.isfinite(exact)).reshape(len(exact), -1).any(1).sum()):
             raise ConfigurationError(
-                f"{self.name}: the {self.value} is not finite in {lost} of {len(exact)} reference rows; "
-                f"the reference is not from target {target.name!r}"
+                f"{self.label}: the {self.value} is not finite in {lost} of {len(exact)} reference rows; "
+                f"the reference is not from target {scored.target.name!r}"
             )
         low = float(exact.amin()) if self.low is None else self.low
         high = float(exact.amax()) if self.high is None else self.high
         if not low < high:
             raise ConfigurationError(
-                f"{self.name}: the {self.value} range is ({low}, {high}), which is empty (all equal?); give low < high"
+                f"{self.label}: the {self.value} range is ({low}, {high}), which is empty (all equal?); give low < high"
             )
         p, q = self._histogram(generated.flatten(), low, high), self._histogram(exact.flatten(), low, high)
         outside = (1 - p.sum()) + (1 - q.sum())
@@ -88,3 +81,79 @@ class HistogramTVD(Metric):
         inside = values[(values >= low) & (values <= high)]  # False for NaN
         index = ((inside - low) * (self.bins / (high - low))).long().clamp_(max=self.bins - 1)
         return torch.bincount(index, minlength=self.bins).double() / len(values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyTVD(HistogramTVD):
+    """Total variation distance between histograms of the energy −log p of samples and of reference.
+
+    See ``HistogramTVD`` for the arguments and for what lies outside.
+    """
+
+    value: ClassVar[str] = "energy"
+    needs: ClassVar[frozenset[str]] = frozenset({"rows", "log_prob"})
+
+    @torch.no_grad()
+    def values(self, x: Tensor, target: Target) -> Tensor:
+        """−log p (n,)."""
+        # The law is asked in the rows' own precision (its parameters may have it); all that follows is float64.
+        return -in_batches(target.log_prob, x).detach().cpu().double()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistanceTVD(HistogramTVD):
+    """Total variation distance between histograms of the distances of all pairs of particles in all rows.
+
+    Blind to where the system is and how it is turned, which a distance between raw coordinates mostly measures. The
+    preset ``fixed`` leaves a handful of bins of width 1 for all distances: read it beside the other. See
+    ``HistogramTVD`` for the arguments.
+    """
+
+    value: ClassVar[str] = "distance"
+    needs: ClassVar[frozenset[str]] = frozenset({"rows", "particles"})
+
+    def values(self, x: Tensor, target: Target) -> Tensor:
+        """The distances (n, pairs)."""
+        assert target.particles is not None  # what "particles" says
+        return particle_distances(x.detach().cpu().double(), target.particles)
+
+
+def particle_distances(x: Tensor, particles: tuple[int, int]) -> Tensor:
+    """|x_i − x_j| (B, n(n − 1)/2) of the pairs i < j in the rows of ``x`` (B, *event_shape).
+
+    Args:
+        x: coordinates grouped by particle.
+        particles: (n, m), number of particles and dimension of their space.
+    """
+    n, m = particles
+    at = x.reshape(len(x), n, m)
+    first, second = torch.triu_indices(n, n, 1, device=x.device)
+    return (at[:, first] - at[:, second]).norm(dim=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeTV(Metric):
+    """½ Σ_k |frequency of mode k among the samples − weight of mode k|, against the exact ``target.modes.weights``.
+
+    A sample whose label is no mode (a label function may say −1) is mass of its own, and counts as mismatch.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"rows", "modes"})
+
+    def __call__(self, scored: Scored) -> float:
+        """The total variation distance, in [0, 1].
+
+        Raises:
+            ConfigurationError: if the weights of the modes are negative or do not sum to one.
+        """
+        scored.rows(self)
+        samples, modes = scored.samples, scored.target.modes
+        assert modes is not None  # what "modes" says
+        weights = modes.weights.to(samples.device).double()
+        if (weights < 0).any() or abs(float(weights.sum()) - 1) > 1e-5:
+            raise ConfigurationError(f"mode-tv: mode weights are {weights.tolist()}; expected them to sum to one")
+        labels = in_batches(modes.labels, samples)
+        known = (labels >= 0) & (labels < len(weights))
+        counts = torch.zeros_like(weights).scatter_add_(0, labels[known], torch.ones_like(labels[known]).double())
+        strayed = (~known).double().mean()
+        return float(((counts / len(samples) - weights).abs().sum() + strayed) / 2)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
-import torch
 from torch import Tensor
 
-from phys_samplers.errors import ConfigurationError, MissingCapability
-from phys_samplers.metric import Metric
-from phys_samplers.sampler import Model
+from phys_samplers.errors import MissingCapability
+from phys_samplers.metric import Best, Metric, Scored
+from phys_samplers.options import option
 from phys_samplers.target import Target
 
 if TYPE_CHECKING:
@@ -25,48 +24,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LearningMetric(Metric):
-    """What the scores of agents share; subclasses give ``score``."""
+    """What the scores of agents share; subclasses give ``_score``. Samples are returns of scored episodes (n, 1)."""
 
-    best: ClassVar[Literal["low", "high", "zero", "half", "one"]] = "high"
-    needs: ClassVar[frozenset[str]] = frozenset({"experience"})
-    needs_model: ClassVar[bool] = True
-    needs_rows: ClassVar[bool] = False
+    best: ClassVar[Best] = "high"
+    needs: ClassVar[frozenset[str]] = frozenset({"experience", "model"})
 
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-    ) -> float:
-        """The score of an agent; the reference plays no part.
+    def __call__(self, scored: Scored) -> float:
+        """The score of an agent.
 
         Raises:
             MissingCapability: if the model is no agent.
         """
-        if not getattr(model, "curve", None):
-            raise MissingCapability(f"{type(model).__name__} has no learning curve; expected an agent")
-        return self.score(cast("Agent", model), samples, target)
+        scored.require(self)
+        if not getattr(scored.model, "curve", None):
+            raise MissingCapability(f"{type(scored.model).__name__} has no learning curve; expected an agent")
+        return self._score(cast("Agent", scored.model), scored)
 
     @abstractmethod
-    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
-        """The score.
-
-        Args:
-            agent: with the evaluations ``curve``, in order.
-            returns: of the scored episodes (n, 1).
-            target: the task.
-        """
+    def _score(self, agent: Agent, scored: Scored) -> float:
+        """The score of an agent, whose evaluations are in order in its ``curve``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AreaUnderCurve(LearningMetric):
     """The mean of the curve over all evaluations: its area, by the number of steps."""
 
-    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
-        """See ``LearningMetric``."""
+    def _score(self, agent: Agent, scored: Scored) -> float:
         rows = agent.curve
         return sum(row["return"] for row in rows) / len(rows)
 
@@ -79,14 +62,9 @@ class LateReturn(LearningMetric):
         share: of the evaluations.
     """
 
-    share: float = 0.2
+    share: float = option(0.2, above=0, most=1)
 
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ConfigurationError(f"share is {self.share}; expected a share, above 0 and at most 1")
-
-    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
-        """See ``LearningMetric``."""
+    def _score(self, agent: Agent, scored: Scored) -> float:
         rows = agent.curve
         last = rows[-max(1, round(self.share * len(rows))) :]
         return sum(row["return"] for row in last) / len(last)
@@ -103,16 +81,11 @@ class StepsTo(LearningMetric):
         level: the return.
     """
 
-    best: ClassVar[Literal["low", "high", "zero", "half", "one"]] = "low"
+    best: ClassVar[Best] = "low"
 
-    level: float = 195.0
+    level: float = option(195.0, above=-math.inf)
 
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.level):
-            raise ConfigurationError(f"level is {self.level}; expected a return")
-
-    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
-        """See ``LearningMetric``."""
+    def _score(self, agent: Agent, scored: Scored) -> float:
         rows = agent.curve
         return float(next((row["step"] for row in rows if row["return"] >= self.level), rows[-1]["step"]))
 
@@ -125,15 +98,10 @@ class FinalReturn(LearningMetric):
         tail: share of the worst episodes that the mean is of; 1 for all of them.
     """
 
-    tail: float = 1.0
+    tail: float = option(1.0, above=0, most=1)
 
-    def __post_init__(self) -> None:
-        if not 0 < self.tail <= 1:
-            raise ConfigurationError(f"tail is {self.tail}; expected a share, above 0 and at most 1")
-
-    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
-        """See ``LearningMetric``."""
-        worst = returns.flatten().sort().values[: max(1, round(self.tail * len(returns)))]
+    def _score(self, agent: Agent, scored: Scored) -> float:
+        worst = scored.samples.flatten().sort().values[: max(1, round(self.tail * len(scored.samples)))]
         return float(worst.double().mean())
 
 
@@ -145,14 +113,9 @@ class ExpectedReturn(LearningMetric):
         state: its number.
     """
 
-    state: int = 0
+    state: int = option(0, least=0)
 
-    def __post_init__(self) -> None:
-        if self.state < 0:
-            raise ConfigurationError(f"state is {self.state}; expected the number of a state")
-
-    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
-        """See ``LearningMetric``."""
+    def _score(self, agent: Agent, scored: Scored) -> float:
         return float(agent.mean(self.state).max())
 
 
@@ -160,9 +123,9 @@ class ExpectedReturn(LearningMetric):
 class ChoiceMetric(LearningMetric):
     """About choices whose worth is exactly known (``target.law.choices``: states and worth of each action there)."""
 
-    best: ClassVar[Literal["low", "high", "zero", "half", "one"]] = "low"
+    best: ClassVar[Best] = "low"
 
-    def choices(self, target: Target, agent: Agent) -> tuple[Tensor, Tensor]:
+    def _choices(self, target: Target, agent: Agent) -> tuple[Tensor, Tensor]:
         """The exact worth of actions (S, A), and what the agent takes it for.
 
         Raises:
@@ -180,9 +143,8 @@ class ChoiceMetric(LearningMetric):
 class ChoiceRegret(ChoiceMetric):
     """What the agent's choices are worth less than the best ones, exactly; mean over states."""
 
-    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
-        """See ``LearningMetric``."""
-        worth, seen = self.choices(target, agent)
+    def _score(self, agent: Agent, scored: Scored) -> float:
+        worth, seen = self._choices(scored.target, agent)
         taken = worth.gather(1, seen.argmax(1, keepdim=True)).squeeze(1)
         return float((worth.max(1).values - taken).mean())
 
@@ -191,7 +153,6 @@ class ChoiceRegret(ChoiceMetric):
 class ChoiceError(ChoiceMetric):
     """How far off the agent's idea of each action's worth is; mean over states and actions."""
 
-    def score(self, agent: Agent, returns: Tensor, target: Target) -> float:
-        """See ``LearningMetric``."""
-        worth, seen = self.choices(target, agent)
+    def _score(self, agent: Agent, scored: Scored) -> float:
+        worth, seen = self._choices(scored.target, agent)
         return float((worth - seen).abs().mean())

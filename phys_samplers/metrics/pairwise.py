@@ -9,8 +9,6 @@ from torch import Tensor
 
 BLOCK = 2**22
 """Distances held at once: 32 MiB of float64."""
-
-
 DIRECT = 32
 """Up to this dimension differences are taken before squaring; above, a matrix product is some thirty times faster."""
 
@@ -65,3 +63,10 @@ def median_distance(x: Tensor, rows: int = 2000) -> Tensor:
     if len(x) > rows:
         x = x[torch.arange(rows, device=x.device) * len(x) // rows]
     return torch.pdist(x).median()
+
+
+def at_most(points: int | None, x: Tensor, generator: torch.Generator) -> Tensor:
+    """``x``, or ``points`` of its rows chosen at random where it has more."""
+    if points is None or len(x) <= points:
+        return x
+    return x[torch.randperm(len(x), generator=generator, device=generator.device)[:points].to(x.device)]

@@ -16,13 +16,12 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
-from phys_samplers.metric import Metric
+from phys_samplers.metric import Metric, Scored
+from phys_samplers.options import option
 from phys_samplers.rl.law import integrated_cdf
 
 if TYPE_CHECKING:
     from phys_samplers.rl.law import ReturnLaw
-    from phys_samplers.sampler import Model
-    from phys_samplers.target import Target
 
 LOW, HIGH, INTERVALS = -0.25, 1.25, 16_384
 """The grid; what a model puts further out counts as if it were at its ends. Where F − F* changes its sign within a
@@ -36,31 +35,21 @@ def grid() -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class ReturnMetric(Metric):
-    """What the scores of return models share; subclasses give ``compare``."""
+    """What the scores of return models share; subclasses give ``_compare``."""
 
-    best: ClassVar = "low"
-    needs: ClassVar[frozenset[str]] = frozenset({"experience"})
-    needs_model: ClassVar[bool] = True
-    needs_rows: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset({"experience", "model"})
 
     @torch.no_grad()
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-    ) -> float:
-        """The average over the queried states; samples and reference play no part.
+    def __call__(self, scored: Scored) -> float:
+        """The average over the queried states; samples play no part.
 
         Raises:
-            MissingCapability: if the target knows no exact laws, or there is no model with ``laws``.
+            MissingCapability: if the target knows no exact laws, or the model has no ``laws``.
             ConfigurationError: if the model's laws are not of the queried states, or not finite.
         """
+        scored.require(self)
+        model, target, generator = scored.model, scored.target, scored.generator
         name = type(self).__name__
-        target.require(*self.needs, by=name)
         exact = getattr(target.law, "laws", None)
         if exact is None:
             raise MissingCapability(
@@ -68,9 +57,10 @@ class ReturnMetric(Metric):
                 "policies that are judged, not agents that act"
             )
         laws = getattr(model, "laws", None)
-        if model is None or not callable(laws):
-            given = "no model" if model is None else type(model).__name__
-            raise MissingCapability(f"{name} needs a fitted return model with laws(seed=...), given {given}")
+        if not callable(laws):
+            raise MissingCapability(
+                f"{name} needs a fitted return model with laws(seed=...), given {type(model).__name__}"
+            )
         device = generator.device
         learned = laws(seed=int(torch.randint(2**31, (1,), generator=generator, device=device)))
         if learned.weights.shape[:-1] != exact.weights.shape[:-1]:
@@ -84,10 +74,10 @@ class ReturnMetric(Metric):
         scale = target.experience.scale  # type: ignore[attr-defined]
         means = getattr(target.law, "means", exact.mean)
         first, second = (law.moved(1 / scale.width, -scale.low / scale.width) for law in (learned, exact))
-        return float(self.compare(first, second, scale.forward(means)).mean())
+        return float(self._compare(first, second, scale.forward(means)).mean())
 
     @abstractmethod
-    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
+    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
         """The score of each state (Q,).
 
         Args:
@@ -101,8 +91,7 @@ class ReturnMetric(Metric):
 class ReturnW1(ReturnMetric):
     """∫ |F − F*| dx: the Wasserstein-1 distance."""
 
-    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
-        """See ``ReturnMetric``."""
+    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
         return _difference(learned, exact).abs().sum(-1)
 
 
@@ -110,8 +99,7 @@ class ReturnW1(ReturnMetric):
 class ReturnCramer(ReturnMetric):
     """∫ (F − F*)² dx: the squared Cramér distance, half the energy distance."""
 
-    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
-        """See ``ReturnMetric``."""
+    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
         return _difference(learned, exact).square().sum(-1) * (INTERVALS / (HIGH - LOW))
 
 
@@ -125,8 +113,7 @@ class ReturnMeanError(ReturnMetric):
 
     largest: bool = False
 
-    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
-        """See ``ReturnMetric``."""
+    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
         error = (learned.mean - means).abs()
         return error.amax().unsqueeze(0) if self.largest else error
 
@@ -139,14 +126,14 @@ class ReturnQuantileError(ReturnMetric):
         levels: in (0, 1).
     """
 
-    levels: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
+    levels: tuple[float, ...] = option((0.05, 0.25, 0.5, 0.75, 0.95), above=0, below=1)
 
     def __post_init__(self) -> None:
-        if not self.levels or not all(0 < level < 1 for level in self.levels):
-            raise ConfigurationError(f"levels is {self.levels}; expected numbers between 0 and 1, at least one")
+        super().__post_init__()
+        if not self.levels:
+            raise ConfigurationError("levels is empty; expected at least one number between 0 and 1")
 
-    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
-        """See ``ReturnMetric``."""
+    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
         levels = torch.tensor(self.levels, dtype=torch.float64)
         return (learned.quantiles(levels) - exact.quantiles(levels)).abs().mean(-1)
 
@@ -155,8 +142,7 @@ class ReturnQuantileError(ReturnMetric):
 class ReturnMassError(ReturnMetric):
     """|Σw − 1| of the model's own weights."""
 
-    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
-        """See ``ReturnMetric``."""
+    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
         return (learned.total - 1).abs()
 
 
@@ -168,14 +154,9 @@ class ReturnTailError(ReturnMetric):
         share: α.
     """
 
-    share: float = 0.1
+    share: float = option(0.1, above=0, below=1)
 
-    def __post_init__(self) -> None:
-        if not 0 < self.share < 1:
-            raise ConfigurationError(f"share is {self.share}; expected a number between 0 and 1")
-
-    def compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
-        """See ``ReturnMetric``."""
+    def _compare(self, learned: ReturnLaw, exact: ReturnLaw, means: Tensor) -> Tensor:
         x = grid()
         tails = [(x - integrated_cdf(law, x) / self.share).amax(-1) for law in (learned, exact)]
         return (tails[0] - tails[1]).abs()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,13 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.metric import Metric
-from phys_samplers.metrics.pairwise import distances
-from phys_samplers.metrics.rows import at_most, rows
-
-if TYPE_CHECKING:
-    from phys_samplers.sampler import Model
-    from phys_samplers.target import Target
+from phys_samplers.metric import Metric, Scored
+from phys_samplers.metrics.pairwise import at_most, distances
+from phys_samplers.options import option
 
 Array = NDArray[np.float64]
 
@@ -52,38 +48,20 @@ class Sinkhorn(Metric):
     Value Gradient Sampler, Appendix E.2, which prints the cost squared, under a root, and + γH for − γH.
     """
 
-    best: ClassVar = "low"
-
-    regularisation: float = 0.05
+    regularisation: float = option(0.05, above=0)
     absolute: bool = False
-    power: int = 2
-    tolerance: float | None = 1e-6
-    max_iterations: int = 10_000
-    points: int | None = None
+    power: Literal[1, 2] = 2
+    tolerance: float | None = option(1e-6, above=0)
+    max_iterations: int = option(10_000, least=1)
+    points: int | None = option(None, least=1)
 
-    def __post_init__(self) -> None:
-        for name in ("regularisation", "tolerance", "max_iterations", "points"):
-            value = getattr(self, name)
-            if not (value is None or value > 0):
-                raise ConfigurationError(f"sinkhorn: {name} is {value}; expected a positive number")
-        if self.power not in (1, 2):
-            raise ConfigurationError(f"sinkhorn: power is {self.power}; expected 1 or 2")
-
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-    ) -> float:
+    def __call__(self, scored: Scored) -> float:
         """The entropic distance, in the units of the samples.
 
         Raises:
             ConfigurationError: if the marginals do not hold to ``tolerance`` after ``max_iterations``.
         """
-        x, y = (at_most(self.points, z, generator) for z in rows(samples, reference, by="sinkhorn"))
+        x, y = (at_most(self.points, z, scored.generator) for z in scored.rows(self))
         distance = distances(x, y).pow_(self.power)
         epsilon = self.regularisation if self.absolute else self.regularisation * _median(distance)
         if self.tolerance is None:

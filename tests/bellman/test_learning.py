@@ -10,6 +10,7 @@ from phys_bellman.kernels import KernelMean
 from phys_samplers import Samples, make
 from phys_samplers.errors import DivergenceError
 from phys_samplers.laws import GaussianMixture
+from phys_samplers.metric import Scored
 from phys_samplers.metrics.floor import floor
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
@@ -89,8 +90,8 @@ def test_the_annealed_sde_forgets_a_wrong_start_and_stays(default, steps: int) -
     x = default.sample(2_500, seed=1, start=start, sampling_steps=steps, integrator="exponential-ou")
     generator = make_generator(0, "metric")
     reference = TASK.heldout[:1_000]
-    tv = make("metric", "mode-tv")(x, reference, target=TASK, generator=generator)
-    w2 = make("metric", "w2")(x[:1_000], reference, target=TASK, generator=generator)
+    tv = make("metric", "mode-tv")(Scored(samples=x, reference=reference, target=TASK, generator=generator))
+    w2 = make("metric", "w2")(Scored(samples=x[:1_000], reference=reference, target=TASK, generator=generator))
     exact = floor(make("metric", "w2"), TASK, n=1_000, reference=reference, repeats=4, seed=0)
     assert tv <= 0.04
     assert w2 <= 2 * exact.mean

@@ -12,6 +12,7 @@ from phys_bench.scoring import floor_facts
 from phys_bench.tasks.assemble import split
 from phys_bench.tasks.images import digit_features, digits, digits_classifier, labelled_digits
 from phys_samplers.catalogue import make, names
+from phys_samplers.metric import Scored
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Task
 
@@ -100,7 +101,7 @@ def test_features_tell_digits_from_what_is_none(task: Task) -> None:
         "shifted": task.train[:359].roll(1, 3),
     }
     for rows in others.values():
-        value = frechet(rows, task.heldout, target=task, generator=generator)
+        value = frechet(Scored(samples=rows, reference=task.heldout, target=task, generator=generator))
         assert value > floor["mean"] + 4 * floor["std"]
 
 
@@ -109,7 +110,9 @@ def test_every_metric_scores_images(task: Task) -> None:
     assert task.validation is not None
     for text in task.metrics:
         generator = make_generator(0, "metric")
-        value = make("metric", text)(task.validation, task.heldout, target=task, generator=generator)
+        value = make("metric", text)(
+            Scored(samples=task.validation, reference=task.heldout, target=task, generator=generator)
+        )
         assert abs(value) < 100.0
 
 

@@ -18,6 +18,7 @@ from phys_bench.scoring import floor_facts
 from phys_bench.tasks.assemble import split
 from phys_bench.tasks.images import labelled_mnist, mnist, mnist_classifier, mnist_features
 from phys_samplers.catalogue import make, names
+from phys_samplers.metric import Scored
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Task
 
@@ -151,7 +152,7 @@ def test_the_classifier_reads_digits_and_its_features_rank_alternatives(task: Ta
         "shifted": task.train[:1000].roll(2, 3),
     }
     for name, rows in others.items():
-        value = frechet(rows, task.heldout[:1000], target=task, generator=generator)
+        value = frechet(Scored(samples=rows, reference=task.heldout[:1000], target=task, generator=generator))
         assert value > floor["mean"] + 4 * floor["std"], name
 
 
@@ -164,6 +165,6 @@ def test_every_metric_scores_images_in_time(task: Task) -> None:
         generator = make_generator(0, "metric")
         # flattened, as records keep them
         samples, reference = task.validation.flatten(1), task.heldout[:1000].flatten(1)
-        value = make("metric", text)(samples, reference, target=task, generator=generator)
+        value = make("metric", text)(Scored(samples=samples, reference=reference, target=task, generator=generator))
         assert 0.0 <= value < 100.0
     assert time.process_time() - began < 30.0

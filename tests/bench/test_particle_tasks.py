@@ -14,8 +14,9 @@ from phys_bench.data import DataUnavailable, references
 from phys_bench.scoring import metric_of
 from phys_bench.tasks.laws import many_well_32
 from phys_bench.tasks.particles import dw4, lj13
+from phys_samplers.metric import Scored
 from phys_samplers.metrics.floor import floor
-from phys_samplers.metrics.mode_weights import ModeTV
+from phys_samplers.metrics.histograms import ModeTV
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Task
 
@@ -115,7 +116,7 @@ def test_a_sampler_that_falls_into_wells_at_random() -> None:
 
     def score(wells: Tensor) -> float:
         rows = torch.stack([torch.where(wells, 1.75, -1.71), torch.zeros_like(wells, dtype=torch.float32)], -1)
-        return ModeTV()(rows.flatten(1), heldout(task), target=task, generator=generator)
+        return ModeTV()(Scored(samples=rows.flatten(1), reference=heldout(task), target=task, generator=generator))
 
     u = torch.rand(4000, 16, generator=generator)
     assert score(u < task.law.right) < 0.04

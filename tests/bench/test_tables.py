@@ -17,6 +17,7 @@ from phys_bench.tasks import tables
 from phys_bench.tasks.assemble import split
 from phys_bench.tasks.tables import TABLE_METRICS, dequantised, resolution, table_task
 from phys_samplers.catalogue import make, names
+from phys_samplers.metric import Scored
 from phys_samplers.target import Task
 
 PUBLISHED = {"abalone": 7, "telemonitoring": 16, "parkinsons": 15, "mushroom": 5, "red-wine": 10}
@@ -241,5 +242,7 @@ def test_a_far_law_scores_above_the_floor(get: GetTask) -> None:
     for text, shifted in itertools.product(("w1", "w2", "energy-distance"), (1.0,)):
         floor = floor_facts(text, task, "wine", task.eval_size)
         samples = task.train[: task.eval_size] + shifted
-        value = make("metric", text)(samples, reference, target=task, generator=torch.Generator().manual_seed(0))
+        value = make("metric", text)(
+            Scored(samples=samples, reference=reference, target=task, generator=torch.Generator().manual_seed(0))
+        )
         assert value > floor["mean"] + 3 * floor["std"]

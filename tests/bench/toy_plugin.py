@@ -12,7 +12,7 @@ from torch import Tensor
 
 from phys_registry import Component, hookimpl
 from phys_samplers.errors import TrainingDiverged
-from phys_samplers.metric import Metric
+from phys_samplers.metric import Metric, Scored
 from phys_samplers.randomness import derive_seed, make_generator
 from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.target import Task
@@ -58,22 +58,24 @@ def toy_density() -> Task:
 class MeanError(Metric):
     """Distance of the means; draws a number, so that its generator matters."""
 
-    def __call__(self, samples: Tensor, reference: Tensor, *, target: Any, generator: Any, model: Any = None) -> float:
-        jitter = 1e-3 * torch.rand((), generator=generator)
-        return float((samples.mean(0) - reference.mean(0)).norm() + jitter)
+    def __call__(self, scored: Scored) -> float:
+        x, y = scored.rows(self)
+        jitter = 1e-3 * torch.rand((), generator=scored.generator)
+        return float((x.mean(0) - y.mean(0)).norm() + jitter)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpreadRatio(Metric):
     best: ClassVar = "one"
 
-    def __call__(self, samples: Tensor, reference: Tensor, *, target: Any, generator: Any, model: Any = None) -> float:
-        return float(samples.std() / reference.std())
+    def __call__(self, scored: Scored) -> float:
+        x, y = scored.rows(self)
+        return float(x.std() / y.std())
 
 
 @dataclass(frozen=True, kw_only=True)
 class BrokenMetric(Metric):
-    def __call__(self, samples: Tensor, reference: Tensor, *, target: Any, generator: Any, model: Any = None) -> float:
+    def __call__(self, scored: Scored) -> float:
         raise RuntimeError("this metric is broken")
 
 

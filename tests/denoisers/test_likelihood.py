@@ -18,6 +18,7 @@ from phys_samplers.denoisers.sampler import DenoiserModel, DenoiserSampler
 from phys_samplers.errors import ConfigurationError, IncompatibleError, MissingCapability
 from phys_samplers.integrators import RK4, Dopri5, Heun, Integrator
 from phys_samplers.laws import GaussianMixture
+from phys_samplers.metric import Scored
 from phys_samplers.randomness import make_generator
 from phys_samplers.standardise import Standardiser
 from phys_samplers.target import Target
@@ -310,7 +311,9 @@ def test_a_learned_density_is_that_of_the_samples(quick: Any) -> None:
 def test_the_metric_takes_it(quick: Any) -> None:
     law = GaussianMixture([[-2.0], [2.0]], [0.25, 0.25], [0.3, 0.7])
     rows = law.sample(2000, make_generator(1, "held out"))
-    score = make("metric", "nll")(rows, rows, target=Target(event_shape=(1,)), generator=None, model=quick)
+    score = make("metric", "nll")(
+        Scored(samples=rows, reference=rows, target=Target(event_shape=(1,)), generator=None, model=quick)
+    )
     entropy = -float(law.log_prob(rows).mean())
     assert entropy - 0.01 < score < entropy + 0.1
 

@@ -11,7 +11,8 @@ import torch
 from phys_energy import EnergyBasedModel, EnergyModel
 from phys_samplers import load, make
 from phys_samplers.errors import ConfigurationError, TrainingDiverged
-from phys_samplers.metrics.energy_grid import DensityTV
+from phys_samplers.metric import Scored
+from phys_samplers.metrics.densities import DensityTV
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Samples, Task
 
@@ -23,7 +24,9 @@ TINY: dict[str, Any] = {"width": 16, "depth": 2, "steps": 20, "batch_size": 32, 
 
 def density_tv(model: EnergyModel, task: Task) -> float:
     rows = torch.zeros(2, 2)
-    return DensityTV(points=101)(rows, rows, target=task, generator=make_generator(0), model=model)
+    return DensityTV(points=101)(
+        Scored(samples=rows, reference=rows, target=task, generator=make_generator(0), model=model)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import torch
 
 from phys_samplers import load, make
 from phys_samplers.errors import ConfigurationError, MissingCapability
+from phys_samplers.metric import Scored
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Density, Samples, Target
 
@@ -44,7 +45,12 @@ def test_the_score_of_memorisation_finds_it(ten: Target, flat: bool) -> None:
     samples, reference = make("sampler", "training-rows").fit(ten).sample(50), ten.train + 0.25
     if flat:
         samples, reference = samples.flatten(1), reference.flatten(1)
-    assert make("metric", "memorisation")(samples, reference, target=ten, generator=make_generator(0)) == 0
+    assert (
+        make("metric", "memorisation")(
+            Scored(samples=samples, reference=reference, target=ten, generator=make_generator(0))
+        )
+        == 0
+    )
 
 
 def test_it_is_saved_and_refuses_what_it_has_not(ten: Target, tmp_path: Path) -> None:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from phys_samplers.metric import Metric
+from phys_samplers.metric import Metric, Scored
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Modes, Target
 
@@ -46,9 +47,9 @@ def target() -> Target:
 def score(target: Target) -> Callable[..., float]:
     """Call a metric with the defaults that most tests do not care about."""
 
-    def call(metric: Metric, samples: Tensor, reference: Tensor, **options: object) -> float:
-        options = {"target": target, "generator": make_generator(0, "metric")} | options
-        return metric(samples, reference, **options)  # type: ignore[arg-type]
+    def call(metric: Metric, samples: Tensor, reference: Tensor | None, **options: object) -> float:
+        given: dict[str, Any] = {"target": target, "generator": make_generator(0, "metric")} | options
+        return metric(Scored(samples=samples, reference=reference, **given))
 
     return call
 

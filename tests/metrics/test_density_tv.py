@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
-from phys_samplers.metrics.energy_grid import DensityTV
+from phys_samplers.metric import Scored
+from phys_samplers.metrics.densities import DensityTV
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Task
 
@@ -40,7 +41,9 @@ def model(mean: float) -> Any:
 
 def score(model: Any, task: Task = TASK, **options: Any) -> float:
     rows = torch.zeros(2, *task.event_shape)
-    return DensityTV(**options)(rows, rows, target=task, generator=make_generator(0), model=model)
+    return DensityTV(**options)(
+        Scored(samples=rows, reference=rows, target=task, generator=make_generator(0), model=model)
+    )
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])

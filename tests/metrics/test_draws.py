@@ -13,8 +13,8 @@ from phys_samplers.catalogue import make
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.metric import Metric
+from phys_samplers.metrics.draws import systematic
 from phys_samplers.metrics.floor import floor
-from phys_samplers.metrics.resampled import systematic
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
@@ -54,7 +54,7 @@ def test_a_draw_that_does_not_bring_the_fact_is_named(name: str, facts: dict[str
 @pytest.mark.parametrize("name", NAMES)
 def test_a_metric_of_draws_asks_for_the_draw_and_has_no_floor(name: str, target: Target, score: Score) -> None:
     metric: Metric = make("metric", name)
-    with pytest.raises(ConfigurationError, match=rf"{name} scores what comes with samples: give draw="):
+    with pytest.raises(MissingCapability, match=rf"{name} needs .*draw; give .*what came with the samples: draw="):
         score(metric, NONE, NONE)
     assert floor(metric, target, n=10, reference=target.sample(10, generator=make_generator(0))) is None
 
@@ -62,8 +62,10 @@ def test_a_metric_of_draws_asks_for_the_draw_and_has_no_floor(name: str, target:
 @pytest.mark.parametrize(("name", "key"), [("ess-per-gradient", "energy_gradients"), ("ess-per-second", "seconds")])
 def test_costs_must_be_there_and_positive(name: str, key: str, score: Score) -> None:
     metric: Metric = make("metric", name)
-    with pytest.raises(ConfigurationError, match=rf"{name} weighs the cost of a draw: give costs=\{{'{key}'"):
+    with pytest.raises(MissingCapability, match=rf"{name} needs costs; give what the samples took: costs="):
         score(metric, NONE, NONE, draw=of(FACTS))
+    with pytest.raises(ConfigurationError, match=rf"{name} weighs the cost of a draw: give costs=\{{'{key}'"):
+        score(metric, NONE, NONE, draw=of(FACTS), costs={})
     with pytest.raises(ConfigurationError, match=rf"{name}: {key}.* is 0.0, so there is nothing to divide by"):
         score(metric, NONE, NONE, draw=of(FACTS), costs=dict.fromkeys(COSTS, 0.0))
 
@@ -109,13 +111,13 @@ def test_weighted_samples_score_as_what_their_weights_make_of_them(score: Score)
 
 def test_a_resampled_metric_takes_on_what_it_wraps(target: Target) -> None:
     wrapped: Metric = make("metric", "resampled", metric="mmd2[bandwidths=[1.0]]")
-    assert (wrapped.best, wrapped.needs) == ("zero", frozenset())
-    assert make("metric", "resampled", metric="mode-tv").needs == {"modes"}
+    assert (wrapped.best, wrapped.needs) == ("zero", {"rows", "draw"})
+    assert make("metric", "resampled", metric="mode-tv").needs == {"rows", "modes", "draw"}
     reference = target.sample(60, generator=make_generator(0))
     plain = floor(make("metric", "w1"), target, n=60, reference=reference)
     assert floor(make("metric", "resampled"), target, n=60, reference=reference) == plain
     for bad in ("nll", "ess", "w1[points=5,6]"):
-        with pytest.raises(ConfigurationError, match="resampled: metric is"):
+        with pytest.raises(ConfigurationError, match=r"resampled: metric is|metric 'w1.*stands for 2"):
             make("metric", "resampled", metric=bad)
     with pytest.raises(ConfigurationError, match="the log weights hold NaN"):
         systematic(torch.full((3,), -math.inf), make_generator(0))

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from phys_registry import Component
+from phys_registry.options import facts_of
 from phys_samplers.errors import ConfigurationError, MissingCapability
-from phys_samplers.metric import Metric
+from phys_samplers.metric import BESIDES, Metric, Scored
 from phys_samplers.metrics.declared import METRICS
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
@@ -37,7 +38,7 @@ OF_SAMPLES = [component for component in METRICS if "experience" not in componen
 
 every_metric = pytest.mark.parametrize("component", OF_SAMPLES, ids=lambda component: component.name)
 every_metric_of_rows = pytest.mark.parametrize(
-    "component", [c for c in OF_SAMPLES if c.load()().needs_rows], ids=lambda component: component.name
+    "component", [c for c in OF_SAMPLES if "rows" in c.load()().needs], ids=lambda component: component.name
 )
 
 
@@ -48,12 +49,13 @@ def sets(target: Target) -> tuple[Tensor, Tensor]:
 
 def build(component: Component) -> tuple[Metric, dict[str, Any]]:
     metric = component.load()()
-    options: dict[str, Any] = {"model": FakeModel()} if metric.needs_model else {}
-    if metric.needs_draw:
-        facts = {"log_z": 2.0, "elbo": 1.5, "ess": 0.8}
-        costs = {"energy_gradients": 30.0, "energy_densities": 0.0, "seconds": 2.0}
-        options = {"draw": Draw(torch.zeros(150, 2), 30.0, facts), "costs": costs}  # without weights
-    return metric, options
+    facts = {"log_z": 2.0, "elbo": 1.5, "ess": 0.8}
+    given: dict[str, Any] = {
+        "model": FakeModel(),
+        "draw": Draw(torch.zeros(150, 2), 30.0, facts),  # without weights
+        "costs": {"energy_gradients": 30.0, "energy_densities": 0.0, "seconds": 2.0},
+    }
+    return metric, {name: value for name, value in given.items() if name in metric.needs}
 
 
 @pytest.mark.parametrize("component", METRICS, ids=lambda component: component.name)
@@ -63,8 +65,6 @@ def test_declaration_agrees_with_class(component: Component) -> None:
     assert dataclasses.is_dataclass(metric)
     assert component.needs == metric.needs
     assert component.traits["best"] == metric.best
-    assert component.traits.get("needs_model", False) == metric.needs_model
-    assert component.traits.get("needs_draw", False) == metric.needs_draw
     assert component.summary
     with pytest.raises(dataclasses.FrozenInstanceError):
         metric.anything = 1  # type: ignore[attr-defined]
@@ -123,11 +123,17 @@ def test_bad_rows_are_refused_by_name(component: Component, sets: tuple[Tensor, 
 @every_metric
 def test_what_the_target_lacks_is_named(component: Component, sets: tuple[Tensor, Tensor], score: Score) -> None:
     metric, options = build(component)
-    if not metric.needs:
-        assert isinstance(score(metric, *sets, target=Target(event_shape=(2,)), **options), float)
-        return
-    with pytest.raises(MissingCapability, match=f"{component.name} needs {next(iter(metric.needs))}"):
-        score(metric, *sets, target=Target(event_shape=(2,), name="bare"), **options)
+    bare = Target(event_shape=(2,), name="bare")
+    asked = metric.needs - BESIDES.keys()
+    if not asked:
+        assert isinstance(score(metric, *sets, target=bare, **options), float)
+    for name in asked:
+        with pytest.raises(MissingCapability, match=f"{component.name} needs .*{name}.* which target 'bare'"):
+            score(metric, *sets, target=bare, **options)
+    for name in metric.needs & BESIDES.keys():
+        given = {"reference" if name == "rows" else name: None}
+        with pytest.raises(MissingCapability, match=f"{component.name} needs {name}; give "):
+            score(metric, sets[0], **{"reference": sets[1]} | options | given)
 
 
 @every_metric
@@ -137,7 +143,7 @@ def test_matches_itself_on_tiny_blocks(
     metric, options = build(component)
     whole = score(metric, *sets, **options)
     monkeypatch.setattr("phys_samplers.metrics.pairwise.BLOCK", 1000)
-    monkeypatch.setattr("phys_samplers.metrics.wasserstein.DENSE_COSTS", 10)
+    monkeypatch.setattr("phys_samplers.metrics.transport.DENSE_COSTS", 10)
     assert score(metric, *sets, **options) == pytest.approx(whole, rel=1e-9, abs=1e-12)
 
 
@@ -157,3 +163,30 @@ def test_device_does_not_matter(
 def test_listing_does_not_import_torch() -> None:
     program = "import sys, phys_samplers.metrics.declared; sys.exit('torch' in sys.modules or 'ot' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": ":".join(filter(None, sys.path))})
+
+
+def test_the_form_with_many_arguments_is_refused_and_the_new_one_shown() -> None:
+    with pytest.raises(ConfigurationError, match=r"Old takes .*reference.*expected __call__\(self, scored: Scored\)"):
+
+        class Old(Metric):
+            def __call__(self, samples: Any, reference: Any, *, target: Any) -> float:  # type: ignore[override]
+                return 0.0
+
+    with pytest.raises(ConfigurationError, match=r"sets needs_model; expected .*needs = frozenset.*rows, model, draw"):
+
+        class Flagged(Metric):
+            needs_model = True
+
+            def __call__(self, scored: Scored) -> float:
+                return 0.0
+
+
+def test_bounds_of_options_are_checked_when_a_metric_is_made() -> None:
+    for component in METRICS:
+        cls = component.load()
+        for name, facts in facts_of(cls).items():
+            if facts.least is not None or facts.above is not None:
+                too_small = (facts.least or 0) - 1 if facts.above is None else facts.above
+                bad = (too_small,) if isinstance(getattr(cls(), name), tuple) else too_small
+                with pytest.raises(ConfigurationError, match=f"{name} is "):
+                    cls(**{name: bad})

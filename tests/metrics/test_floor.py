@@ -9,14 +9,12 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
-from phys_samplers.metric import Metric
-from phys_samplers.metrics.energy_distance import EnergyDistance
+from phys_samplers.metric import Metric, Scored
+from phys_samplers.metrics.densities import NLL
 from phys_samplers.metrics.floor import floor
-from phys_samplers.metrics.likelihood import NLL
-from phys_samplers.metrics.memorisation import Memorisation
-from phys_samplers.metrics.mode_weights import ModeTV
-from phys_samplers.metrics.sliced import SlicedW2
-from phys_samplers.metrics.wasserstein import W2
+from phys_samplers.metrics.histograms import ModeTV
+from phys_samplers.metrics.transport import W2, SlicedW2
+from phys_samplers.metrics.two_sample import EnergyDistance, Memorisation
 from phys_samplers.target import Target
 
 
@@ -26,8 +24,9 @@ class Recorder(Metric):
 
     calls: list[tuple[Tensor, Tensor]] = dataclasses.field(default_factory=list)
 
-    def __call__(self, samples: Tensor, reference: Tensor, **options: object) -> float:  # type: ignore[override]
-        self.calls.append((samples, reference))
+    def __call__(self, scored: Scored) -> float:
+        assert scored.reference is not None
+        self.calls.append((scored.samples, scored.reference))
         return float(len(self.calls))
 
 
@@ -57,7 +56,12 @@ def test_wrong_law_scores_above_the_floor(target: Target) -> None:
     result = floor(W2(), target, n=200, reference=target.heldout[:200], repeats=3)
     assert result is not None
     wrong = W2()(
-        target.heldout[200:400] + 1, target.heldout[:200], target=target, generator=torch.Generator().manual_seed(0)
+        Scored(
+            samples=target.heldout[200:400] + 1,
+            reference=target.heldout[:200],
+            target=target,
+            generator=torch.Generator().manual_seed(0),
+        )
     )
     assert 0 < result.mean + 3 * result.std < wrong
 

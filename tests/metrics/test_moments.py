@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.metric import Scored
 from phys_samplers.metrics.moments import MeanError
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
 
 
 def mean_error(x: Tensor, y: Tensor) -> float:
-    return MeanError()(x, y, target=Target(event_shape=tuple(x.shape[1:])), generator=make_generator(0))
+    target = Target(event_shape=tuple(x.shape[1:]))
+    return MeanError()(Scored(samples=x, reference=y, target=target, generator=make_generator(0)))
 
 
 def test_the_worst_coordinate_decides() -> None:

@@ -11,12 +11,9 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
-from phys_samplers.metrics.distance_histogram import DistanceTVD, particle_distances
-from phys_samplers.metrics.energy_histogram import EnergyTVD
-from phys_samplers.metrics.likelihood import NLL
-from phys_samplers.metrics.mode_weights import ModeTV
+from phys_samplers.metrics.densities import KSD, NLL
+from phys_samplers.metrics.histograms import DistanceTVD, EnergyTVD, ModeTV, particle_distances
 from phys_samplers.metrics.moments import DeltaStd, VarianceRatio
-from phys_samplers.metrics.stein import KSD
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Density, Modes, Target
 
@@ -157,7 +154,7 @@ def test_nll_is_the_mean_over_the_reference(score: Score, draw: Draw) -> None:
 
 
 def test_nll_without_a_density_is_a_missing_capability(score: Score, draw: Draw) -> None:
-    for model, given in ((None, "no model"), (SimpleNamespace(), "SimpleNamespace")):
+    for model, given in ((None, "nll needs model; give"), (SimpleNamespace(), "given SimpleNamespace")):
         with pytest.raises(MissingCapability, match=given):
             score(NLL(), draw(5, 2), draw(5, 2), model=model)
 

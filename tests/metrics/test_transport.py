@@ -15,9 +15,7 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.metric import Metric
 from phys_samplers.metrics.sinkhorn import Sinkhorn
-from phys_samplers.metrics.sliced import SlicedW2
-from phys_samplers.metrics.transport_1d import line_cost
-from phys_samplers.metrics.wasserstein import W1, W2, transport_cost
+from phys_samplers.metrics.transport import W1, W2, SlicedW2, line_cost, transport_cost
 from phys_samplers.randomness import make_generator
 
 Score = Callable[..., float]

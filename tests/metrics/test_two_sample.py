@@ -10,11 +10,8 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.metric import Metric
-from phys_samplers.metrics.energy_distance import EnergyDistance
-from phys_samplers.metrics.memorisation import Memorisation
-from phys_samplers.metrics.mmd import MMD2
-from phys_samplers.metrics.one_nn import OneNearestNeighbour
 from phys_samplers.metrics.pairwise import DIRECT, distances, mean_within, median_distance
+from phys_samplers.metrics.two_sample import MMD2, EnergyDistance, Memorisation, OneNearestNeighbour
 from phys_samplers.target import Target
 
 Score = Callable[..., float]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from phys_samplers import make
 from phys_samplers.errors import ConfigurationError, MissingCapability
+from phys_samplers.metric import Scored
 from phys_samplers.randomness import make_generator
 from phys_samplers.rl.exact import SampledReturns
 from phys_samplers.rl.law import ReturnLaw, integrated_cdf, projected
@@ -36,9 +38,9 @@ class Fixed:
 
 
 def score(name: str, law: ReturnLaw, task: Target = TASK, **options: object) -> float:
-    nothing = torch.empty(0, 2)
-    metric = make("metric", name, **options)
-    return metric(nothing, nothing, target=task, generator=make_generator(0), model=Fixed(law))  # type: ignore[arg-type]
+    model: Any = Fixed(law)
+    scored = Scored(samples=torch.empty(0, 2), target=task, generator=make_generator(0), model=model)
+    return float(make("metric", name, **options)(scored))
 
 
 def atoms(*rows: tuple[float, ...]) -> ReturnLaw:
@@ -126,10 +128,8 @@ def test_floors_of_the_exact_return_model() -> None:
 def test_what_cannot_be_scored_is_named() -> None:
     with pytest.raises(MissingCapability, match="experience"):
         score("return-w1", LAW.laws, task=Target(event_shape=(2,)))
-    with pytest.raises(MissingCapability, match="no model"):
-        make("metric", "return-w1")(
-            torch.empty(0, 2), torch.empty(0, 2), target=TASK, generator=make_generator(0), model=None
-        )
+    with pytest.raises(MissingCapability, match="return-w1 needs model; give the fitted model"):
+        make("metric", "return-w1")(Scored(samples=torch.empty(0, 2), target=TASK, generator=make_generator(0)))
     with pytest.raises(ConfigurationError, match="one for each queried state"):
         score("return-w1", atoms((1.0,), (2.0,), (3.0,)))
     with pytest.raises(ConfigurationError, match="NaN"):

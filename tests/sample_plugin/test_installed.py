@@ -26,6 +26,7 @@ model = make("sampler", "sample-gaussian", temperature=4.0).fit(target, seed=0)
 with tempfile.TemporaryDirectory() as folder:
     loaded = load(model.save(folder))
 from phys_samplers import GaussianFit
+from phys_samplers.metric import Scored
 from phys_samplers.randomness import make_generator
 distance = make("metric", "mean-distance")
 samples = loaded.sample(2_000, seed=1)
@@ -35,7 +36,7 @@ print(json.dumps({
     "failed": [str(r) for r in results if not r.passed],
     "skipped": [r.name for r in results if r.skipped],
     "spread": (samples.std(0) / target.law.variance.sqrt()).tolist(),
-    "distance": distance(samples, target.heldout, target=target, generator=make_generator(0)),
+    "distance": distance(Scored(samples=samples, reference=target.heldout, target=target, generator=make_generator(0))),
     "exported": GaussianFit.__module__,
     "samplers": names("sampler"),
     "plugins": {p.name: [p.status, p.source, p.distribution, p.version, p.error] for p in plugins()},

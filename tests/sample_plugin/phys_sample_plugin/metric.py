@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
-from torch import Tensor
-
-from phys_samplers.metric import Metric
-from phys_samplers.sampler import Model
-from phys_samplers.target import Target
+from phys_samplers.metric import Metric, Scored
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeanDistance(Metric):
     """|mean of the samples − mean of the reference|."""
 
-    def __call__(
-        self,
-        samples: Tensor,
-        reference: Tensor,
-        *,
-        target: Target,
-        generator: torch.Generator,
-        model: Model | None = None,
-    ) -> float:
+    needs: ClassVar[frozenset[str]] = frozenset({"rows"})
+
+    def __call__(self, scored: Scored) -> float:
         """See ``Metric``."""
-        return float((samples.mean(0) - reference.mean(0)).norm())
+        x, y = scored.rows(self)
+        return float((x.mean(0) - y.mean(0)).norm())

@@ -1,0 +1,176 @@
+"""Scores of densities: the model's own on held-out rows and on a grid, and the score of the true one at the samples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from phys_samplers.errors import ConfigurationError, MissingCapability
+from phys_samplers.metric import Best, Metric, Scored, as_rows, in_batches
+from phys_samplers.metrics.pairwise import blocks, distances
+from phys_samplers.options import option
+from phys_samplers.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class NLL(Metric):
+    """−mean of the model's own normalised log-density over the reference rows, in nats per sample.
+
+    Infinite where the model gives a held-out row no density at all.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"rows", "model"})
+
+    @torch.no_grad()
+    def __call__(self, scored: Scored) -> float:
+        """The mean negative log-likelihood.
+
+        Raises:
+            MissingCapability: if there is no model, or it has no ``log_prob``.
+            ConfigurationError: if ``log_prob`` returns NaN or not one value per row.
+        """
+        scored.rows(self)
+        assert scored.reference is not None  # what "rows" says
+        values = _learned(self, scored, scored.reference)
+        if values.shape != scored.reference.shape[:1]:
+            raise ConfigurationError(
+                f"nll: {type(scored.model).__name__}.log_prob returned shape {tuple(values.shape)} for "
+                f"{len(scored.reference)} rows; expected one value per row"
+            )
+        score = -float(values.mean())
+        if math.isnan(score):
+            raise ConfigurationError(f"nll: {type(scored.model).__name__}.log_prob is NaN on reference rows")
+        return score
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensityTV(Metric):
+    """½ ∫ |p − q| of the true density p and the model's own ``log_prob`` q, on a grid, in one or two dimensions.
+
+    Samples play no part: chains that have not converged may look right while the energy that they were taught is wrong.
+    The grid spans the task's picture box, or that of the reference rows, widened. Both densities are normalised (p on
+    the grid, where its constant is unknown), and their mass outside counts as mismatch, as if it lay apart.
+
+    Args:
+        points: of the grid along each axis; the spacing must resolve the narrowest mode.
+        margin: by which the box is widened at each of its sides, as a share of its width.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"rows", "model", "log_prob"})
+
+    points: int = option(301, least=2)
+    margin: float = option(0.5, least=0)
+
+    @torch.no_grad()
+    def __call__(self, scored: Scored) -> float:
+        """The total variation distance, in [0, 1].
+
+        Raises:
+            MissingCapability: if there is no model, or it has no ``log_prob``.
+            ConfigurationError: on bad rows, if the target has more than two coordinates, or ``log_prob`` is NaN on the
+                grid.
+        """
+        target, (_, reference) = scored.target, scored.rows(self)
+        grid, cell = self._grid(target, reference)
+        true = in_batches(target.log_prob, grid).double()
+        true = true - (float(true.logsumexp(0)) + math.log(cell) if target.log_z is None else target.log_z)
+        learned = _learned(self, scored, grid)
+        if learned.isnan().any():
+            raise ConfigurationError(f"energy-tv: {type(scored.model).__name__}.log_prob is NaN on the grid")
+        p, q = true.exp() * cell, learned.exp() * cell
+        outside = (1 - p.sum()).clamp(min=0) + (1 - q.sum()).clamp(min=0)
+        return float(((p - q).abs().sum() + outside) / 2)
+
+    def _grid(self, target: Target, reference: Tensor) -> tuple[Tensor, float]:
+        """Points (G, D) and the volume of a cell."""
+        dim = target.dim
+        if dim > 2 or len(target.event_shape) != 1:
+            raise ConfigurationError(
+                f"energy-tv: {target.name!r} has events of shape {target.event_shape}; expected one or two coordinates"
+            )
+        box = getattr(target, "view", ())
+        if len(box) != dim:
+            box = tuple(zip(reference.amin(0).tolist(), reference.amax(0).tolist(), strict=True))
+        wide = [(low - self.margin * (high - low), high + self.margin * (high - low)) for low, high in box]
+        axes = [torch.linspace(low, high, self.points) for low, high in wide]
+        cell = math.prod((high - low) / (self.points - 1) for low, high in wide)
+        return torch.cartesian_prod(*axes).reshape(-1, dim), cell
+
+
+def _learned(metric: Metric, scored: Scored, x: Tensor) -> Tensor:
+    """The model's own log-density (B,) at ``x`` (B, *event_shape), float64 on the CPU.
+
+    Raises:
+        MissingCapability: if it has none.
+    """
+    model, log_prob = scored.model, getattr(scored.model, "log_prob", None)
+    if model is None or not callable(log_prob):
+        raise MissingCapability(
+            f"{metric.label} needs a fitted model with log_prob(x: (B, *event_shape)) -> (B,), given "
+            f"{type(model).__name__}; leave the metric out for this sampler"
+        )
+    return in_batches(lambda some: log_prob(some.to(model.device)).detach().cpu(), x).double()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KSD(Metric):
+    """KSD² as a U-statistic, the mean over i ≠ j of the Stein kernel: unbiased, so it can be negative. No root.
+
+    With the inverse multiquadric k = (c² + |x − y|²)^β, s = ∇ log p, d = x − y and u = c² + |d|² the Stein kernel is
+
+        u^β s(x)·s(y) + 2β u^{β−1} (s(y) − s(x))·d − 2βD u^{β−1} − 4β(β−1) |d|² u^{β−2}.
+
+    It asks the target only for its score (the reference is not used) and, like every local score criterion, hardly
+    sees wrong weights of modes that are far apart.
+
+    Args:
+        c: length of the kernel, in the units of the samples.
+        beta: exponent in (−1, 0), for which the discrepancy controls convergence (Gorham and Mackey, Theorem 8).
+
+    Source: Q. Liu, J. Lee and M. Jordan (ICML 2016), Eq. 14; J. Gorham and L. Mackey, Measuring Sample Quality with
+    Kernels (ICML 2017).
+    """
+
+    best: ClassVar[Best] = "zero"
+    needs: ClassVar[frozenset[str]] = frozenset({"rows", "score"})
+
+    c: float = option(1.0, above=0)
+    beta: float = option(-0.5, above=-1, below=0)
+
+    def __call__(self, scored: Scored) -> float:
+        """KSD² of the samples.
+
+        Raises:
+            ConfigurationError: if the score is not finite at some sample.
+        """
+        x, _ = scored.rows(self, least=2)
+        # The law is asked in the rows' own precision (its parameters may have it); all that follows is float64.
+        s = as_rows(in_batches(scored.target.score, scored.samples).detach().to(x.device))
+        if not torch.isfinite(s).all():
+            bad = int((~torch.isfinite(s)).any(1).sum())
+            raise ConfigurationError(
+                f"ksd: the score of target {scored.target.name!r} is not finite at {bad} of {len(s)} samples; "
+                "they are off its support"
+            )
+        x = x - x.mean(0)  # d does not change; x·s loses fewer digits
+        dot = (x * s).sum(1)
+        total = x.new_zeros(())
+        for some in blocks(len(x), len(x)):
+            kernel = self._stein(x, s, dot, some)
+            index = torch.arange(some.start, some.stop, device=x.device)
+            total = total + kernel.sum() - kernel[index - some.start, index].sum()
+        return float(total / (len(x) * (len(x) - 1)))
+
+    def _stein(self, x: Tensor, s: Tensor, dot: Tensor, some: slice) -> Tensor:
+        """Stein kernel (b, n) of the rows ``some`` against all; ``dot`` = x·s(x) (n,)."""
+        beta = self.beta
+        squared = distances(x[some], x).square()
+        u = squared + self.c**2
+        score_d = x[some] @ s.T - dot - dot[some, None] + s[some] @ x.T  # (s(y) − s(x))·d
+        power = u.pow(beta - 1)
+        smooth = 2 * beta * (score_d - x.shape[1]) - 4 * beta * (beta - 1) * squared / u
+        return power * (u * (s[some] @ s.T) + smooth)
