@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from phys_samplers.integrators.base import BrownianIncrement as BrownianIncrement
     from phys_samplers.integrators.base import Integrator as Integrator
     from phys_samplers.integrators.base import StepFailure as StepFailure
+    from phys_samplers.integrators.base import geometric as geometric
+    from phys_samplers.integrators.base import power as power
+    from phys_samplers.integrators.base import uniform as uniform
     from phys_samplers.integrators.brownian import BrownianPath as BrownianPath
-    from phys_samplers.integrators.brownian import WienerProcess as WienerProcess
     from phys_samplers.integrators.ddim import DDIM as DDIM
     from phys_samplers.integrators.ddim import PredictorCorrector as PredictorCorrector
     from phys_samplers.integrators.dpmpp_2m import DPMpp2M as DPMpp2M
     from phys_samplers.integrators.driver import Solution as Solution
     from phys_samplers.integrators.driver import Trajectory as Trajectory
+    from phys_samplers.integrators.driver import WienerProcess as WienerProcess
     from phys_samplers.integrators.driver import integrate as integrate
     from phys_samplers.integrators.edm_heun import CorrectedHeun as CorrectedHeun
     from phys_samplers.integrators.edm_heun import EDMHeun as EDMHeun
     from phys_samplers.integrators.euler_maruyama import EulerMaruyama as EulerMaruyama
     from phys_samplers.integrators.euler_maruyama import Milstein as Milstein
     from phys_samplers.integrators.exponential_ou import ExponentialOU as ExponentialOU
-    from phys_samplers.integrators.grids import geometric as geometric
-    from phys_samplers.integrators.grids import power as power
-    from phys_samplers.integrators.grids import uniform as uniform
     from phys_samplers.integrators.restart import Restart as Restart
     from phys_samplers.integrators.runge_kutta import RK4 as RK4
     from phys_samplers.integrators.runge_kutta import Dopri5 as Dopri5

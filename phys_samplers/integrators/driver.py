@@ -13,9 +13,8 @@ from torch import Tensor
 
 from phys_samplers.dynamics import Dynamics, Relaxation
 from phys_samplers.errors import ConfigurationError, DivergenceError
-from phys_samplers.integrators.base import Integrator, StepFailure
-from phys_samplers.integrators.brownian import BrownianPath, PathWalk, WienerProcess
-from phys_samplers.integrators.grids import checked
+from phys_samplers.integrators.base import Integrator, StepFailure, checked
+from phys_samplers.integrators.brownian import BrownianPath, PathWalk
 
 
 class Trajectory(NamedTuple):
@@ -42,6 +41,82 @@ class Solution:
     steps: int
     lost: int
     trajectory: Trajectory | None = None
+
+
+class WienerProcess:
+    """Fresh increments from a generator; each integral is drawn only if the scheme asks for it.
+
+    The tensors are buffers that the next step overwrites.
+
+    Args:
+        like: a state: its shape, dtype and device are those of the increments.
+        generator: on the device of ``like``; may be None as long as nothing is drawn.
+
+    Raises:
+        ConfigurationError: if the generator lives on another device.
+    """
+
+    def __init__(self, like: Tensor, generator: torch.Generator | None) -> None:
+        if generator is not None and generator.device.type != like.device.type:
+            raise ConfigurationError(
+                f"the generator is on {generator.device}, the particles are on {like.device}; "
+                "expected the same device: make_generator(seed, ..., device=x0.device)"
+            )
+        self._like, self._generator = like, generator
+        self._h = 0.0
+        self._step = 0
+        self._dw_step = self._i10_step = self._sign_step = -1  # the step whose increment each buffer holds
+        self._dw: Tensor | None = None
+        self._i10: Tensor | None = None
+        self._sign: Tensor | None = None
+
+    def advance(self, h: float) -> None:
+        """Go on to the next step, of length ``h`` > 0."""
+        self._h = h
+        self._step += 1
+
+    @property
+    def dw(self) -> Tensor:
+        """ΔW of the current step."""
+        if self._dw is None:
+            self._dw = self._buffer()
+        if self._dw_step != self._step:
+            self._dw_step = self._step
+            self._dw.normal_(0.0, math.sqrt(self._h), generator=self._generator)
+        return self._dw
+
+    @property
+    def i10(self) -> Tensor:
+        """I₁₀ of the current step."""
+        if self._i10 is None:
+            self._i10 = self._buffer()
+        if self._i10_step != self._step:
+            dw, self._i10_step = self.dw, self._step
+            self._i10.normal_(0.0, math.sqrt(self._h / 3), generator=self._generator).add_(dw).mul_(0.5 * self._h)
+        return self._i10
+
+    @property
+    def sign(self) -> Tensor:
+        """Random signs of the current step, one a coordinate."""
+        if self._sign is None:
+            self._sign = self._buffer()
+        if self._sign_step != self._step:
+            self._sign_step = self._step
+            # the sign of a normal: three times as fast as bernoulli_ on a CPU
+            self._sign.normal_(0.0, 1.0, generator=self._generator).ge_(0).mul_(2).sub_(1)
+        return self._sign
+
+    def normal(self) -> Tensor:
+        """A fresh N(0, I) at every call."""
+        return self._buffer().normal_(0.0, 1.0, generator=self._generator)
+
+    def _buffer(self) -> Tensor:
+        if self._generator is None:
+            raise ConfigurationError(
+                "this scheme draws random numbers, but generator is None; "
+                'pass generator=make_generator(seed, "integrate", device=x0.device)'
+            )
+        return torch.empty_like(self._like, memory_format=torch.contiguous_format)
 
 
 @torch.no_grad()

@@ -28,9 +28,8 @@ from torch import Tensor
 
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.integrators.base import BrownianIncrement, Integrator
+from phys_samplers.integrators.base import BrownianIncrement, Integrator, power
 from phys_samplers.integrators.edm_heun import heun_step
-from phys_samplers.integrators.grids import power
 from phys_samplers.options import draw_option
 
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from phys_samplers.integrators.grids import check_steps, checked
+from phys_samplers.integrators.base import check_steps, checked
 from phys_samplers.options import check_values
 from phys_samplers.randomness import Streams
 

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.integrators.grids import power
+from phys_samplers.integrators.base import power
 from phys_samplers.options import option
 from phys_samplers.schedules.base import NoiseSchedule, Scalar, expm1, log
 

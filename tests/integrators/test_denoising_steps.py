@@ -28,7 +28,7 @@ from phys_samplers.integrators import (
     power,
     uniform,
 )
-from phys_samplers.integrators.brownian import WienerProcess
+from phys_samplers.integrators.driver import WienerProcess
 from phys_samplers.randomness import make_generator
 from phys_samplers.schedules import CosineSchedule, LinearSchedule, NoiseSchedule
 
