@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.atomic import write_atomically
-from phys_samplers.cli.failure import Failure
+from phys_samplers.cli.output import Failure
 
 READABLE = (".csv", ".npy")
 WRITABLE = (".npy", ".csv", ".safetensors")

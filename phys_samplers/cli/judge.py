@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phys_samplers.cli.failure import Failure
-from phys_samplers.cli.making import choose_device, device_option, make, seed_option
+from phys_samplers.cli.output import Failure
+from phys_samplers.cli.words import choose_device, device_option, make, seed_option
 from phys_samplers.layout import examples
 
 if TYPE_CHECKING:

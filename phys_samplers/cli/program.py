@@ -1,32 +1,138 @@
-"""The program: its global options and its commands."""
+"""The program: its commands, imported when they are called, its global options, and shell completion."""
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Sequence
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
 
 import click
 
 from phys_samplers import __version__
-from phys_samplers.cli.group import Program
+from phys_samplers.cli.output import Failure
 from phys_samplers.layout import examples
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells give it."""
+
+
+class Program(click.Group):
+    """A group of commands that are imported late, and may raise any ``PhysError``: it becomes a ``Failure``.
+
+    Args:
+        commands_at: by name, where a command lives (``module:attribute``) and its line on the group's help page.
+        settings: of ``click.Group``.
+    """
+
+    def __init__(self, *args: Any, commands_at: Mapping[str, tuple[str, str]], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.commands_at = commands_at
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(self.commands_at)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in self.commands_at:
+            return None
+        module, _, attribute = self.commands_at[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for a misspelt name, the nearest ones."""
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and name not in self.commands_at:
+            from phys_registry.errors import suggest
+
+            hint = suggest(name, self.commands_at)
+            raise Failure(f"there is no command {name!r}.{hint} See: {ctx.command_path} --help")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help page's list without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.commands_at.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; translate what it raises."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException:
+            raise
+        except KeyboardInterrupt as error:
+            click.echo(f"\n{error}".rstrip() or "\ninterrupted", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except Exception as error:
+            message = _message(error)
+            if message is None:
+                raise
+            details = "".join(traceback.format_exception(error)) if ctx.params.get("traceback") else ""
+            raise Failure(message, details) from error
+
+
+def _message(error: Exception) -> str | None:
+    """What to tell the user; None for a defect of the program, whose traceback is worth more."""
+    from phys_registry import PhysError
+
+    if isinstance(error, PhysError):
+        return str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.errno != errno.EPIPE and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return None
+
+
+_PLACES = {
+    "bash": "~/.local/share/bash-completion/completions/phys-samplers",
+    "zsh": "~/.zfunc/_phys-samplers",
+    "fish": "~/.config/fish/completions/phys-samplers.fish",
+}
+_REMARKS = {"zsh": "\n# with `fpath+=~/.zfunc` before `autoload -Uz compinit && compinit` in ~/.zshrc."}
+
+
+@click.command(
+    epilog=examples(
+        ('eval "$(phys-samplers completion bash)"', "for this shell only"),
+        *((f"phys-samplers completion {shell} > {place}", "for good") for shell, place in _PLACES.items()),
+    ),
+)
+@click.argument("shell", type=click.Choice(list(_PLACES)))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the completion script of a shell: commands, options and component names complete then."""
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    if made is None:
+        raise click.UsageError(f"this version of click cannot complete in {shell}")
+    script = made(ctx.find_root().command, {}, "phys-samplers", "_PHYS_SAMPLERS_COMPLETE").source()
+    click.echo(script.rstrip())
+    remark = _REMARKS.get(shell, "")
+    click.echo(f"\n# To install: phys-samplers completion {shell} > {_PLACES[shell]}{remark}")
+
 
 PLUGIN_FILES = "PHYS_SAMPLERS_PLUGIN_FILES"
 """Environment variable with plugin files; worker processes inherit it."""
 
 COMMANDS = {
-    "list": ("phys_samplers.cli.listing:list_components", "List samplers, tasks, metrics and parts."),
-    "show": ("phys_samplers.cli.show:show", "Show a component: source, needs, options."),
+    "list": ("phys_samplers.cli.catalogue:list_components", "List samplers, tasks, metrics and parts."),
+    "show": ("phys_samplers.cli.catalogue:show", "Show a component: source, needs, options."),
     "fit": ("phys_samplers.cli.fit:fit", "Fit a sampler to a task or to data."),
-    "sample": ("phys_samplers.cli.sample:sample", "Draw samples from a fitted model."),
+    "sample": ("phys_samplers.cli.fit:sample", "Draw samples from a fitted model."),
     "bench": ("phys_samplers.cli.bench:bench", "Score samplers side by side."),
     "rl": ("phys_samplers.cli.rl:rl", "Train agents that know the law of their return; watch them."),
     "judge": ("phys_samplers.cli.judge:judge", "Sample a density; say which sampler to trust."),
-    "check": ("phys_samplers.cli.check:check", "Check that a sampler keeps the contract."),
-    "new-plugin": ("phys_samplers.cli.new_plugin:new_plugin", "Write a plugin package to begin with."),
+    "check": ("phys_samplers.cli.plugins:check", "Check that a sampler keeps the contract."),
+    "new-plugin": ("phys_samplers.cli.plugins:new_plugin", "Write a plugin package to begin with."),
     "plugins": ("phys_samplers.cli.plugins:plugins", "Show the plugins, and why one failed to load."),
-    "cite": ("phys_samplers.cli.cite:cite", "Print the BibTeX of components."),
-    "completion": ("phys_samplers.cli.completion:completion", "Print a shell's completion script."),
+    "cite": ("phys_samplers.cli.catalogue:cite", "Print the BibTeX of components."),
+    "completion": ("phys_samplers.cli.program:completion", "Print a shell's completion script."),
 }
 """Where each command lives, and its line on the help page."""
 

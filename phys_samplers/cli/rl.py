@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phys_samplers.cli.failure import Failure
-from phys_samplers.cli.making import choose_device, device_option, make, read_settings, seed_option, settings_option
-from phys_samplers.cli.words import ComponentText
+from phys_samplers.cli.output import Failure
+from phys_samplers.cli.words import (
+    ComponentText,
+    choose_device,
+    device_option,
+    make,
+    read_settings,
+    seed_option,
+    settings_option,
+)
 from phys_samplers.layout import examples, table
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from phys_samplers.testing.kit import check_names as check_names
     from phys_samplers.testing.kit import check_sampler as check_sampler
     from phys_samplers.testing.kit import iter_checks as iter_checks
-    from phys_samplers.testing.result import CheckResult as CheckResult
-    from phys_samplers.testing.result import ConformanceError as ConformanceError
-    from phys_samplers.testing.result import NotApplicableError as NotApplicableError
+    from phys_samplers.testing.subject import CheckResult as CheckResult
+    from phys_samplers.testing.subject import ConformanceError as ConformanceError
+    from phys_samplers.testing.subject import NotApplicableError as NotApplicableError
 
 __getattr__, __dir__ = lazy(__name__)

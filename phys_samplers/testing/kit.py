@@ -1,4 +1,4 @@
-"""``check_sampler``: every check on one recipe, none of which stops the others."""
+"""The kit: which checks there are, and every check on one recipe, none of which stops the others."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from phys_samplers.testing.checks import CHECKS, Check
-from phys_samplers.testing.result import CheckResult, ConformanceError, NotApplicableError
-from phys_samplers.testing.subject import Subject
+from phys_samplers.testing.subject import CheckResult, ConformanceError, NotApplicableError, Subject
 
 if TYPE_CHECKING:
     import torch

@@ -1,11 +1,15 @@
-"""The sampler under examination: its cheap versions, the targets it is fitted to, and the fits, each made once."""
+"""What is under test (a recipe, its fits and draws), what a check can say of it, and what must stay as it was."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,9 +19,94 @@ from phys_samplers.errors import CheckpointError
 from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.target import Target
 from phys_samplers.testing.gaussian import gaussian_target
-from phys_samplers.testing.result import NotApplicableError
-from phys_samplers.testing.surroundings import differences, surroundings
 from phys_samplers.training import Callback
+
+
+class ConformanceError(AssertionError):
+    """A sampler breaks the contract; the message says what was expected and what came."""
+
+
+class NotApplicableError(Exception):
+    """A check has nothing to say about this sampler; the message says why."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The outcome of one check.
+
+    Args:
+        name: of the check.
+        passed: whether the contract is kept; True for a check that does not apply.
+        detail: why it failed or was skipped, or what was measured.
+        skipped: whether the check does not apply.
+    """
+
+    name: str
+    passed: bool
+    detail: str = ""
+    skipped: bool = False
+
+    @property
+    def status(self) -> str:
+        """``"passed"``, ``"failed"`` or ``"skipped"``."""
+        return "skipped" if self.skipped else "passed" if self.passed else "failed"
+
+    def __str__(self) -> str:
+        return f"{self.status:8}{self.name}" + (f": {self.detail}" if self.detail else "")
+
+
+def expect(condition: bool, message: str) -> None:
+    """Raise ``ConformanceError(message)`` unless ``condition``."""
+    if not condition:
+        raise ConformanceError(message)
+
+
+def surroundings() -> dict[str, Any]:
+    """Global random states and settings, each as a value that compares with ``==``."""
+    kind, words, *rest = np.random.get_state()  # noqa: NPY002 - the legacy global state is what is watched
+    state: dict[str, Any] = {
+        "torch's global random state": torch.get_rng_state().numpy().tobytes(),
+        "numpy's global random state": (kind, np.asarray(words).tobytes(), *rest),
+        "random's global state": random.getstate(),
+        "torch's default dtype": torch.get_default_dtype(),
+        "torch's default device": torch.get_default_device(),
+        "torch's grad mode": torch.is_grad_enabled(),
+        "torch's inference mode": torch.is_inference_mode_enabled(),
+        "torch's thread count": torch.get_num_threads(),
+        "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state["torch's global random state on CUDA"] = tuple(
+            s.numpy().tobytes() for s in torch.cuda.get_rng_state_all()
+        )
+    return state
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """The names of what changed."""
+    return [name for name, value in before.items() if after.get(name) != value]
+
+
+@contextmanager
+def other_random_state() -> Iterator[None]:
+    """Other global random states within the block; the old ones return after it."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    device_states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    try:
+        torch.set_rng_state(torch.Generator().manual_seed(987_654_321).get_state())
+        np.random.set_state(np.random.RandomState(987_654_321).get_state())  # noqa: NPY002
+        random.setstate(random.Random(987_654_321).getstate())
+        for index in range(len(device_states)):
+            other = torch.Generator(device=f"cuda:{index}").manual_seed(987_654_321).get_state()
+            torch.cuda.set_rng_state(other, index)
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        random.setstate(states[2])
+        for index, state in enumerate(device_states):
+            torch.cuda.set_rng_state(state, index)
+
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from click.testing import Result
 
 from phys_samplers import bench
 from phys_samplers.cli.bench.run import read_seeds, split_texts
-from phys_samplers.cli.failure import Failure
+from phys_samplers.cli.output import Failure
 
 Run = Callable[..., Result]
 SUITE = """

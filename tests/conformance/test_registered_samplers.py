@@ -10,7 +10,7 @@ import torch
 
 from phys_samplers import catalogue
 from phys_samplers.testing.checks import CHECKS, Check
-from phys_samplers.testing.checks.gaussian import gaussian_is_reproduced
+from phys_samplers.testing.checks.drawing import gaussian_is_reproduced
 from phys_samplers.testing.kit import run_check
 from phys_samplers.testing.subject import Subject
 

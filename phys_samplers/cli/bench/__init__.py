@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import click
 
-from phys_samplers.cli.bench.compare import compare, merge
-from phys_samplers.cli.bench.inspect import report, status
-from phys_samplers.cli.bench.run import run
-from phys_samplers.cli.bench.suites import list_suites
+from phys_samplers.cli.bench.records import compare, merge, report, status
+from phys_samplers.cli.bench.run import list_suites, run
 from phys_samplers.layout import examples
 
 __all__ = ["bench"]

@@ -1,4 +1,4 @@
-"""``bench run``: run a suite."""
+"""``bench run`` and ``bench list``: start a suite or go on with it, and the suites there are."""
 
 from __future__ import annotations
 
@@ -9,11 +9,32 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from phys_samplers.cli.bench.reach import RUNS, benchmark, write_report
-from phys_samplers.cli.failure import Failure
-from phys_samplers.cli.group import INTERRUPTED
+from phys_samplers.cli.bench.records import RUNS, benchmark, write_report
+from phys_samplers.cli.output import Failure, echo_json, json_option
+from phys_samplers.cli.program import INTERRUPTED
 from phys_samplers.cli.words import ComponentText
-from phys_samplers.layout import examples, terminal_width
+from phys_samplers.layout import examples, table, terminal_width
+
+
+@click.command(
+    "list",
+    epilog=examples(
+        ("phys-samplers bench list", "what can be run"),
+        ("phys-samplers bench run quick --dry-run", "what a suite consists of"),
+    ),
+)
+@json_option
+def list_suites(as_json: bool) -> None:
+    """List the shipped suites; a TOML file of your own is run by its path."""
+    suites = benchmark("suite").list_suites()
+    if as_json:
+        echo_json([suite.to_dict() for suite in suites])
+        return
+    rows = [
+        (s.name, str(len(s.tasks)), str(len(s.samplers)), str(len(s.seeds)), f"{s.budget.seconds:g} s", s.summary)
+        for s in suites
+    ]
+    click.echo(table(rows, ("suite", "tasks", "samplers", "seeds", "limit per cell", "summary")))
 
 
 class SuiteName(click.ParamType):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from phys_samplers.testing.checks import arguments, drawing, fitting, gaussian, manners, recipes, storage
+from phys_samplers.testing.checks import drawing, fitting, recipes, storage
 from phys_samplers.testing.subject import Subject
 
 
@@ -28,9 +28,9 @@ CHECKS: tuple[Check, ...] = (
     *recipes.CHECKS,
     *fitting.CHECKS,
     *drawing.CHECKS,
-    *arguments.CHECKS,
+    *recipes.ARGUMENT_CHECKS,
     *storage.CHECKS,
-    *gaussian.CHECKS,
-    *manners.CHECKS,
+    *drawing.LAW_CHECKS,
+    *recipes.MANNERS_CHECKS,
 )
 """Every check, in the order in which they run."""

@@ -1,4 +1,4 @@
-"""Checks on drawing: the form of samples, their cost, that the seed and nothing else decides them."""
+"""Checks of draws: shapes, seeds, devices, and the law of a Gaussian."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import torch
 
 from phys_samplers.errors import PhysError
 from phys_samplers.sampler import Draw
-from phys_samplers.testing.result import ConformanceError, NotApplicableError, expect
-from phys_samplers.testing.subject import Subject
-from phys_samplers.testing.surroundings import other_random_state
+from phys_samplers.testing.gaussian import DiagonalNormal, gaussian_target
+from phys_samplers.testing.subject import ConformanceError, NotApplicableError, Subject, expect, other_random_state
 
 
 def samples_have_promised_form(subject: Subject) -> str:
@@ -112,3 +111,33 @@ CHECKS = (
     score_and_density_have_promised_form,
     start_is_followed_or_refused,
 )
+
+
+DRAWS = 1_000
+"""The Monte Carlo errors are then 0.03 standard deviations of a mean and 4.5 % of a variance (one standard error)."""
+
+
+def gaussian_is_reproduced(subject: Subject) -> str:
+    """Fitted to N(m, diag v) in 2-D and run from its own prior, mean and variance are right.
+
+    Tolerances are those of ``subject``; they cover the Monte Carlo error several times over, and what training on few
+    steps and a finite step size leave.
+    """
+    target = gaussian_target()
+    model = subject.fit(subject.trained, target, seed=0)
+    x = subject.sample(model, DRAWS, seed=1).detach().double().cpu()
+    law = target.law
+    assert isinstance(law, DiagonalNormal)
+    mean, variance = law.mean.double(), law.variance.double()
+    shift = float(((x.mean(0) - mean) / variance.sqrt()).abs().max())
+    ratio = x.var(0) / variance
+    excess = float((ratio - 1).abs().max())
+    measured = f"mean off by {shift:.3f} standard deviations, variance ratios {ratio[0]:.3f} and {ratio[1]:.3f}"
+    expect(
+        shift <= subject.mean_tolerance and excess <= subject.variance_tolerance,
+        f"{measured}; allowed are {subject.mean_tolerance:g} and 1 ± {subject.variance_tolerance:g}",
+    )
+    return measured
+
+
+LAW_CHECKS = (gaussian_is_reproduced,)

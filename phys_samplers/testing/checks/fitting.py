@@ -7,9 +7,7 @@ import torch
 from phys_samplers.errors import MissingCapability
 from phys_samplers.sampler import Model
 from phys_samplers.testing.gaussian import gaussian_target, without
-from phys_samplers.testing.result import ConformanceError, NotApplicableError, expect
-from phys_samplers.testing.subject import Subject
-from phys_samplers.testing.surroundings import other_random_state
+from phys_samplers.testing.subject import ConformanceError, NotApplicableError, Subject, expect, other_random_state
 
 PARAMETERS, SAMPLES = 1e-4, 1e-3
 """Largest difference of a stacked run from the single ones: of any parameter, or of any sample."""

@@ -1,4 +1,4 @@
-"""Checks on the recipe itself: a frozen, comparable dataclass whose options survive JSON."""
+"""Checks of recipes, of the arguments of a draw, and of manners."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import dataclasses
 import json
 from typing import Any
 
-from phys_samplers.errors import ConfigurationError
+import torch
+
+from phys_samplers.errors import ConfigurationError, PhysError
 from phys_samplers.sampler import Sampler
-from phys_samplers.testing.result import ConformanceError, expect
-from phys_samplers.testing.subject import Subject
+from phys_samplers.testing.subject import ConformanceError, Subject, expect
 
 
 def recipe_is_frozen_dataclass(subject: Subject) -> None:
@@ -67,3 +68,74 @@ def _tuples(value: Any) -> Any:
 
 
 CHECKS = (recipe_is_frozen_dataclass, options_survive_json, unknown_options_are_refused)
+
+
+def bad_sizes_are_refused(subject: Subject) -> None:
+    """``n`` is a positive integer."""
+    for n in (0, -1, 2.5, True, "7"):
+        _refused(subject, f"n={n!r}", repr(n), n)
+
+
+def bad_seeds_are_refused(subject: Subject) -> None:
+    """A seed is a non-negative integer."""
+    for seed in (-1, 0.5, None):
+        _refused(subject, f"seed={seed!r}", repr(seed), 3, seed=seed)
+
+
+def bad_starts_are_refused(subject: Subject) -> None:
+    """Starting points have the samples' shape and are finite."""
+    shape = subject.target.event_shape
+    for wrong in ((4, *shape), (3, *shape, 1), (3,)):
+        start = torch.zeros(wrong, device=subject.device)
+        _refused(subject, f"start of shape {wrong}", str(wrong), 3, start=start)
+    start = torch.full((3, *shape), float("nan"), device=subject.device)
+    _refused(subject, "a start that is NaN", "start", 3, start=start)
+
+
+def unknown_draw_options_are_refused(subject: Subject) -> None:
+    """A sampling option that does not exist is not ignored."""
+    _refused(subject, "no_such_option=1", "no_such_option", 3, no_such_option=1)
+
+
+def _refused(subject: Subject, what: str, named: str, n: Any, **options: Any) -> None:
+    """Drawing so is a ``PhysError`` whose message holds ``named``."""
+    model = subject.model()
+    try:
+        subject.draw(model, n, **options)
+    except PhysError as error:
+        expect(named in str(error), f"{what} is refused, but the error does not name {named}: {error}")
+    except Exception as error:
+        raise ConformanceError(
+            f"{what} ends in {type(error).__name__}: {error}; expected a ConfigurationError that names {named}"
+        ) from error
+    else:
+        raise ConformanceError(f"{what} was accepted; expected a ConfigurationError that names {named}")
+
+
+ARGUMENT_CHECKS = (
+    bad_sizes_are_refused,
+    bad_seeds_are_refused,
+    bad_starts_are_refused,
+    unknown_draw_options_are_refused,
+)
+
+
+def global_state_is_untouched(subject: Subject) -> None:
+    """Global random states, default dtype, grad mode and thread count are as before."""
+    subject.sample(subject.model(), 7)
+    changed = sorted(subject.disturbed)
+    expect(
+        not changed,
+        f"fitting or drawing changed {', '.join(changed)}; draw from make_generator(seed, ...), and set torch's modes "
+        "by context managers only",
+    )
+
+
+def inputs_are_untouched(subject: Subject) -> None:
+    """The caller's tensors are as before."""
+    subject.model()
+    changed = sorted(subject.overwritten)
+    expect(not changed, f"fitting or drawing wrote into {', '.join(changed)}; copy before operating in place")
+
+
+MANNERS_CHECKS = (global_state_is_untouched, inputs_are_untouched)

@@ -12,8 +12,7 @@ import torch
 from phys_samplers.checkpoint import load
 from phys_samplers.errors import CheckpointError
 from phys_samplers.sampler import Model
-from phys_samplers.testing.result import ConformanceError, NotApplicableError, expect
-from phys_samplers.testing.subject import Subject
+from phys_samplers.testing.subject import ConformanceError, NotApplicableError, Subject, expect
 
 
 def loaded_model_draws_equal_samples(subject: Subject) -> None:

@@ -1,7 +1,8 @@
-"""What a command says on standard error: failures, which end it, and notes."""
+"""What commands print beside tables and how they fail: JSON, notes, and one way to end with a message."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import IO, Any
 
 import click
@@ -31,3 +32,21 @@ class Failure(click.ClickException):
 def note(text: str) -> None:
     """Say something beside the result, on standard error."""
     click.secho(text, err=True, fg="yellow")
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+
+
+def echo_json(value: Any) -> None:
+    """Print a value; what JSON does not know is written as text."""
+    import json  # seldom needed, and listings must be quick
+
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return str(value)

@@ -1,19 +1,53 @@
-"""``show``: everything about one component."""
+"""``list``, ``show`` and ``cite``: what there is, everything about one component, and whose work it is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from phys_samplers.cli.documents import echo_json, json_option
-from phys_samplers.cli.making import make, read_spec
-from phys_samplers.cli.words import ComponentName, Kind
-from phys_samplers.layout import examples, heading, table
+from phys_samplers.cli.output import Failure, echo_json, json_option, note
+from phys_samplers.cli.words import ComponentName, Kind, make, read_spec, singular
+from phys_samplers.layout import examples, heading, plural, table
 
 if TYPE_CHECKING:
-    from phys_registry import Description
+    from phys_registry import Component, Description
     from phys_samplers.target import Target
+
+
+@click.command(
+    "list",
+    epilog=examples(
+        ("phys-samplers list", "everything, by kind"),
+        ("phys-samplers list samplers", "one kind"),
+        ("phys-samplers list task --json", "with all facts, for other programs"),
+    ),
+)
+@click.argument("kind", type=Kind(), required=False)
+@json_option
+def list_components(kind: str | None, as_json: bool) -> None:
+    """List the components: samplers, tasks, metrics, and the parts that samplers are made of.
+
+    KIND is one of those that "list kind" shows, such as sampler or task; all of them if left out. Every name can be
+    used in a text such as bellman[kernel=gaussian].
+    """
+    from phys_samplers.catalogue import registry
+
+    components = registry.components(kind)
+    if as_json:
+        echo_json([registry.describe(c.kind, c.name, options=False).to_dict() for c in components])
+        return
+    blocks = []
+    for name in registry.kinds() if kind is None else [kind]:
+        rows = [(c.name, c.summary) for c in components if c.kind == name]
+        if rows:
+            blocks.append(f"{heading(name)} ({len(rows)})\n{table(rows, indent='  ')}")
+    click.echo("\n\n".join(blocks) or f"no component of kind {kind or 'any'} is registered")
+    failed = [status for status in registry.plugins() if status.status == "failed"]
+    if failed:
+        note(f"{plural(len(failed), 'plugin')} failed to load; see: phys-samplers plugins")
+
 
 SPLITS = ("train", "validation", "heldout")
 
@@ -117,3 +151,53 @@ def _listed(facts: list[tuple[str, str]]) -> str:
 
 def _value(value: Any) -> str:
     return value if isinstance(value, str) else repr(value)
+
+
+@click.command(
+    epilog=examples(
+        ("phys-samplers cite bellman", "by name"),
+        ("phys-samplers cite sampler/mala metric/ksd", "by kind and name"),
+        ("phys-samplers cite --all > samplers.bib", "everything that has a source"),
+    ),
+)
+@click.argument("names", metavar="[NAME]...", nargs=-1, type=ComponentName())
+@click.option("--all", "everything", is_flag=True, help="All components.")
+def cite(names: tuple[str, ...], everything: bool) -> None:
+    """Print the BibTeX entries of components, each entry once.
+
+    A NAME that several kinds share stands for all of them; write kind/name for one.
+    """
+    from phys_registry.citations import entries
+    from phys_samplers.catalogue import registry
+
+    if bool(names) == everything:
+        raise click.UsageError("give component names, or --all")
+    known = registry.components()
+    chosen = known if everything else list(dict.fromkeys(c for name in names for c in find(name, known)))
+    if not everything:
+        for component in chosen:
+            if not component.citation.strip():
+                source = f"; its reference: {component.reference}" if component.reference else ""
+                note(f"{component.key} has no BibTeX entry{source}")
+    found = entries("\n\n".join(component.bibtex for component in chosen))
+    if found:
+        click.echo("\n\n".join(found.values()))
+
+
+def find(text: str, components: Sequence[Component]) -> list[Component]:
+    """The components that ``name`` or ``kind/name`` stands for.
+
+    Raises:
+        Failure: if there is none, with the nearest names.
+    """
+    name = text.partition("[")[0]
+    kind, slash, rest = name.rpartition("/")
+    if slash:
+        name, kind = rest, singular(kind)
+    matching = [c for c in components if c.name == name and (not slash or c.kind == kind)]
+    if not matching:
+        from phys_registry.errors import suggest
+
+        hint = suggest(text, [c.key for c in components] if slash else [c.name for c in components])
+        raise Failure(f"there is no component {text!r}.{hint} See: phys-samplers list")
+    return matching

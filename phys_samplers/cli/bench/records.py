@@ -1,0 +1,198 @@
+"""What is done with finished runs: show, report, export, merge and compare them."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from phys_samplers.cli.output import Failure, echo_json, json_option, note
+from phys_samplers.layout import examples, table, terminal_width
+
+RUNS = Path("runs")
+"""Where runs are kept unless ``--out`` says otherwise."""
+
+
+def benchmark(module: str = "api") -> Any:
+    """A module of the benchmark.
+
+    Raises:
+        Failure: if the benchmark is not installed.
+    """
+    try:
+        return import_module(f"phys_bench.{module}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "phys_bench":
+            raise
+        raise Failure(f"the benchmark is not installed ({error}); install phys-samplers with its benchmarks") from error
+
+
+def newest_run() -> Path:
+    """The run folder under ``runs/`` that was written to last.
+
+    Raises:
+        Failure: if there is none.
+    """
+    found = [head.parent for head in RUNS.glob("*/run.json")]
+    if not found:
+        raise Failure(
+            f"there is no run in {RUNS}{os.sep}; give a run folder, or start with: phys-samplers bench run quick"
+        )
+    return max(found, key=lambda folder: max((folder / name).stat().st_mtime for name in _touched(folder)))
+
+
+def write_report(folder: Path) -> None:
+    """Write the HTML report of a run and say where it is; a run that cannot be drawn keeps its records and tables."""
+    try:
+        path = benchmark("report").write_report(folder)
+    except OSError as error:
+        note(f"no report was written: {error}")
+        return
+    click.echo(f"\nreport: {path}")
+
+
+def _touched(folder: Path) -> list[str]:
+    return ["run.json", *(name for name in ("records",) if (folder / name).is_dir())]
+
+
+run_folder = click.Path(exists=True, file_okay=False, path_type=Path)
+"""The type of an argument that is a run folder."""
+
+
+@click.command(
+    epilog=examples(
+        ("phys-samplers bench status", "of the run that was written to last"),
+        ("phys-samplers bench status runs/quick --json", "of this one, for other programs"),
+    ),
+)
+@click.argument("folder", metavar="[DIR]", type=run_folder, required=False)
+@json_option
+def status(folder: Path | None, as_json: bool) -> None:
+    """Say how far a run is: how many cells it has, and what became of them.
+
+    DIR is a run folder; the newest one under runs/ if left out.
+    """
+    facts = benchmark().status(folder or newest_run())
+    if as_json:
+        echo_json(facts)
+        return
+    cells = "unknown" if facts["cells"] is None else f"{facts['cells']:,}"
+    rows = [("suite", str(facts["suite"])), ("folder", str(facts["folder"])), ("cells", cells)]
+    rows += [(name, f"{count:,}") for name, count in sorted(facts["counts"].items())]
+    rows += [("not run yet", f"{facts['missing']:,}")] if facts["missing"] else []
+    rows += [("left by earlier code", f"{facts['stale']:,}")] if facts["stale"] else []
+    rows += [("damaged", f"{damage['file']}: {damage['reason']}") for damage in facts["damaged"]]
+    click.echo(table(rows))
+
+
+@click.command(
+    epilog=examples(
+        ("phys-samplers bench report", "of the run that was written to last"),
+        ("phys-samplers bench report runs/quick --metric all", "every metric"),
+        ("phys-samplers bench report runs/quick --markdown > scores.md", "for a README"),
+    ),
+)
+@click.argument("folder", metavar="[DIR]", type=run_folder, required=False)
+@click.option("--metric", help="Show this metric instead of each task's first one; 'all' for all of them.")
+@click.option("--markdown", is_flag=True, help="Print Markdown, and write no HTML.")
+def report(folder: Path | None, metric: str | None, markdown: bool) -> None:
+    """Print the tables of a run, and write its HTML report.
+
+    DIR is a run folder; the newest one under runs/ if left out. Everything is computed from the records alone.
+    """
+    chosen = folder or newest_run()
+    results = benchmark().load(chosen)
+    if markdown:
+        click.echo(results.table(metric, fmt="github"))
+        return
+    click.echo(results.table(metric, width=terminal_width(otherwise=100)))
+    write_report(chosen)
+
+
+_COLOURS = {"better": "green", "worse": "red"}
+_HEADERS = ("task", "sampler", "metric", "first", "second", "difference", "95 % interval", "seeds", "verdict")
+
+
+@click.command(
+    epilog=examples(
+        ("phys-samplers bench compare runs/before runs/after", "each task's first metric"),
+        ("phys-samplers bench compare runs/before runs/after --metric all", "every metric"),
+    ),
+)
+@click.argument("first", type=run_folder)
+@click.argument("second", type=run_folder)
+@click.option("--metric", help="This metric instead of each task's first one; 'all' for all of them.")
+@json_option
+def compare(first: Path, second: Path, metric: str | None, as_json: bool) -> None:
+    """Say what changed from run FIRST to run SECOND, paired by seed.
+
+    The difference is second minus first; for metrics whose best value is not the lowest or highest, that of the
+    distances from it. Its 95 % interval is by bootstrap over seeds; a verdict that it cannot bear is 'unclear'.
+    """
+    api = benchmark()
+    runs = [api.load(first), api.load(second)]
+    frame = api.compare(*runs)
+    primary = {task: runs[0].primary(task) for task in runs[0].tasks}
+    known = sorted(set(frame["metric"]))
+    if metric not in (None, "all", *known):
+        raise Failure(f"no cell of both runs has the metric {metric!r}; they share {', '.join(known) or 'none'}")
+    rows = [
+        row
+        for row in frame.to_dict("records")
+        if metric == "all" or row["metric"] == (primary[row["task"]] if metric is None else metric)
+    ]
+    if as_json:
+        echo_json(rows)
+    elif not rows:
+        click.echo("the runs have no scored cell in common")
+    else:
+        lines = [
+            (
+                row["task"],
+                row["sampler"],
+                row["metric"],
+                f"{row['mean_first']:.4g}",
+                f"{row['mean_second']:.4g}",
+                f"{row['difference']:+.3g}",
+                f"[{row['low']:.3g}, {row['high']:.3g}]",
+                str(row["pairs"]),
+                row["verdict"],
+            )
+            for row in rows
+        ]
+        click.echo(table(lines, _HEADERS, paint=_COLOURS))
+
+
+@click.command(
+    epilog=examples(
+        ("phys-samplers bench merge runs/laptop runs/cluster -o runs/all", "the union of two runs"),
+        ("phys-samplers bench merge runs/old runs/new -o runs/all --on-conflict last", "the newer record wins"),
+    ),
+)
+@click.argument("runs", metavar="DIR...", nargs=-1, required=True, type=run_folder)
+@click.option(
+    "-o", "--out", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder for the union."
+)
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["error", "first", "last"]),
+    default="error",
+    show_default=True,
+    help="Which run's record is kept where records of one cell differ.",
+)
+@click.option("--no-report", is_flag=True, help="Write no HTML report.")
+def merge(runs: tuple[Path, ...], out: Path, on_conflict: str, no_report: bool) -> None:
+    """Write the union of several runs to a new folder.
+
+    The runs themselves stay as they are. Cells that differ between runs are an error unless --on-conflict says which
+    one is kept.
+    """
+    results = benchmark().merge(*runs, out=out, on_conflict=on_conflict)
+    click.echo(results.table(width=terminal_width(otherwise=100)))
+    if no_report:
+        click.echo(f"\nrecords: {out}")
+    else:
+        write_report(out)
