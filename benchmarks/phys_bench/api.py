@@ -17,18 +17,17 @@ from typing import Any
 from phys_samplers.catalogue import registry
 from phys_samplers.errors import ConfigurationError
 
-from .comparison import Conflict, compare, find_conflicts
 from .environment import choose_device, cpu_count
 from .execution import inline_threads
 from .fingerprint import Fingerprints
 from .folders import load, merge, status
-from .head import check_owner, code_notes, new_head
+from .head import check_owner, new_head
 from .plan import Plan, PlannedCell, plan_cells
 from .pool import InlinePool, Pool
 from .process_pool import ProcessPool
 from .progress import Progress, choose_progress
 from .resolve import Resolver, needs_inline
-from .results import Results
+from .results import Conflict, Results, compare, find_conflicts
 from .runner import Runner
 from .store import Damage, RunFolder
 from .suite import Budget, Override, Suite, list_suites, load_suite
@@ -205,16 +204,14 @@ def run(
 
 def _results(folder: RunFolder, made: Plan) -> Results:
     """The results of a plan's own cells."""
-    ids = [planned.cell.id for planned in made.cells]
-    found = folder.scan(ids)
-    records = [found.records[i] for i in dict.fromkeys(ids) if i in found.records]
-    notes = code_notes(records)
-    if len(records) < len(ids):
-        notes.append(f"{len(ids) - len(records)} of {len(ids)} cells have no record yet.")
+    ids = list(dict.fromkeys(planned.cell.id for planned in made.cells))
     head = folder.read_head() or {}
     if head:
         head = {**head, "suite": {**(head.get("suite") or {}), "seeds": list(made.suite.seeds), **made.suite.papers()}}
-    return Results(records, head, found.damaged, notes)
+    results = Results.read(folder, ids, head)
+    if missing := len(ids) - len(results.cells):
+        results.notes += (f"{missing} of {len(ids)} cells have no record yet.",)
+    return results
 
 
 def _choose_executor(executor: str, made: Plan) -> tuple[str, str]:

@@ -8,10 +8,9 @@ from typing import Any
 
 from phys_samplers.errors import ConfigurationError
 
-from .comparison import merge as merge_results
-from .head import code_notes, listed_ids
 from .results import Results
-from .store import RunFolder
+from .results import merge as merge_results
+from .store import RunFolder, listed_ids
 
 
 def load(path: str | Path) -> Results:
@@ -28,14 +27,14 @@ def load(path: str | Path) -> Results:
         raise ConfigurationError(f"{folder.path} is not a run folder: it holds neither run.json nor records")
     head = folder.read_head()
     ids = listed_ids(head)
-    found = folder.scan(ids)
-    order = list(found.records) if ids is None else [i for i in ids if i in found.records]
-    records = [found.records[i] for i in order]
-    notes = code_notes(records)
-    if ids is not None and len(records) < len(ids):
-        notes.append(f"{len(ids) - len(records)} of {len(ids)} cells have no record yet; run the suite to complete it.")
-    notes += [f"{damage.file} is damaged: {damage.reason}." for damage in found.damaged]
-    return Results(records, head or {}, found.damaged, notes)
+    results = Results.read(folder, ids, head)
+    missing = len(ids or ()) - len(results.cells)
+    notes = ["run.json is missing or damaged: rows are in alphabetical order."] if ids is None else []
+    if ids and missing:
+        notes.append(f"{missing} of {len(ids)} cells have no record yet; run the suite to complete it.")
+    notes += [f"{damage.file} is damaged: {damage.reason}." for damage in results.damaged]
+    results.notes += tuple(notes)
+    return results
 
 
 def status(path: str | Path) -> dict[str, Any]:
@@ -54,14 +53,14 @@ def status(path: str | Path) -> dict[str, Any]:
     results, folder = load(path), RunFolder(path)
     ids = listed_ids(results.head)
     counts: dict[str, int] = {}
-    for record in results.records:
-        counts[record["status"]] = counts.get(record["status"], 0) + 1
+    for cell in results.cells:
+        counts[cell.status] = counts.get(cell.status, 0) + 1
     kept = {file.stem for file in (folder.path / "records").glob("*.json")}
     return {
         "suite": (results.head.get("suite") or {}).get("name", folder.path.name),
         "folder": str(folder.path),
         "cells": None if ids is None else len(ids),
-        "missing": 0 if ids is None else len(ids) - len(results.records),
+        "missing": 0 if ids is None else len(ids) - len(results.cells),
         "counts": counts,
         "damaged": [{"file": damage.file, "reason": damage.reason} for damage in results.damaged],
         "stale": len(kept - set(ids)) if ids is not None else 0,
@@ -87,10 +86,9 @@ def merge(*runs: str | Path | Results, out: str | Path | None = None, on_conflic
     if folder.exists:
         raise ConfigurationError(f"{folder.path} holds a run already; give another folder")
     folder.prepare()
-    keys = ("task", "sampler", "seed")
-    cells = [{**{k: r["identity"][k] for k in keys}, "id": r["id"]} for r in union.records]
+    cells = [{"task": c.task, "sampler": c.sampler, "seed": c.seed, "id": c.id} for c in union.cells]
     suite = {**(union.head.get("suite") or {}), "tasks": union.tasks, "samplers": union.samplers}
-    best = {name: way for r in union.records for name, way in r["best"].items()}
+    best = {name: union.best(name) for name in union.metrics()}
     primary = {task: union.primary(task) for task in union.tasks}
     folder.write_head({**union.head, "suite": suite, "cells": cells, "best": best, "primary": primary})
     sources = [RunFolder(one) for one in runs if not isinstance(one, Results)]

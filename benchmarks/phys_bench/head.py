@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from phys_samplers.errors import ConfigurationError
@@ -58,30 +58,3 @@ def check_owner(folder: RunFolder, suite: str) -> None:
         raise ConfigurationError(
             f"{folder.path} holds a run of suite {found!r}; give another folder for suite {suite!r} (out=...)"
         )
-
-
-def listed_ids(head: Mapping[str, Any] | None) -> list[str] | None:
-    """The ids of the run's cells in order; None if ``run.json`` does not say."""
-    rows = (head or {}).get("cells")
-    return [str(row["id"]) for row in rows] if rows else None
-
-
-def code_notes(records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What a reader should know where records were made by different code or on different devices."""
-    identities = [record["identity"] for record in records]
-    notes = []
-    sources: dict[str, set[str]] = {}
-    for identity in identities:
-        parts = [identity.get("task_component"), identity.get("sampler_component"), *identity.get("parts", {}).values()]
-        rows = [("the library", identity["library"]), *((part["target"], part["source"]) for part in parts if part)]
-        for name, source in rows:
-            sources.setdefault(name, set()).add(source)
-    if changed := [name for name, found in sources.items() if len(found) > 1]:
-        notes.append(
-            f"the records were made by different versions of the source of {', '.join(changed)}; run the suite again "
-            "to renew them."
-        )
-    devices = {identity["device"] for identity in identities}
-    if len(devices) > 1:
-        notes.append(f"the records were made on different devices ({', '.join(sorted(devices))}).")
-    return notes

@@ -1,139 +1,127 @@
-"""What a run found, computed from its records alone."""
+"""What a run found, computed from its records alone; what differs between two runs, and the union of several."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+from phys_samplers.errors import ConfigurationError
+
+from .cells import Cell, Cells, Shared, cell_of
 from .published import Claim, Published, rows_of
-from .statistics import Estimate, badness, estimate, ranks
-from .store import Damage
+from .record import DamagedFile
+from .statistics import EXACT_VALUE, paired_difference, verdicts
+from .store import Damage, RunFolder
+from .summary import run_text
 from .verdicts import Decided, Measured, decide, measure
 
 if TYPE_CHECKING:
     import pandas
 
 Record = Mapping[str, Any]
-COSTS = {
-    "parameters": "parameters",
-    "training_steps": "steps",
-    "nfe": "NFE",
-    "energy_gradients": "∇E",
-    "energy_densities": "E",
-    "fit_seconds": "fit s",
-    "sample_seconds": "sample s",
-    "cpu_seconds": "CPU s",
-    "peak_memory_mib": "peak MiB",
-}
-"""Costs in the order of tables, with their headings."""
-ENERGY = ("energy_gradients", "energy_densities")
-COUNTS = ("parameters", "training_steps", "nfe", *ENERGY)
 
 
-@dataclass(frozen=True)
-class Results:
-    """The records of a run, with tables and data frames.
+class Records(Sequence[Record]):
+    """The records of a run folder, read when they are asked for: thousands of them would not fit into memory.
+
+    Args:
+        folder: the run folder.
+        ids: of the records, in order.
+    """
+
+    def __init__(self, folder: RunFolder, ids: Sequence[str]) -> None:
+        self._folder = folder
+        self._ids = tuple(ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Records: ...
+    def __getitem__(self, index: int | slice) -> Record | Records:
+        if isinstance(index, slice):
+            return Records(self._folder, self._ids[index])
+        return self._folder.read_record(self._ids[index])
+
+
+class Results(Cells):
+    """The cells of a run, with tables and data frames.
 
     Args:
         records: in the order of the suite.
         head: what ``run.json`` says.
         damaged: files that could not be used.
         notes: what a reader should know, one sentence each.
+        cells: what the records describe; made of them unless given.
+        folder: where they lie, if they do.
     """
 
-    records: Sequence[Record]
-    head: Mapping[str, Any] = field(default_factory=dict)
-    damaged: Sequence[Damage] = ()
-    notes: Sequence[str] = ()
+    def __init__(
+        self,
+        records: Sequence[Record] = (),
+        head: Mapping[str, Any] | None = None,
+        damaged: Sequence[Damage] = (),
+        notes: Sequence[str] = (),
+        cells: Iterable[Cell] | None = None,
+        folder: Path = Path(),
+    ) -> None:
+        self.records, self.folder = records, folder
+        self.head: Mapping[str, Any] = head or {}
+        self.damaged, self.notes = tuple(damaged), tuple(notes)
+        shared = Shared()
+        super().__init__(
+            [cell_of(record, shared) for record in records] if cells is None else cells, self.head.get("best")
+        )
 
-    @property
-    def tasks(self) -> list[str]:
-        """Task labels in order."""
-        return list(dict.fromkeys(record["identity"]["task"] for record in self.records))
+    @classmethod
+    def read(cls, folder: RunFolder, ids: Iterable[str] | None, head: Mapping[str, Any] | None = None) -> Results:
+        """The results that a run folder holds; files that cannot be used are named in ``damaged``.
 
-    @property
-    def samplers(self) -> list[str]:
-        """Sampler labels in order."""
-        return list(dict.fromkeys(record["identity"]["sampler"] for record in self.records))
-
-    @property
-    def failures(self) -> list[Record]:
-        """The records that are not ``ok``."""
-        return [record for record in self.records if record["status"] != "ok"]
-
-    def metrics(self, task: str | None = None) -> list[str]:
-        """Metric labels (of a task), the one that ranks first."""
-        rows = [record for record in self.records if task in (None, record["identity"]["task"])]
-        names = [record["primary"] for record in rows] + [name for record in rows for name in record["best"]]
-        return [name for name in dict.fromkeys(names) if name]
-
-    def primary(self, task: str) -> str:
-        """The metric that a task is ranked by."""
-        return next(iter(self.metrics(task)), "")
-
-    def select(self, task: str | None = None, sampler: str | None = None) -> list[Record]:
-        """The records of a task, of a sampler, or of both."""
-        return [
-            record
-            for record in self.records
-            if task in (None, record["identity"]["task"]) and sampler in (None, record["identity"]["sampler"])
-        ]
-
-    def scores(self, task: str, sampler: str, metric: str) -> dict[int, float]:
-        """Scores by seed; seeds without one are left out."""
-        found = {record["identity"]["seed"]: record["scores"].get(metric) for record in self.select(task, sampler)}
-        return {seed: float(value) for seed, value in found.items() if value is not None}
-
-    def estimate(self, task: str, sampler: str, metric: str) -> Estimate | None:
-        """Mean over seeds with spread and interval; None without scores."""
-        return estimate(list(self.scores(task, sampler, metric).values()))
-
-    def floor(self, task: str, metric: str) -> Mapping[str, Any] | None:
-        """``mean``, ``std`` and ``source`` of what exact samples score; None if unknown."""
-        found = (record["floors"].get(metric) for record in self.select(task))
-        return next((floor for floor in found if floor), None)
-
-    def best(self, task: str, metric: str) -> str:
-        """Which way is better: ``low``, ``high``, ``zero``, ``half`` or ``one``."""
-        known = (self.head.get("best") or {}).get(metric, "low")  # also of tasks without a record
-        return next((r["best"][metric] for r in self.select(task) if metric in r["best"]), known)
-
-    def mean_ranks(self) -> dict[str, float | None]:
-        """Mean rank of every sampler, best first; None for those that take no rank.
-
-        Within each (task, seed) samplers are ranked by the task's primary metric; ties share the mean of their ranks. A
-        cell that failed, diverged or timed out takes the last rank; an incompatible one takes none, nor does one whose
-        draw does not bring what is ranked (an estimate of log Z). The exact sampler is the yardstick and takes none.
+        Args:
+            folder: the run folder.
+            ids: of the cells, in order; those without a record are left out. All records if None.
+            head: what ``run.json`` says.
         """
-        found: dict[str, list[float]] = {sampler: [] for sampler in self.samplers}
-        for task in self.tasks:
-            metric = self.primary(task)
-            blocks: dict[int, dict[str, float]] = {}
-            for record in self.select(task):
-                identity = record["identity"]
-                if record["status"] == "incompatible" or identity["component"] == "exact":
-                    continue
-                value = record["scores"].get(metric)
-                if value is None and record["status"] == "ok":
-                    continue
-                value = math.inf if value is None else badness(value, self.best(task, metric))
-                blocks.setdefault(identity["seed"], {})[identity["sampler"]] = value
-            for block in blocks.values():
-                for sampler, rank in ranks(block).items():
-                    found[sampler].append(rank)
-        means = {sampler: sum(rows) / len(rows) if rows else None for sampler, rows in found.items()}
-        return dict(sorted(means.items(), key=lambda item: (item[1] is None, item[1] or 0.0)))
+        shared, cells, damaged = Shared(), [], []
+        for id_ in folder.record_ids() if ids is None else dict.fromkeys(ids):
+            try:
+                record = folder.read_record(id_)
+            except FileNotFoundError:
+                continue
+            except (OSError, DamagedFile) as error:
+                damaged.append(Damage(f"records/{id_}.json", str(error), id_))
+                continue
+            if problem := folder.arrays_problem(record):
+                damaged.append(Damage(f"arrays/{id_}.safetensors", problem, id_))
+            cells.append(cell_of(record, shared, folder.arrays_file(id_), problem))
+        if ids is None:
+            cells.sort(key=lambda cell: (cell.task, cell.component != "exact", cell.sampler, cell.seed))
+        records = Records(folder, [cell.id for cell in cells])
+        return cls(records, head, damaged, code_notes(cells), cells, folder.path)
 
     def published(self) -> list[Measured]:
         """Each number that the suite's paper prints beside the measured one, with a verdict."""
-        return [measure(self, row) for row in rows_of(self.head, "published", Published)]
+        return [measure(self, row, self.seeds) for row in rows_of(self.head, "published", Published)]
 
     def claims(self) -> list[Decided]:
         """Each claim of the suite's paper, tested."""
-        return [decide(self, row) for row in rows_of(self.head, "claims", Claim)]
+        return decide(self, rows_of(self.head, "claims", Claim), self.seeds)
+
+    @property
+    def name(self) -> str:
+        """Of the suite; that of the folder where ``run.json`` does not say."""
+        return str((self.head.get("suite") or {}).get("name") or self.folder.resolve().name)
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """The seeds of the suite, as far as ``run.json`` says."""
+        return (self.head.get("suite") or {}).get("seeds") or ()
 
     @cached_property
     def frame(self) -> pandas.DataFrame:
@@ -145,25 +133,23 @@ class Results:
         import pandas
 
         rows = []
-        for record in self.records:
-            identity = record["identity"]
-            for metric in record["best"] or {"": ""}:
-                floor = record["floors"].get(metric) or {}
-                value, mean = record["scores"].get(metric), floor.get("mean")
+        for cell in self.cells:
+            for metric in cell.best or {"": ""}:
+                floor, value = cell.floors.get(metric), cell.scores.get(metric, math.nan)
                 rows.append(
                     {
-                        "task": identity["task"],
-                        "sampler": identity["sampler"],
-                        "seed": identity["seed"],
-                        "status": record["status"],
+                        "task": cell.task,
+                        "sampler": cell.sampler,
+                        "seed": cell.seed,
+                        "status": cell.status,
                         "metric": metric,
-                        "primary": metric == record["primary"],
-                        "best": record["best"].get(metric, ""),
-                        "score": math.nan if value is None else value,
-                        "floor": math.nan if mean is None else mean,
-                        "floor_std": floor.get("std", math.nan),
-                        "ratio": math.nan if value is None or not mean else value / mean,
-                        "reason": record["reason"] or record["score_errors"].get(metric, ""),
+                        "primary": metric == cell.primary,
+                        "best": cell.best.get(metric, ""),
+                        "score": value,
+                        "floor": floor.mean if floor else math.nan,
+                        "floor_std": floor.std if floor else math.nan,
+                        "ratio": value / floor.mean if floor and floor.mean else math.nan,
+                        "reason": cell.reason or cell.score_errors.get(metric, ""),
                     }
                 )
         return pandas.DataFrame(rows)
@@ -173,13 +159,10 @@ class Results:
         """A row per cell: task, sampler, seed, status, and every cost."""
         import pandas
 
-        keys = ("task", "sampler", "seed")
-        return pandas.DataFrame(
-            [
-                {**{k: r["identity"][k] for k in keys}, "status": r["status"], "id": r["id"], **r["costs"]}
-                for r in self.records
-            ]
+        facts = (
+            {k: getattr(c, k) for k in ("task", "sampler", "seed", "status", "id", "shared_fit")} for c in self.cells
         )
+        return pandas.DataFrame([{**row, **cell.costs} for row, cell in zip(facts, self.cells, strict=True)])
 
     def table(
         self, metric: str | None = None, fmt: Literal["terminal", "github"] = "terminal", *, width: int = 100
@@ -194,9 +177,156 @@ class Results:
         Raises:
             ConfigurationError: on an unknown metric or format.
         """
-        from .tables import render
-
-        return render(self, metric, fmt, width)
+        return run_text(self, self.published(), self.claims(), self.notes, metric=metric, fmt=fmt, width=width)
 
     def __str__(self) -> str:
         return self.table()
+
+    def __repr__(self) -> str:
+        return (
+            f"Results({len(self.cells):,} cells: {len(self.tasks)} tasks, {len(self.samplers)} samplers, "
+            f"{len(self.failures):,} without a score)"
+        )
+
+
+def code_notes(cells: Sequence[Cell]) -> list[str]:
+    """What a reader should know where records were made by different code or on different devices."""
+    notes = []
+    sources: dict[str, set[str]] = {}
+    for made in {id(cell.sources): cell.sources for cell in cells}.values():
+        for name, source in made.items():
+            sources.setdefault(name, set()).add(source)
+    if changed := [name for name, found in sources.items() if len(found) > 1]:
+        notes.append(
+            f"the records were made by different versions of the source of {', '.join(changed)}; run the suite again "
+            "to renew them."
+        )
+    devices = sorted({cell.device for cell in cells})
+    if len(devices) > 1:
+        notes.append(f"the records were made on different devices ({', '.join(devices)}).")
+    return notes
+
+
+def compare(first: Results, second: Results, metric: str = "all") -> pandas.DataFrame:
+    """Differences between two runs, paired by seed.
+
+    Args:
+        first: a run.
+        second: another one.
+        metric: a metric label, ``primary`` for each task's first metric, or ``all``.
+
+    Returns:
+        A row per (task, sampler, metric) that both have scores of: ``mean_first``, ``mean_second``, ``difference``
+        (second − first), its 95 % interval ``low``, ``high`` over the shared seeds, their number ``pairs``, and
+        ``verdict``: ``better``, ``worse`` (at 5 %, by Student's t test with Holm's correction over all rows of the
+        table, from three seeds on), ``equal`` (no difference) or ``unclear``. For metrics whose best value is 0, ½ or
+        1, the difference is that of the distances from it.
+
+    Raises:
+        ConfigurationError: if the runs share no score of ``metric``.
+    """
+    import pandas
+
+    columns = ["task", "sampler", "metric", "mean_first", "mean_second", "difference", "low", "high", "pairs"]
+    rows: list[list[Any]] = []
+    found, known = [], {}
+    for task in first.tasks:
+        for sampler in first.samplers:
+            for name in first.metrics(task):
+                a, b = first.scores(task, sampler, name), second.scores(task, sampler, name)
+                shared = a.keys() & b.keys()
+                known |= {name: None} if shared else {}
+                if not shared or metric not in ("all", first.primary(task) if metric == "primary" else name):
+                    continue
+                best = first.best(name)
+                worse = paired_difference(*(run.badnesses(task, sampler, name) for run in (first, second)))
+                shown = worse if best in EXACT_VALUE else paired_difference(a, b)
+                found.append(worse)
+                means = [sum(values[seed] for seed in shared) / len(shared) for values in (a, b)]
+                ends = [shown.mean, shown.low, shown.high, shown.count] if shown else [math.nan] * 3 + [0]
+                rows.append([task, sampler, name, *means, *ends])
+    if metric not in ("all", "primary", *known):
+        raise ConfigurationError(
+            f"no cell of both runs has the metric {metric!r}; they share {', '.join(known) or 'none'}"
+        )
+    frame = pandas.DataFrame(rows, columns=columns)
+    return frame.assign(verdict=verdicts(found))
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Two different records where one was expected.
+
+    Args:
+        task: task label.
+        sampler: sampler label.
+        seed: the seed.
+        reason: how they differ.
+    """
+
+    task: str
+    sampler: str
+    seed: int
+    reason: str
+
+
+def find_conflicts(runs: Sequence[Results]) -> list[Conflict]:
+    """Cells that several runs have, with other results or of other code and options."""
+    seen: dict[tuple[str, str, int], tuple[Results, int]] = {}
+    found = []
+    for run in runs:
+        for i, cell in enumerate(run.cells):
+            other = seen.setdefault(cell.key, (run, i))
+            first = other[0].cells[other[1]]
+            if first.id != cell.id:
+                identity, before = run.records[i]["identity"], other[0].records[other[1]]["identity"]
+                facts = sorted(k for k in identity if identity[k] != before.get(k))
+                found.append(Conflict(*cell.key, f"the identities differ in {', '.join(facts)}"))
+            elif (first.status, first.scores) != (cell.status, cell.scores):
+                found.append(Conflict(*cell.key, "the same identity gave different results"))
+    return found
+
+
+def merge(runs: Sequence[Results], *, on_conflict: str = "error") -> Results:
+    """The union of several runs.
+
+    Args:
+        runs: the runs; their order is the order of rows.
+        on_conflict: ``error``; ``first`` or ``last``: which run's record is kept where records differ.
+
+    Raises:
+        ConfigurationError: on a conflict, if ``on_conflict`` is ``error``; it names the cells.
+    """
+    if on_conflict not in ("error", "first", "last"):
+        raise ConfigurationError(f"on_conflict is {on_conflict!r}; expected 'error', 'first' or 'last'")
+    if not runs:
+        raise ConfigurationError("there is nothing to merge; give at least one run")
+    conflicts = find_conflicts(runs)
+    if conflicts and on_conflict == "error":
+        named = "; ".join(f"{c.task} / {c.sampler} / seed {c.seed}: {c.reason}" for c in conflicts[:5])
+        more = f" and {len(conflicts) - 5} more" if len(conflicts) > 5 else ""
+        raise ConfigurationError(
+            f"{len(conflicts)} cells differ between the runs: {named}{more}; choose with on_conflict='first' or 'last'"
+        )
+    chosen: dict[tuple[str, str, int], tuple[Results, int]] = {}
+    for run in runs:
+        for i, cell in enumerate(run.cells):
+            if cell.key not in chosen or on_conflict == "last":
+                chosen[cell.key] = (run, i)
+    notes = [note for run in runs for note in run.notes]
+    if conflicts:
+        notes.append(f"{len(conflicts)} cells differed between the merged runs; the {on_conflict} one is shown.")
+    places = [
+        {name: i for i, name in enumerate(dict.fromkeys(name for run in runs for name in getattr(run, which)))}
+        for which in ("tasks", "samplers")
+    ]
+    keys = sorted(chosen, key=lambda key: (places[0][key[0]], places[1][key[1]], key[2]))
+    kept = [chosen[key] for key in keys]
+    damaged = [damage for run in runs for damage in run.damaged]
+    return Results(
+        [run.records[i] for run, i in kept],
+        dict(runs[0].head),
+        damaged,
+        list(dict.fromkeys(notes)),
+        [run.cells[i] for run, i in kept],
+    )

@@ -1,27 +1,40 @@
-"""Statistics over seeds: intervals, distances from the floor, ranks, paired differences."""
+"""Statistics over seeds: intervals, differences, ranks, distances from the floor, and those of learning curves.
+
+Intervals are Student's t for up to `SMALL` seeds and the bias-corrected accelerated bootstrap (BCa, Efron 1987) beyond,
+at the level that Student's t would need (Hesterberg 2015, "expanded"). Definitions of the interquartile mean and of the
+probability of improvement: Agarwal et al. 2021 (arXiv:2108.13264).
+"""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-ENUMERATED_UP_TO = 5
-"""Seeds up to which all resamples (5⁵ = 3,125) are enumerated instead of drawn."""
-RESAMPLES = 10_000
+FloatArray = NDArray[np.float64]
+
+LEVEL = 0.95
+LEAST_SEEDS = 3
+"""Seeds below which nothing is called better, worse or equal."""
+SMALL = 15
+"""Seeds up to which the interval of a mean is Student's."""
+RESAMPLES = 4_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """A mean over seeds.
 
     Args:
         mean: over the finite values.
-        std: their sample standard deviation, 0 for one value.
-        low: lower end of the percentile bootstrap interval of the mean.
+        std: their sample standard deviation, NaN for one value.
+        low: lower end of the 95 % interval of the mean, NaN for one value.
         high: its upper end.
         count: number of values.
     """
@@ -32,28 +45,128 @@ class Estimate:
     high: float
     count: int
 
+    @property
+    def p(self) -> float:
+        """Two-sided p value of Student's t test that the mean is zero; NaN for one value."""
+        if self.count < 2:
+            return math.nan
+        if self.std <= 1e-12 * abs(self.mean):  # the same at every seed, up to rounding
+            return 0.0 if self.mean else 1.0
+        return float(2 * stdtr(self.count - 1, -abs(self.mean) / self.std * math.sqrt(self.count)))
 
-def estimate(values: Sequence[float], *, level: float = 0.95, seed: int = 0) -> Estimate | None:
-    """Mean, spread and bootstrap interval (Efron's percentile interval of the mean); None without finite values.
+    @property
+    def visible(self) -> float:
+        """The least true difference from zero that as many seeds of this spread show in four of five repeats."""
+        if self.count < 2:
+            return math.nan
+        quantiles = stdtrit(self.count - 1, (1 + LEVEL) / 2) + stdtrit(self.count - 1, 0.8)
+        return float(quantiles * self.std / math.sqrt(self.count))
+
+
+def estimate(values: Sequence[float], *, level: float = LEVEL, seed: int = 0) -> Estimate | None:
+    """Mean, spread and interval of the mean; None without finite values.
 
     Args:
         values: one per seed.
         level: of the interval.
-        seed: of the resamples, where they are drawn. With few seeds the interval is narrower than its level says: from
-            three seeds it cannot leave the range of three numbers.
+        seed: of the resamples, where there are any.
     """
-    finite = np.array([v for v in values if math.isfinite(v)], dtype=np.float64)
+    finite = [v for v in values if math.isfinite(v)]
     n = len(finite)
     if n == 0:
         return None
-    if n <= ENUMERATED_UP_TO:
-        rows = np.array(list(itertools.product(range(n), repeat=n)))
-    else:
-        rows = np.random.default_rng(seed).integers(0, n, size=(RESAMPLES, n))
-    tail = (1 - level) / 2
-    low, high = np.quantile(finite[rows].mean(1), [tail, 1 - tail])
-    std = float(finite.std(ddof=1)) if n > 1 else 0.0
-    return Estimate(float(finite.mean()), std, float(low), float(high), n)
+    mean = math.fsum(finite) / n
+    if n == 1:
+        return Estimate(mean, math.nan, math.nan, math.nan, 1)
+    std = math.sqrt(math.fsum((v - mean) ** 2 for v in finite) / (n - 1))
+    if n <= SMALL:
+        half = _student(n, level) * std / math.sqrt(n)
+        return Estimate(mean, std, mean - half, mean + half, n)
+    low, high = interval(np.array(finite), level=level, seed=seed)
+    return Estimate(mean, std, float(low), float(high), n)
+
+
+def interval(values: FloatArray, *, level: float = LEVEL, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    """Ends of the interval of the mean along the last axis of ``values`` (..., n), n ≥ 2: two arrays (...,)."""
+    n = values.shape[-1]
+    mean, std = values.mean(-1), values.std(-1, ddof=1)
+    if n <= SMALL:
+        half = _student(n, level) * std / math.sqrt(n)
+        return mean - half, mean + half
+    means = np.sort(values @ _resample_weights(n, seed).T, axis=-1)
+    below = 0.5 * ((means < mean[..., None]).mean(-1) + (means <= mean[..., None]).mean(-1))
+    bias = ndtri(np.clip(below, 1e-6, 1 - 1e-6))
+    deviation = values - mean[..., None]
+    scale = (deviation**2).sum(-1) ** 1.5
+    acceleration = np.divide((deviation**3).sum(-1), 6 * scale, out=np.zeros_like(scale), where=scale > 0)
+    z = _student(n, level) * math.sqrt(n / (n - 1))
+    ends = []
+    for quantile in (-z, z):
+        shifted = bias + quantile
+        place = ndtr(bias + shifted / (1 - acceleration * shifted)) * (RESAMPLES - 1)
+        lower = np.floor(place).astype(int)
+        upper = np.minimum(lower + 1, RESAMPLES - 1)
+        first, second = (np.take_along_axis(means, at[..., None], -1)[..., 0] for at in (lower, upper))
+        ends.append(first + (place - lower) * (second - first))
+    return ends[0], ends[1]
+
+
+@lru_cache(maxsize=256)
+def _student(n: int, level: float) -> float:
+    return float(stdtrit(n - 1, (1 + level) / 2))
+
+
+@lru_cache(maxsize=32)
+def _resample_weights(n: int, seed: int) -> FloatArray:
+    """How often each of ``n`` values is drawn, over n: (RESAMPLES, n)."""
+    weights: FloatArray = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n
+    return weights
+
+
+def paired_difference(first: Mapping[int, float], second: Mapping[int, float], *, seed: int = 0) -> Estimate | None:
+    """``second − first`` over the seeds that both have; None if there are none.
+
+    Args:
+        first: values by seed.
+        second: values by seed.
+        seed: of the resamples.
+    """
+    shared = sorted(set(first) & set(second))
+    return estimate([second[s] - first[s] for s in shared], seed=seed)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values of a family of tests, raised by Holm's step-down rule; NaN (no test) stays and counts for nothing.
+
+    A family in which everything below 5 % is reported holds a false alarm in at most 5 % of repeats, however the tests
+    depend on each other (Holm 1979).
+    """
+    tested = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
+    raised = list(p_values)
+    highest = 0.0
+    for place, (p, i) in enumerate(tested):
+        highest = max(highest, min(1.0, (len(tested) - place) * p))
+        raised[i] = highest
+    return raised
+
+
+def verdicts(differences: Sequence[Estimate | None]) -> list[str]:
+    """``better``, ``worse``, ``equal`` or ``unclear`` of each difference of badnesses (lower is better) in a table.
+
+    ``better`` or ``worse`` needs at least `LEAST_SEEDS` pairs and a p value below 5 % after Holm's correction over all
+    of them; ``equal`` is no difference at any seed.
+    """
+    tested = [d if d is not None and d.count >= LEAST_SEEDS else None for d in differences]
+    raised = holm([math.nan if d is None else d.p for d in tested])
+    words = []
+    for found, p in zip(differences, raised, strict=True):
+        if found is not None and found.mean == 0 and (found.count == 1 or found.std == 0):
+            words.append("equal")
+        elif found is not None and p < 1 - LEVEL:
+            words.append("better" if found.mean < 0 else "worse")
+        else:
+            words.append("unclear")
+    return words
 
 
 EXACT_VALUE = {"zero": 0.0, "half": 0.5, "one": 1.0}
@@ -69,44 +182,96 @@ def badness(value: float, best: str) -> float:
     return -value if best == "high" else value
 
 
-def distance(value: float, mean: float, std: float, best: str) -> str:
-    """How far a score is from its floor (``mean``, ``std``): ``1.3×`` of it, or ``+4.0σ`` above.
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far a score is from its floor, in words and as a bar.
+
+    Args:
+        text: ``1.40×`` (score over floor) or ``+3.2σ`` where the floor is not a positive scale.
+        level: length of the bar in [0, 1]; 0 is the floor, each doubling adds a fifth.
+        tone: ``floor`` (within two standard deviations), ``near``, ``off`` or ``far``, with bounds at one and three
+            doublings.
+    """
+
+    text: str
+    level: float
+    tone: str
+
+
+def distance(value: float, mean: float, std: float, best: str) -> Distance | None:
+    """How far a score is from its floor (``mean``, ``std``); None where that cannot be said.
 
     The ratio is used where the floor is a positive scale well apart from zero and lower is better; otherwise (an
     unbiased MMD², an accuracy) the difference is counted in standard deviations of the floor.
     """
     if not math.isfinite(value):
-        return ""
+        return None
+    exact = EXACT_VALUE.get(best)
+    usual = badness(mean, best) if exact is None else math.hypot(mean - exact, std)
+    excess = badness(value, best) - usual
+    sigmas = excess / std if std > 0 else math.copysign(math.inf, excess) if excess else 0.0
     if best == "low" and mean > 2 * std:
         ratio = value / mean
-        return f"{ratio:.2f}×" if ratio < 10 else f"{ratio:,.0f}×"
-    if std <= 0:
-        return ""
-    if best in EXACT_VALUE:
-        excess = badness(value, best) - math.hypot(mean - EXACT_VALUE[best], std)
+        text, doublings = f"{ratio:.2f}×" if ratio < 10 else f"{ratio:,.0f}×", math.log2(max(ratio, 1.0))
+    elif std > 0:
+        # two standard deviations are where a score starts to differ from its floor, as a ratio of one does
+        text, doublings = f"{sigmas:+.1f}σ" if abs(sigmas) < 1000 else f"{sigmas:+,.0f}σ", math.log2(max(sigmas / 2, 1))
     else:
-        excess = badness(value, best) - badness(mean, best)
-    return f"{excess / std:+.1f}σ" if abs(excess) < 1000 * std else f"{excess / std:+,.0f}σ"
+        return None
+    tone = "floor" if sigmas <= 2 else "near" if doublings <= 1 else "off" if doublings <= 3 else "far"
+    return Distance(text, min(doublings / 5, 1.0), tone)
 
 
 def ranks(badnesses: Mapping[str, float]) -> dict[str, float]:
     """Ranks from 1, by name; equal values share the mean of their ranks, and infinite ones are all last."""
-    found = {}
-    for name, value in badnesses.items():
-        below = sum(other < value for other in badnesses.values())
-        equal = sum(other == value for other in badnesses.values())
-        # Failing in company must not improve a rank.
-        found[name] = float(len(badnesses)) if math.isinf(value) else below + (equal + 1) / 2
-    return found
+    places: dict[float, list[int]] = {}
+    for place, value in enumerate(sorted(badnesses.values()), 1):
+        places.setdefault(value, []).append(place)
+    means = {value: sum(held) / len(held) for value, held in places.items()}
+    means[math.inf] = float(len(badnesses))  # failing in company must not improve a rank
+    return {name: means[value] for name, value in badnesses.items()}
 
 
-def paired_difference(first: Mapping[int, float], second: Mapping[int, float], *, seed: int = 0) -> Estimate | None:
-    """``second − first`` over the seeds that both have; None if there are none.
+def curve_of(diagnostics: Mapping[str, Any]) -> tuple[FloatArray, FloatArray] | None:
+    """Steps and greedy returns of a cell's learning curve; None if it has none."""
+    rows = diagnostics.get("curve")
+    if not isinstance(rows, list) or not rows:
+        return None
+    steps, returns = ([row[key] for row in rows] for key in ("step", "return"))
+    return np.array(steps, dtype=np.float64), np.array(returns, dtype=np.float64)
 
-    Args:
-        first: values by seed.
-        second: values by seed.
-        seed: of the resamples.
-    """
-    shared = sorted(set(first) & set(second))
-    return estimate([second[s] - first[s] for s in shared], seed=seed)
+
+def interquartile_mean(values: FloatArray) -> FloatArray:
+    """The mean of the middle half along the last axis; quarters that split a value count it by its share."""
+    ordered = np.sort(values, axis=-1)
+    n = ordered.shape[-1]
+    edges = np.arange(n + 1) / n
+    weights = np.clip(np.minimum(edges[1:], 0.75) - np.maximum(edges[:-1], 0.25), 0, None)
+    mean: FloatArray = (ordered * weights).sum(-1) / weights.sum()
+    return mean
+
+
+def bootstrap(
+    values: FloatArray, statistic: Callable[[FloatArray], Any], *, seed: int = 0
+) -> tuple[float, float, float]:
+    """``statistic`` (along the last axis) of ``values`` (n,) with its percentile interval over resampled seeds."""
+    rows = np.random.default_rng(seed).integers(0, len(values), size=(RESAMPLES, len(values)))
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(statistic(values[rows]), [tail, 100 - tail])
+    return float(statistic(values)), float(low), float(high)
+
+
+def band(curves: Sequence[FloatArray], *, seed: int = 0) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The interquartile mean over seeds at every evaluation, and its pointwise interval: three arrays (steps,)."""
+    values = np.stack(curves, -1)
+    rows = np.random.default_rng(seed).integers(0, values.shape[-1], size=(RESAMPLES // 8, values.shape[-1]))
+    resampled = interquartile_mean(np.moveaxis(values[:, rows], 1, 0))
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(resampled, [tail, 100 - tail], axis=0)
+    return interquartile_mean(values), low, high
+
+
+def probability_of_improvement(first: FloatArray, second: FloatArray) -> float:
+    """P(a seed of ``first`` is above one of ``second``), ties counted half."""
+    difference = first[:, None] - second[None]
+    return float((difference > 0).mean() + 0.5 * (difference == 0).mean())

@@ -95,25 +95,37 @@ class RunFolder:
         Args:
             ids: which; all if None.
         """
-        folder = self.path / "records"
-        paths = sorted(folder.glob("*.json")) if ids is None else [folder / f"{i}.json" for i in dict.fromkeys(ids)]
         records: dict[str, dict[str, Any]] = {}
         damaged = []
-        for path in paths:
+        for id_ in self.record_ids() if ids is None else dict.fromkeys(ids):
             try:
-                data = unseal(path.read_bytes())
-                check_record(data, path.stem)
+                records[id_] = self.read_record(id_)
             except FileNotFoundError:
                 continue
             except (OSError, DamagedFile) as error:
-                damaged.append(Damage(f"records/{path.name}", str(error), path.stem))
+                damaged.append(Damage(f"records/{id_}.json", str(error), id_))
                 continue
-            records[path.stem] = data
-            if problem := self._arrays_problem(data):
-                damaged.append(Damage(f"arrays/{path.stem}.safetensors", problem, path.stem))
+            if problem := self.arrays_problem(records[id_]):
+                damaged.append(Damage(f"arrays/{id_}.safetensors", problem, id_))
         return Scan(records, tuple(damaged))
 
-    def _arrays_problem(self, record: Mapping[str, Any]) -> str:
+    def record_ids(self) -> list[str]:
+        """The names of all records, whole or not."""
+        return sorted(path.stem for path in (self.path / "records").glob("*.json"))
+
+    def read_record(self, cell_id: str) -> dict[str, Any]:
+        """The record of a cell.
+
+        Raises:
+            OSError: if there is none, or if it cannot be read.
+            DamagedFile: if it is truncated, edited, or of another format.
+        """
+        data = unseal((self.path / "records" / f"{cell_id}.json").read_bytes())
+        check_record(data, cell_id)
+        return data
+
+    def arrays_problem(self, record: Mapping[str, Any]) -> str:
+        """Why the arrays of a record cannot be used; empty if they can, or if it has none."""
         if not record["arrays"]:
             return ""
         try:
@@ -150,3 +162,9 @@ class RunFolder:
         """Append a line to the log."""
         with open(self.path / "log.jsonl", "a", encoding="utf-8") as stream:
             stream.write(json.dumps({"time": now(), "event": event, **facts}, ensure_ascii=False, default=str) + "\n")
+
+
+def listed_ids(head: Mapping[str, Any] | None) -> list[str] | None:
+    """The ids of the run's cells in order; None if ``run.json`` does not say."""
+    rows = (head or {}).get("cells")
+    return [str(row["id"]) for row in rows] if rows else None

@@ -1,222 +1,225 @@
-"""Results as text: for a terminal of 100 columns, and as Markdown."""
+"""The one model of a table, and how it is written: for terminals, as Markdown, as a data frame; HTML is a template."""
 
 from __future__ import annotations
 
+import io
+import math
+import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phys_registry.errors import suggest
-from phys_samplers.errors import ConfigurationError
-
-from .grid import ARROWS, GAP, code, fitted, folded, grid
-from .results import COSTS, COUNTS, ENERGY
-from .statistics import Estimate, distance
-from .verdicts import footnotes
+from .statistics import Distance, Estimate
 
 if TYPE_CHECKING:
-    from .results import Results
+    import pandas
 
-_NAME_WIDTH = 24
-
-
-def render(results: Results, metric: str | None, fmt: str, width: int) -> str:
-    """All tables of a run; see ``Results.table``."""
-    if fmt not in ("terminal", "github"):
-        raise ConfigurationError(f"fmt is {fmt!r}; expected 'terminal' or 'github'")
-    known = results.metrics()
-    if metric not in (None, "all", *known):
-        raise ConfigurationError(
-            f"there is no metric {metric!r} in this run.{suggest(str(metric), known)} "
-            f"It has {', '.join(known) or 'none'}"
-        )
-    if not results.records:
-        return "no cells"
-    wanted: list[str | None] = [*known] if metric == "all" else [metric]
-    parts = [_scores(results, name, fmt, width) for name in wanted]
-    parts += [_costs(results, fmt, width), _failures(results, fmt, width)]
-    parts += [_published(results, fmt, width), _claims(results, fmt, width)]
-    parts += [textwrap.fill(f"Note: {note}", width) for note in results.notes]
-    return "\n\n".join(part for part in parts if part)
+ARROWS = {"low": "↓", "high": "↑", "zero": "→0", "half": "→½", "one": "→1"}
+"""Which way a metric is better."""
+LABEL_WIDTH = 24
+"""Columns of a terminal within which component texts are wrapped."""
+_GAP = 2
 
 
-def _scores(results: Results, metric: str | None, fmt: str, width: int) -> str:
-    """Samplers by tasks: mean ± standard deviation, distance from the floor, bootstrap interval."""
-    tasks = [task for task in results.tasks if metric is None or metric in results.metrics(task)]
-    columns = [_task_column(results, task, metric or results.primary(task), fmt) for task in tasks]
-    names = ["floor", *(_wrapped(sampler, fmt) for sampler in results.samplers)]
-    mean_ranks = results.mean_ranks()
-    rank_column = ["rank", "", *(_number(mean_ranks[sampler]) for sampler in results.samplers)]
-    title = "Scores (mean ± standard deviation over seeds, distance from the floor, [95 % bootstrap interval])"
-    text = [f"### {title}" if fmt == "github" else title]
-    for block in _blocks(columns, width if fmt == "terminal" else 10**9):
-        last = block[-1] is columns[-1]
-        rows = list(zip(names, *(column[1:] for column in block), *([rank_column[1:]] if last else []), strict=True))
-        heads = ["sampler", *(column[0] for column in block), *(["rank"] if last else [])]
-        text.append(grid(rows, heads, fmt))
-    return "\n\n".join(text)
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What stands in one place of a table.
+
+    Args:
+        text: the main thing.
+        detail: beside it, smaller.
+        sub: below it, smaller.
+        gap: how far a score is from its floor.
+        status: what went wrong.
+        tone: ``good``, ``bad`` or empty, of a verdict.
+        link: name of the task whose section it leads to.
+        name: whether the text is that of a component.
+        value: what it sorts by; the text if None.
+    """
+
+    text: str = "–"
+    detail: str = ""
+    sub: str = ""
+    gap: Distance | None = None
+    status: str = ""
+    tone: str = ""
+    link: str = ""
+    name: bool = False
+    value: float | None = None
+
+    def lines(self, newline: str, quote: str = "") -> str:
+        """All of it as text, what stands below after ``newline``, and the text of a component between ``quote``s."""
+        status = f"({self.status})" if self.status and self.text else self.status
+        text = f"{quote}{self.text}{quote}"
+        first = " ".join(part for part in (text, self.detail, self.gap.text if self.gap else "", status) if part)
+        below = self.sub if newline == "\n" or self.sub[:1] in ("", "[", "±") else f"({self.sub})"
+        return first + newline + below if below else first
 
 
-def _task_column(results: Results, task: str, metric: str, fmt: str) -> list[str]:
-    floor, best = results.floor(task, metric), results.best(task, metric)
-    newline = "\n" if fmt == "terminal" else " "
-    column = [
-        f"{task}{newline}{metric} {ARROWS.get(best, '')}",
-        f"{floor['mean']:.3g} ± {_deviation(floor['std'])}" if floor else "–",
-    ]
-    for sampler in results.samplers:
-        found = results.estimate(task, sampler, metric)
-        if found is None:
-            records = results.select(task, sampler)
-            column.append(", ".join(dict.fromkeys(r["status"] if r["status"] != "ok" else "–" for r in records)))
-            continue
-        far = distance(found.mean, floor["mean"], floor["std"], best) if floor else ""
-        seeds = len(results.select(task, sampler))
-        some = f" ({found.count} of {seeds})" if found.count < seeds else ""
-        first = f"{found.mean:.3g} ± {_deviation(found.std)} {far}".rstrip() + some
-        column.append(f"{first}{newline}[{found.low:.3g}, {found.high:.3g}]")
-    return column
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The head of a column.
+
+    Args:
+        title: what it holds.
+        sub: below it, smaller.
+        words: whether it holds words, which are flush left and wrap, or numbers.
+        link: name of the task whose section it leads to.
+    """
+
+    title: str
+    sub: str = ""
+    words: bool = False
+    link: str = ""
 
 
-def _blocks(columns: list[list[str]], width: int) -> list[list[list[str]]]:
-    """Columns side by side as far as they fit."""
-    blocks: list[list[list[str]]] = [[]]
-    used = start = _NAME_WIDTH + 6 + GAP  # the names and the rank
-    for column in columns:
-        need = GAP + max(len(line) for text in column for line in text.split("\n"))
-        if blocks[-1] and used + need > width:
-            blocks.append([])
-            used = start
-        blocks[-1].append(column)
-        used += need
-    return [block for block in blocks if block]
+@dataclass(frozen=True)
+class Table:
+    """A table.
 
+    Args:
+        title: above it.
+        columns: heads.
+        rows: entries, one a column.
+        fixed: number of leading rows that stay where they are when a reader sorts.
+        rule: what its words mean, in a paragraph before it.
+        notes: footnotes, numbered from 1.
+        remarks: sentences below it.
+    """
 
-def _costs(results: Results, fmt: str, width: int) -> str:
-    """A row per sampler: the mean per cell over its finished cells, or the range over tasks where counts differ."""
-    rows = []
-    # a suite without energies has no use for columns of zeros
-    asked = any(record["costs"].get(key) for record in results.records for key in ENERGY)
-    shown = {key: heading for key, heading in COSTS.items() if asked or key not in ENERGY}
-    for sampler in results.samplers:
-        costs = [record["costs"] for record in results.select(sampler=sampler) if record["status"] == "ok"]
-        values = {key: [cost[key] for cost in costs if cost.get(key) is not None] for key in shown}
-        cells = (_range(column) if key in COUNTS else _mean(column) for key, column in values.items())
-        rows.append([_wrapped(sampler, fmt), *cells])
-    title = "Costs (counts, or their range over tasks; times per cell, mean; memory with libraries, largest)"
-    if asked:
-        title += "; ∇E and E: evaluations of the target per sample, training included"
-    peak = list(shown).index("peak_memory_mib") + 1
-    for row, sampler in zip(rows, results.samplers, strict=True):
-        peaks = [r["costs"].get("peak_memory_mib") or 0.0 for r in results.select(sampler=sampler)]
-        row[peak] = f"{max(peaks):,.0f}" if any(peaks) else "–"
-    return (f"### {title}\n\n" if fmt == "github" else f"{title}\n\n") + grid(rows, ["sampler", *shown.values()], fmt)
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Entry]]
+    fixed: int = 0
+    rule: str = ""
+    notes: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
+    def markdown(self, level: int = 3) -> str:
+        """The table as GitHub-flavoured Markdown, its title a heading of that level (none at 0); empty without rows."""
+        if not self.rows:
+            return ""
+        heads = [markdown_text(f"{c.title} {c.sub}".rstrip()) for c in self.columns]
+        lines = [heads, [":--" if c.words or i == 0 else "--:" for i, c in enumerate(self.columns)]]
+        for row in self.rows:
+            lines.append([markdown_text(entry.lines(" ", "`" if entry.name else "")) for entry in row])
+        parts = [f"{'#' * level} {markdown_text(self.title)}" if self.title and level else "", markdown_text(self.rule)]
+        parts.append("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
+        parts.append("\n".join(f"{number}. {markdown_text(note)}" for number, note in enumerate(self.notes, 1)))
+        parts.append(" ".join(markdown_text(remark) for remark in self.remarks))
+        return "\n\n".join(part for part in parts if part)
 
-def _failures(results: Results, fmt: str, width: int) -> str:
-    """Every cell that has no score, with status and reason; seeds that ended alike share a line."""
-    groups: dict[tuple[str, str, str, str], list[int]] = {}
-    for record in results.failures:
-        identity = record["identity"]
-        key = (identity["task"], identity["sampler"], record["status"], record["reason"])
-        groups.setdefault(key, []).append(identity["seed"])
-    if not groups:
-        return ""
-    lines = []
-    for (task, sampler, status, reason), seeds in groups.items():
-        line = f"{task} / {sampler} / seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}: {status}: {reason}"
-        wrap = textwrap.fill(line, width - 2, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
-        lines.append(wrap if fmt == "terminal" else f"- {line}")
-    title = f"Cells without scores: {len(results.failures)} of {len(results.records)}"
-    return (f"### {title}\n\n" if fmt == "github" else f"{title}\n") + "\n".join(lines)
-
-
-def _published(results: Results, fmt: str, width: int) -> str:
-    """What a paper prints beside what was measured; empty for a suite without such rows."""
-    found = results.published()
-    if not found:
-        return ""
-    marks, notes = footnotes([(m.row.reason, m.row.note) for m in found])
-    newline = "\n" if fmt == "terminal" else " "
-    rows = []
-    for m, mark in zip(found, marks, strict=True):
-        row, floor, value = m.row, m.floor, m.estimate
-        rows.append(
-            [
-                f"{row.task}{newline}{row.metric} {ARROWS.get(m.best, '')}",
-                code(row.sampler, fmt),
-                f"{m.printed}{newline}({row.source})",
-                _spread(value, newline),
-                f"{floor['mean']:.3g}{newline}± {_deviation(floor['std'])}" if floor else "–",
-                m.distance or "–",
-                f"{m.words} {mark}".rstrip(),
-            ]
-        )
-    heads = [f"task{newline}metric", "sampler", "paper", "measured", "floor", "from floor", "verdict"]
-    return _paper_part("Published and measured", rows, heads, {1, 6}, notes, fmt, width)
-
-
-def _claims(results: Results, fmt: str, width: int) -> str:
-    """What a paper says of two samplers, tested on paired seeds."""
-    found = results.claims()
-    if not found:
-        return ""
-    marks, notes = footnotes([(d.row.note,) for d in found])
-    newline = "\n" if fmt == "terminal" else " "
-    rows = []
-    for d, mark in zip(found, marks, strict=True):
-        row = d.row
-        sides = [
-            code(name, fmt) + (f"{newline}({lost})" if lost else "")
-            for name, lost in zip((row.better, row.worse), d.trouble, strict=True)
+    def terminal(self, width: int) -> str:
+        """The table as text of at most ``width`` columns, in several blocks where needed; empty without rows."""
+        if not self.rows:
+            return ""
+        parts = [textwrap.fill(self.title, width)]
+        parts += [self._block(block, width) for block in self._blocks(width)]
+        parts += [
+            textwrap.fill(f"[{i}] {note}", width, subsequent_indent="    ") for i, note in enumerate(self.notes, 1)
         ]
-        what = f"{row.task}{newline}{row.metric} {ARROWS.get(d.best, '')}"
-        rows.append(
-            [what, *sides, row.source, f"{d.wins} of {d.pairs}", _spread(d.difference, newline), f"{d.verdict} {mark}"]
-        )
-    heads = [f"task{newline}metric", "said to be better", "than", "source", "wins", "difference", "verdict"]
-    return _paper_part("Claims, tested on paired seeds", rows, heads, {1, 2, 6}, notes, fmt, width)
+        parts += [textwrap.fill(remark, width) for remark in self.remarks]
+        return "\n\n".join(parts)
+
+    def _cells(self, index: int) -> list[str]:
+        """A column as text for a terminal, its head first."""
+        column = self.columns[index]
+        found = [f"{column.title}\n{column.sub}" if column.sub else column.title]
+        for row in self.rows:
+            text = row[index].lines("\n")
+            found.append(folded(text, LABEL_WIDTH) if row[index].name else text)
+        return found
+
+    def _blocks(self, width: int) -> list[list[int]]:
+        """Numbers of columns side by side, as far as they fit; the first one leads every block."""
+        sizes = [
+            max(len(line) for cell in self._cells(i) for line in cell.split("\n")) for i in range(len(self.columns))
+        ]
+        if any(column.words for column in self.columns[1:]):
+            return [list(range(len(sizes)))]  # words give way
+        blocks: list[list[int]] = [[0]]
+        used = sizes[0]
+        for i, size in enumerate(sizes[1:], 1):
+            if used + _GAP + size > width and len(blocks[-1]) > 1:
+                blocks.append([0])
+                used = sizes[0]
+            blocks[-1].append(i)
+            used += _GAP + size
+        return blocks
+
+    def _block(self, block: Sequence[int], width: int) -> str:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
+        columns = [self._cells(i) for i in block]
+        for i, cells in zip(block, columns, strict=True):
+            words = self.columns[i].words
+            flush = "left" if words or i == 0 else "right"
+            drawn.add_column(
+                Text(cells[0]), justify=flush, no_wrap=not words, min_width=14 if words else None, overflow="fold"
+            )
+        for row in list(zip(*columns, strict=True))[1:]:
+            drawn.add_row(*map(Text, row))
+        console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+        console.print(drawn)
+        return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip("\n").split("\n"))
+
+    @property
+    def frame(self) -> pandas.DataFrame:
+        """The table as a data frame: numbers where a place holds one, else its text."""
+        import pandas
+
+        heads = [f"{column.title} {column.sub}".rstrip() for column in self.columns]
+        rows = [[entry.lines(" ") if entry.value is None else entry.value for entry in row] for row in self.rows]
+        return pandas.DataFrame(rows, columns=heads)
 
 
-def _paper_part(
-    title: str, rows: list[list[str]], heads: list[str], elastic: set[int], notes: list[str], fmt: str, width: int
-) -> str:
-    """A table of what a paper reports, its footnotes below; the columns ``elastic`` share the room that is left."""
-    if fmt == "terminal":
-        heads, *rows = fitted([heads, *rows], elastic, width)
-    lines = [f"[{number}] {text}" for number, text in enumerate(notes, 1)]
-    if fmt == "terminal":
-        lines = [textwrap.fill(line, width, subsequent_indent="    ") for line in lines]
-    head = f"### {title}\n\n" if fmt == "github" else f"{title}\n\n"
-    below = "\n\n" + ("\n" if fmt == "terminal" else "\n\n").join(lines) if lines else ""
-    return head + grid(rows, heads, fmt, left=elastic) + below
-
-
-def _spread(value: Estimate | None, newline: str) -> str:
+def number(value: float | None) -> str:
+    """Three significant digits, thousands separated; a dash for what is not known."""
     if value is None:
         return "–"
-    return f"{value.mean:.3g}{newline}[{value.low:.3g}, {value.high:.3g}]"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if float(value).is_integer() and size < 1e9:
+        return f"{int(value):,}"
+    if size >= 1000:
+        return f"{value:,.0f}" if size < 1e7 else f"{value:.2e}"
+    if size < 1e-3:
+        return f"{value:.1e}"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(size)))}f}"
 
 
-def _deviation(value: float) -> str:
-    """One digit, or all digits of a number of tens; never a power of ten for those."""
-    return f"{value:.0f}" if 10 <= value < 1e6 else f"{value:.1g}"
+def interval(value: Estimate | None) -> str:
+    """``[low, high]``; empty for a single seed, which has none."""
+    return "" if value is None or value.count < 2 else f"[{number(value.low)}, {number(value.high)}]"
 
 
-def _wrapped(name: str, fmt: str) -> str:
-    return code(name, fmt) if fmt == "github" else folded(name, _NAME_WIDTH)
+def spread(std: float) -> str:
+    """``± sd``; empty where there is none."""
+    return "" if math.isnan(std) else f"± {number(std)}"
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def markdown_text(text: str) -> str:
+    """Text that can neither break out of a Markdown table nor become HTML."""
+    for old, new in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
+        text = text.replace(old, new)
+    return " ".join(text.split())
 
 
-def _mean(values: Sequence[float]) -> str:
-    return f"{sum(values) / len(values):,.2f}" if values else "–"
+class _Wrapper(textwrap.TextWrapper):
+    """Breaks component texts after commas."""
+
+    wordsep_simple_re = re.compile(r"(\s+)|(?<=,)")
 
 
-def _range(values: Sequence[float]) -> str:
-    if not values:
-        return "–"
-    low, high = min(values), max(values)
-    return f"{low:,.0f}" if low == high else f"{low:,.0f}–{high:,.0f}"
+def folded(text: str, width: int) -> str:
+    """Lines of at most ``width`` columns."""
+    wrapper = _Wrapper(width, break_on_hyphens=False)
+    return "\n".join(part for line in text.split("\n") for part in wrapper.wrap(line))

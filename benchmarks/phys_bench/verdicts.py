@@ -1,31 +1,30 @@
-"""Verdicts on what a paper reports, computed from the records of a run by the two rules below."""
+"""Verdicts on what a paper reports, computed from the cells of a run by the two rules below."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
 
+from .cells import Cells, Floor
 from .published import Claim, Published
-from .statistics import Estimate, badness, distance, paired_difference
-
-if TYPE_CHECKING:
-    from .results import Results
+from .statistics import LEAST_SEEDS, Estimate, badness, distance, paired_difference, verdicts
 
 NUMBER_RULE = (
     "“Reproduced”: the paper’s value is within the 95 % interval of the mean over seeds, or no further from the mean "
     "than the row’s stated tolerance; otherwise “better” or “worse” says which way the measurement lies (“equal”: as "
-    "far from the exact value), and “undecided” that one seed shows no spread. A row with seeds that diverged, failed, "
-    "timed out or were not run counts them and is not judged; one marked “not comparable” shows both numbers, and its "
-    "footnote says why."
+    f"far from the exact value), and “undecided” that there are fewer than {LEAST_SEEDS} seeds. A row with seeds that "
+    "diverged, failed, timed out or were not run counts them and is not judged; one marked “not comparable” shows both "
+    "numbers, and its footnote says why."
 )
 CLAIM_RULE = (
-    "A claim “holds” if the 95 % interval of the paired difference over seeds is on its side of zero, “does not hold” "
-    "if none of the interval is, and is “undecided” otherwise or with fewer than three pairs. A seed that one sampler "
-    "did not finish is won by the other; where that happens there is no interval, and all seeds must agree. With five "
-    "seeds, a difference of zero passes for a claim that holds in 8 % of runs."
+    "A claim “holds” if Student’s t test of the paired differences over seeds finds them on its side of zero at 5 % "
+    "after Holm’s correction over all claims of the table, “does not hold” if it finds them on the other side or if "
+    f"there is no difference at any seed, and is “undecided” otherwise or with fewer than {LEAST_SEEDS} pairs. A seed "
+    "that one sampler did not finish is won by the other; where that happens there is no test, and all seeds must "
+    "agree. If no two samplers differed, a table would hold a wrong verdict in at most 5 % of runs. Intervals are of "
+    "each difference by itself."
 )
 
 
@@ -37,7 +36,7 @@ class Measured:
         row: what the paper says.
         paper: its value in units of the metric.
         estimate: mean over the seeds that have a score; None without any.
-        floor: ``mean`` and ``std`` of exact samples; None if unknown.
+        floor: of exact samples; None if unknown.
         best: which way the metric points.
         verdict: ``reproduced``, ``better``, ``worse``, ``equal``, ``undecided``, ``not comparable``, or what became of
             the seeds: ``diverged``, ``failed``, ``timeout``, ``incompatible``, ``no score``, ``not run``.
@@ -47,7 +46,7 @@ class Measured:
     row: Published
     paper: float
     estimate: Estimate | None
-    floor: Mapping[str, Any] | None
+    floor: Floor | None
     best: str
     verdict: str
     trouble: str
@@ -62,7 +61,8 @@ class Measured:
         """How far the mean is from the floor, as ``1.3×`` or ``+4.0σ``; empty where that cannot be said."""
         if self.estimate is None or self.floor is None:
             return ""
-        return distance(self.estimate.mean, self.floor["mean"], self.floor["std"], self.best)
+        found = distance(self.estimate.mean, self.floor.mean, self.floor.std, self.best)
+        return found.text if found else ""
 
     @property
     def words(self) -> str:
@@ -96,11 +96,11 @@ class Decided:
     trouble: tuple[str, str]
 
 
-def measure(results: Results, row: Published) -> Measured:
-    """Set a published number beside what ``results`` hold, by `NUMBER_RULE`."""
-    found = results.estimate(row.task, row.sampler, row.metric)
-    best, paper = results.best(row.task, row.metric), row.value * row.unit
-    statuses = _statuses(results, row.task, row.sampler, row.metric)
+def measure(cells: Cells, row: Published, seeds: Sequence[int]) -> Measured:
+    """Set a published number beside what ``cells`` hold of a suite's ``seeds``, by `NUMBER_RULE`."""
+    found = cells.estimate(row.task, row.sampler, row.metric)
+    best, paper = cells.best(row.metric), row.value * row.unit
+    statuses = cells.statuses(row.task, row.sampler, row.metric, seeds)
     trouble = _counts(statuses)
     if set(statuses.values()) <= {"not run"}:
         verdict, trouble = "not run", ""
@@ -110,40 +110,53 @@ def measure(results: Results, row: Published) -> Measured:
         verdict = next(status for status in statuses.values() if status)
     else:
         verdict = _judge(found, paper, row.tolerance * abs(row.unit), best)
-    return Measured(row, paper, found, results.floor(row.task, row.metric), best, verdict, trouble)
+    return Measured(row, paper, found, cells.floor(row.task, row.metric), best, verdict, trouble)
 
 
-def decide(results: Results, row: Claim) -> Decided:
-    """Test a claim on the seeds of ``results``, by `CLAIM_RULE`.
+def decide(cells: Cells, rows: Sequence[Claim], seeds: Sequence[int]) -> list[Decided]:
+    """Test claims on the seeds of ``cells``, by `CLAIM_RULE`.
 
-    For metrics whose best value is 0, ½ or 1 distances from it are compared, as `phys_bench.comparison.compare` does.
+    For metrics whose best value is 0, ½ or 1 distances from it are compared.
     """
-    best = results.best(row.task, row.metric)
+    found = [_pairs(cells, row, seeds) for row in rows]
+    words = {"better": "does not hold", "worse": "holds", "equal": "does not hold", "unclear": "undecided"}
+    tested = verdicts([one.difference for one in found])
+    return [
+        replace(one, verdict=words[word] if one.pairs >= LEAST_SEEDS else "undecided")
+        if one.difference is not None and not one.verdict
+        else one
+        for one, word in zip(found, tested, strict=True)
+    ]
+
+
+def _pairs(cells: Cells, row: Claim, seeds: Sequence[int]) -> Decided:
+    """The paired seeds of a claim; its verdict is empty where the test must say."""
+    best = cells.best(row.metric)
     trouble, values = [], []
     for sampler in (row.better, row.worse):
-        statuses = _statuses(results, row.task, sampler, row.metric)
+        statuses = cells.statuses(row.task, sampler, row.metric, seeds)
         trouble.append("" if set(statuses.values()) <= {"not run"} else _counts(statuses))
-        scores = results.scores(row.task, sampler, row.metric)
+        scores = cells.scores(row.task, sampler, row.metric)
         values.append({
             seed: badness(scores[seed], best) if not status else math.inf
             for seed, status in statuses.items()
             if status not in ("not run", "incompatible", "no score")
         })  # fmt: skip
     ours, others = values
-    seeds = [seed for seed in ours if seed in others and math.isfinite(min(ours[seed], others[seed]))]
-    wins = sum(ours[seed] < others[seed] for seed in seeds)
-    losses = sum(ours[seed] > others[seed] for seed in seeds)
-    finite = all(math.isfinite(max(ours[seed], others[seed])) for seed in seeds)
-    difference = paired_difference({s: ours[s] for s in seeds}, {s: others[s] for s in seeds}) if finite else None
-    if not seeds:
+    shared = [seed for seed in ours if seed in others and math.isfinite(min(ours[seed], others[seed]))]
+    wins = sum(ours[seed] < others[seed] for seed in shared)
+    losses = sum(ours[seed] > others[seed] for seed in shared)
+    finite = all(math.isfinite(max(ours[seed], others[seed])) for seed in shared)
+    difference = paired_difference({s: ours[s] for s in shared}, {s: others[s] for s in shared}) if finite else None
+    if not shared:
         verdict = "not run" if not ours or not others else "undecided"
-    elif len(seeds) < 3:
-        verdict = "undecided"
     elif difference is not None:
-        verdict = "holds" if difference.low > 0 else "does not hold" if difference.high <= 0 else "undecided"
+        verdict = ""
+    elif len(shared) < LEAST_SEEDS:
+        verdict = "undecided"
     else:
-        verdict = "holds" if wins == len(seeds) else "does not hold" if losses == len(seeds) else "undecided"
-    return Decided(row, wins, len(seeds), best, difference, verdict, (trouble[0], trouble[1]))
+        verdict = "holds" if wins == len(shared) else "does not hold" if losses == len(shared) else "undecided"
+    return Decided(row, wins, len(shared), best, difference, verdict, (trouble[0], trouble[1]))
 
 
 def footnotes(texts: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
@@ -159,27 +172,12 @@ def footnotes(texts: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
 def _judge(found: Estimate, paper: float, tolerance: float, best: str) -> str:
     if abs(found.mean - paper) <= tolerance:
         return "reproduced"
-    if found.count < 2:
+    if found.count < LEAST_SEEDS:
         return "undecided"
     if found.low <= paper <= found.high:
         return "reproduced"
     ours, theirs = badness(found.mean, best), badness(paper, best)
     return "better" if ours < theirs else "worse" if ours > theirs else "equal"
-
-
-def _statuses(results: Results, task: str, sampler: str, metric: str) -> dict[int, str]:
-    """What became of each seed: empty if it has a score, else a status, ``no score`` or ``not run``."""
-    records = {record["identity"]["seed"]: record for record in results.select(task, sampler)}
-    found = {}
-    for seed in sorted({*((results.head.get("suite") or {}).get("seeds") or ()), *records}):
-        record = records.get(seed)
-        if record is None:
-            found[seed] = "not run"
-        elif record["status"] != "ok":
-            found[seed] = record["status"]
-        else:
-            found[seed] = "" if record["scores"].get(metric) is not None else "no score"
-    return found
 
 
 def _counts(statuses: Mapping[int, str]) -> str:

@@ -28,7 +28,7 @@ def run(samplers: list[str], out: Path, **changes: Any) -> api.Results:
 
 def asked(results: api.Results, sampler: str) -> set[tuple[float, float]]:
     """Gradients and further values of the energy per sample, of each seed."""
-    costs = [record["costs"] for record in results.select(sampler=sampler)]
+    costs = [cell.costs for cell in results.select(sampler=sampler)]
     return {(cost["energy_gradients"], cost["energy_densities"]) for cost in costs}
 
 
@@ -50,7 +50,7 @@ def test_training_counts_once_for_every_sampler_that_shares_it(tmp_path: Path) -
     registry.load_file(Path(__file__).with_name("toy_trained.py"))
     names = ["toy-asking", "toy-asking[shift=1.0]", "toy-asking[fit_pause=0.01]"]
     results = run(names, tmp_path)
-    shared = [{record["costs"]["shared_fit"] for record in results.select(sampler=name)} for name in names]
+    shared = [{cell.shared_fit for cell in results.select(sampler=name)} for name in names]
     assert shared == [{False}, {True}, {False}]
     for name in names:
         assert asked(results, name) == {(100 / N + 1, 30 / N)}

@@ -110,24 +110,24 @@ def test_a_misbehaving_sampler_costs_its_own_cells_only(
 ) -> None:
     results = run({**toy_suite, "tasks": ["toy-normal"], "samplers": [sampler, "toy-good"], "seeds": 2}, tmp_path)
     bad, good = results.select(sampler=sampler), results.select(sampler="toy-good")
-    assert [r["status"] for r in bad] == [status] * 2
-    assert all(reason in r["reason"] for r in bad)
-    assert [r["status"] for r in good] == ["ok"] * 2
+    assert [cell.status for cell in bad] == [status] * 2
+    assert all(reason in cell.reason for cell in bad)
+    assert [cell.status for cell in good] == ["ok"] * 2
     assert reason.split(": ")[-1][:30] in " ".join(results.table().split())
 
 
 def test_a_seed_that_diverges_leaves_its_neighbours_alone(toy_suite: dict[str, Any], tmp_path: Path) -> None:
     results = run({**toy_suite, "samplers": ["toy-stacked[bad=diverge]"]}, tmp_path)
     for task in results.tasks:
-        assert [r["status"] for r in results.select(task)] == ["ok", "diverged", "ok"]
-        assert "not finite at step 7" in results.select(task)[1]["reason"]
+        assert [cell.status for cell in results.select(task)] == ["ok", "diverged", "ok"]
+        assert "not finite at step 7" in results.select(task)[1].reason
 
 
 def test_a_stacked_job_that_raises_is_retried_seed_by_seed(toy_suite: dict[str, Any], tmp_path: Path) -> None:
     results = run({**toy_suite, "samplers": ["toy-stacked[bad=raise]", "toy-stacked"]}, tmp_path)
     for task in results.tasks:
         guilty = results.select(task, "toy-stacked[bad=raise]")
-        assert [r["status"] for r in guilty] == ["ok", "failed", "ok"]
+        assert [cell.status for cell in guilty] == ["ok", "failed", "ok"]
         innocent = results.scores(task, "toy-stacked", "toy-mean")
         assert {0: innocent[0], 2: innocent[2]} == results.scores(task, "toy-stacked[bad=raise]", "toy-mean")
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

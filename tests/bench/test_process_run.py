@@ -87,7 +87,7 @@ def test_workers_are_limited_replaced_and_charged_by_cell(toys: Path, tmp_path: 
     assert "the limit is 1,500 MiB" in reason
     # The stacked job hung as a whole; tried one by one, only seed 1 is guilty.
     assert found["toy-stacked[bad=hang]", 1][0] == "timeout"
-    assert "about to exit" in results.select(sampler=bad[0])[1]["traceback"]
+    assert "about to exit" in results.select(sampler=bad[0])[1].traceback
     children = psutil.Process().children(recursive=True)
     assert not [p for p in children if "spawn_main" in " ".join(p.cmdline())]
 

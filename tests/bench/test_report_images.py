@@ -13,7 +13,7 @@ from phys_bench import api
 from phys_bench.arrays import nearest_images
 from phys_bench.report import write_report
 from phys_bench.report.canvas import GRID
-from phys_bench.report.image_panels import COLUMNS, ROWS, image_picture
+from phys_bench.report.images import COLUMNS, ROWS, image_picture
 from phys_samplers import catalogue
 
 SHAPE = (1, 2, 3)
@@ -40,8 +40,9 @@ def test_a_run_keeps_the_shape_and_the_nearest_training_images(toys: Path, tmp_p
     squares = ((arrays["samples"][:40, None] - train[None]) ** 2).sum(-1)
     np.testing.assert_array_equal(arrays["nearest"], train[squares.argmin(1)].astype(np.float32))
     page = write_report(tmp_path).read_text(encoding="utf-8")
-    grids = "Image grids from left to right: true images; generated images; nearest training images of the generated."
+    grids = "Image grids from left to right: generated images; nearest training images of the generated."
     assert f'alt="toy-bars, bellman. {grids}"' in page
+    assert 'alt="toy-bars. Image grid: true images."' in page
     assert page.count("Panels from left to right") == 1  # of the other task
 
 
@@ -56,9 +57,12 @@ def test_a_copy_is_its_own_nearest_training_image(toys: Path) -> None:
 def test_grids_are_in_the_scale_of_the_true_images() -> None:
     reference = images(50, low=-3.0)
     samples = np.stack([reference[4], np.full(6, 9.0), np.full(6, -9.0), np.full(6, np.nan)])
-    drawn = image_picture({"samples": samples, "reference": reference}, shape=SHAPE, task="t", sampler="s")
-    assert drawn.alt == "t, s. Image grids from left to right: true images; generated images."
-    true, generated = (np.asarray(axes.images[0].get_array()) for axes in drawn.figure.axes)
+    arrays = {"samples": samples, "reference": reference}
+    pictures = [image_picture(arrays, shape=SHAPE, task="t", sampler="s", truth=truth) for truth in (True, False)]
+    assert [drawn.alt for drawn in pictures] == [
+        "t. Image grid: true images.", "t, s. Image grids from left to right: generated images.",
+    ]  # fmt: skip
+    true, generated = (np.asarray(drawn.figure.axes[0].images[0].get_array()) for drawn in pictures)
     assert true.shape == (ROWS * 3 + 1, COLUMNS * 4 + 1, 3)
     assert generated.shape == (4, COLUMNS * 4 + 1, 3)  # one line of images of height 2
     scaled = (reference + 3) / 4
@@ -70,7 +74,7 @@ def test_grids_are_in_the_scale_of_the_true_images() -> None:
     for grid in (true, generated):
         np.testing.assert_allclose(grid[0], np.broadcast_to(margin, grid[0].shape))
         np.testing.assert_allclose(grid[:, 4], np.broadcast_to(margin, grid[:, 4].shape))
-    assert [axes.axison for axes in drawn.figure.axes] == [False, False]
+    assert [axes.axison for drawn in pictures for axes in drawn.figure.axes] == [False, False]
 
 
 def test_three_channels_are_colours_and_two_show_the_first() -> None:
@@ -80,7 +84,7 @@ def test_three_channels_are_colours_and_two_show_the_first() -> None:
 
     def first(shape: tuple[int, ...]) -> np.ndarray:
         figure = image_picture(arrays, shape=shape, task="t", sampler="s").figure
-        return np.asarray(figure.axes[1].images[0].get_array())[1:3, 1:3]
+        return np.asarray(figure.axes[0].images[0].get_array())[1:3, 1:3]
 
     np.testing.assert_allclose(first((3, 2, 2)), rows[0].reshape(3, 2, 2).transpose(1, 2, 0))
     np.testing.assert_allclose(first((2, 2, 3)), rows[0, :6].reshape(2, 3)[:, :2, None].repeat(3, axis=2))

@@ -7,15 +7,22 @@ import math
 import numpy as np
 import pytest
 
+from phys_bench.cells import Cell, Cells, Floor
 from phys_bench.report.canvas import looks
-from phys_bench.report.citations import citations, used_components
-from phys_bench.report.cost_chart import cost_chart
-from phys_bench.report.field_panels import as_mesh
-from phys_bench.report.markup import anchor, label, number
-from phys_bench.report.sample_panels import frame, sample_picture
-from phys_bench.report.standing import distance, standings
-from phys_bench.report.tables import COST_COLUMNS, cost_columns, cost_notes, cost_row
-from phys_bench.report.view import Cell, Floor, Run
+from phys_bench.report.charts import cost_chart
+from phys_bench.report.fields import as_mesh
+from phys_bench.report.page import anchor, citations, label, used_components
+from phys_bench.report.panels import frame, sample_picture
+from phys_bench.results import Results
+from phys_bench.statistics import distance
+from phys_bench.summary import COSTS, cost_columns, cost_notes, costs
+from phys_bench.tables import number
+
+
+def cost_row(run: Cells, task: str, sampler: str) -> list[str]:
+    """What the table of costs says of a sampler."""
+    (row,) = (row for row in costs(run, task).rows if row[0].text == sampler)
+    return [entry.text for entry in row[1:]]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +40,7 @@ from phys_bench.report.view import Cell, Floor, Run
     ],
 )
 def test_distance(value: float, floor: Floor, best: str, text: str, level: float, tone: str) -> None:
-    found = distance(value, floor, best)
+    found = distance(value, floor.mean, floor.std, best)
     assert found is not None
     assert found.text == text
     assert found.level == pytest.approx(level, abs=1e-9)
@@ -41,15 +48,17 @@ def test_distance(value: float, floor: Floor, best: str, text: str, level: float
 
 
 def test_distance_is_not_made_up() -> None:
-    assert distance(1.0, None) is None
-    assert distance(math.nan, Floor(1.0, 0.1)) is None
-    assert distance(1.0, Floor(0.0, 0.0)) is None  # neither a scale nor a spread
+    assert distance(math.nan, 1.0, 0.1, "low") is None
+    assert distance(1.0, 0.0, 0.0, "low") is None  # neither a scale nor a spread
 
 
 def test_equal_ranks_share_a_place_and_the_oracle_comes_first() -> None:
-    cells = [Cell(id=s, task="t", sampler=s, seed=0, component=s) for s in ("a", "b", "c", "exact", "d")]
-    run = Run(suite="s", cells=cells, mean_ranks={"a": 1.5, "b": 1.5, "c": 3.0, "exact": None, "d": None})
-    assert [(row.sampler, row.place) for row in standings(run)] == [
+    scores = {"d": None, "c": 3.0, "a": 1.0, "exact": 0.5, "b": 1.0}
+    cells = [
+        Cell(id=s, task="t", sampler=s, seed=0, component=s, primary="w2", scores={} if x is None else {"w2": x})
+        for s, x in scores.items()
+    ]
+    assert [(row.sampler, row.place) for row in Cells(cells).standings] == [
         ("exact", None), ("a", 1), ("b", 1), ("c", 3), ("d", None),
     ]  # fmt: skip
 
@@ -74,7 +83,7 @@ def test_scattered_fields_and_high_dimension_are_drawn() -> None:
     assert "score field" in sample_picture(arrays, task="t", sampler="s", colour="red").alt
     many = {"samples": rng.normal(size=(50, 20)), "reference": rng.normal(size=(50, 20))}
     assert sample_picture(many, task="t", sampler="s", colour="red").alt.endswith(
-        "true samples, x₁x₂ of 20; generated samples, x₁x₂ of 20; marginals, 5–95 %, first 16."
+        "right: generated samples, x₁x₂ of 20; marginals, 5–95 %, first 16."
     )
 
 
@@ -102,14 +111,14 @@ def test_cost_chart_draws_the_floor_and_leaves_the_oracle_out() -> None:
             floors=floors, costs=costs,
         )  # fmt: skip
 
-    run = Run(suite="s", cells=[cell("exact", 0), cell("a", 10), cell("b", 1000)])
+    run = Cells([cell("exact", 0), cell("a", 10), cell("b", 1000)])
     figure = cost_chart(run, "t", looks(run))
     assert figure is not None
     for axes in figure.axes:
         assert axes.get_xscale() == "log"
         assert axes.get_legend_handles_labels()[1] == ["floor ± sd", "a", "b"]
         np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.1, 0.1])
-    assert cost_chart(Run(suite="s", cells=[cell("exact", 0)]), "t", looks(run)) is None
+    assert cost_chart(Cells([cell("exact", 0)]), "t", looks(run)) is None
 
 
 def test_energy_columns_and_their_panel_are_there_only_where_energies_are_asked() -> None:
@@ -119,9 +128,9 @@ def test_energy_columns_and_their_panel_are_there_only_where_energies_are_asked(
         return Cell(id=task, task=task, sampler="a", seed=seed, primary="w2", scores={"w2": 0.3}, costs=costs)
 
     cells = [cell("data", 0, 0.0), cell("data", 1, 0.0), cell("energy", 0, 40.0), cell("energy", 1, 41.0)]
-    run = Run(suite="s", cells=cells)
+    run = Cells(cells)
     assert "∇E / sample" not in cost_columns(run, "data").values()
-    assert len(cost_row(run, "data", "a")) == len(cost_columns(run, "data")) == len(COST_COLUMNS) - 2
+    assert len(cost_row(run, "data", "a")) == len(cost_columns(run, "data")) == len(COSTS) - 2
     row = dict(zip(cost_columns(run, "energy"), cost_row(run, "energy", "a"), strict=True))
     assert (row["energy_gradients"], row["energy_densities"]) == (number(40.5), number(0.0))
     assert not cost_notes(run, "data")
@@ -141,7 +150,7 @@ def test_energy_columns_and_their_panel_are_there_only_where_energies_are_asked(
 def test_looks_are_distinct_and_the_oracle_has_its_own() -> None:
     names = [f"s{i}" for i in range(25)]
     cells = [Cell(id=s, task="t", sampler=s, seed=0, component=s) for s in ["exact", *names]]
-    found = looks(Run(suite="s", cells=cells))
+    found = looks(Cells(cells))
     assert len({(look.colour, look.marker) for look in found.values()}) == 26
     assert found["exact"].marker == "*"
 
@@ -168,7 +177,7 @@ def test_citations_of_used_components() -> None:
         scores={"w2": 1.0},
     )  # fmt: skip
     unknown = Cell(id="2", task="no-such-task", sampler="no-such", seed=0, component="no-such")
-    run = Run(suite="s", cells=[cell, unknown])
+    run = Results(cells=[cell, unknown])
     assert used_components(run) == [
         ("sampler", "bellman"), ("kernel", "gaussian"), ("task", "moons"), ("metric", "w2"),
         ("sampler", "no-such"), ("task", "no-such-task"),
@@ -185,6 +194,6 @@ def test_the_share_of_clamped_particles_is_a_column() -> None:
         for s, found in shares.items()
         for i, share in enumerate(found)
     ]
-    run = Run(suite="s", cells=cells)
+    run = Cells(cells)
     place = list(cost_columns(run, "t")).index("clamped")
     assert [cost_row(run, "t", sampler)[place] for sampler in shares] == ["0.500", "–"]

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from phys_bench.report.canvas import looks
-from phys_bench.report.charts import training_chart
-from phys_bench.report.cost_chart import cost_chart
-from phys_bench.report.sweeps import Sweep, sweeps
-from phys_bench.report.view import Cell, Floor, Run
+from phys_bench.cells import Cell, Cells, Floor
+from phys_bench.report.canvas import Sweep, looks, sweeps
+from phys_bench.report.charts import cost_chart
+from phys_bench.report.curves import training_chart
 
 STEPS = (5, 20, 80)
 
@@ -49,7 +48,7 @@ def test_samplers_that_differ_in_steps_alone_are_a_sweep() -> None:
 
 def test_members_of_a_sweep_look_alike_and_others_do_not() -> None:
     kernels = [f"k{i}" for i in range(12)]
-    run = Run(suite="s", cells=[cell("exact"), *(swept(k, n) for k in kernels for n in STEPS)])
+    run = Cells([cell("exact"), *(swept(k, n) for k in kernels for n in STEPS)])
     found = looks(run)
     assert len(set(found.values())) == 13
     for kernel in kernels:
@@ -58,7 +57,7 @@ def test_members_of_a_sweep_look_alike_and_others_do_not() -> None:
 
 def test_a_sweep_is_one_line_of_means_over_function_evaluations() -> None:
     cells = [swept("k", n, seed=seed, w2=2.0 / n + 0.1 * seed) for n in (80, 5, 20) for seed in (0, 1)]
-    run = Run(suite="s", cells=[cell("exact", nfe=0), *cells, cell("single", nfe=7, w2=0.5)])
+    run = Cells([cell("exact", nfe=0), *cells, cell("single", nfe=7, w2=0.5)])
     figure = cost_chart(run, "t", looks(run))
     assert figure is not None
     axes = figure.axes[0]
@@ -70,7 +69,7 @@ def test_a_sweep_is_one_line_of_means_over_function_evaluations() -> None:
     assert (line.get_linestyle(), single.get_linestyle()) == ("-", "None")
     assert single.get_marker() != line.get_marker()
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    near = Run(suite="s", cells=[swept("k", n, w2=0.11 + 0.01 * n) for n in (5, 20)])
+    near = Cells([swept("k", n, w2=0.11 + 0.01 * n) for n in (5, 20)])
     figure = cost_chart(near, "t", looks(near))
     assert figure is not None
     assert figure.axes[0].get_yscale() == "linear"
@@ -79,7 +78,7 @@ def test_a_sweep_is_one_line_of_means_over_function_evaluations() -> None:
 def test_a_shared_fit_has_one_training_panel() -> None:
     history = {"loss": (np.arange(4.0), np.array([4.0, 2.0, 1.0, 0.5]))}
     other = {"loss": (np.arange(4.0), np.array([4.0, 2.0, 1.0, 0.6]))}
-    run = Run(suite="s", cells=[*(swept("k", n, history=history) for n in STEPS), swept("q", 5, history=other)])
+    run = Cells([*(swept("k", n, history=history) for n in STEPS), swept("q", 5, history=other)])
     figure = training_chart(run, "t", looks(run))
     assert figure is not None
     titles = [axes.get_title(loc="left") for axes in figure.axes]

@@ -51,7 +51,7 @@ def outcomes(results: api.Results) -> dict[tuple[str, int], Any]:
 
 
 def shared(results: api.Results) -> dict[str, set[bool]]:
-    return {s: {r["costs"]["shared_fit"] for r in results.select(sampler=s)} for s in results.samplers}
+    return {s: {cell.shared_fit for cell in results.select(sampler=s)} for s in results.samplers}
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_seeds_of_a_broken_stack_are_tried_one_by_one(plugin: Path, tmp_path: Pa
     suite = {**SWEEP, "samplers": ["toy-slow[bad=true,shift=1,2]"], "seeds": 3, "overrides": []}
     results = run(suite, tmp_path)
     for sampler in results.samplers:
-        assert [r["status"] for r in results.select(sampler=sampler)] == ["ok", "failed", "ok"]
+        assert [cell.status for cell in results.select(sampler=sampler)] == ["ok", "failed", "ok"]
     good = run({**suite, "samplers": ["toy-slow[shift=1,2]"], "seeds": [0, 2]}, tmp_path / "good")
     assert [r["scores"] for r in good.records] == [r["scores"] for r in results.records if r["status"] == "ok"]
 

@@ -4,41 +4,43 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from phys_bench.folders import load
+from phys_bench.results import Results
+from phys_bench.summary import leaderboard
 from phys_samplers.atomic import write_atomically
 
 from .canvas import looks, new_figure, png
 from .charts import leaderboard_chart
-from .markdown import leaderboard_table, markdown_page
-from .page import html_page
-from .reading import read_run
-from .view import Cell, Floor, Run
+from .page import html_page, markdown_page
 
-__all__ = ["Cell", "Floor", "Run", "leaderboard_figure", "leaderboard_markdown", "read_run", "write_report"]
+__all__ = ["leaderboard_figure", "leaderboard_markdown", "write_report"]
 
 
-def write_report(run_folder: str | Path, out: str | Path | None = None) -> Path:
+def write_report(run: str | Path | Results, out: str | Path | None = None) -> Path:
     """Write ``report.html`` and ``report.md`` of a run.
 
     Args:
-        run_folder: folder with ``run.json``, ``records/`` and ``arrays/``.
+        run: folder with ``run.json``, ``records/`` and ``arrays/``, or results that were read from one.
         out: folder to write to, made if absent; the run folder unless given.
 
     Returns:
         The path of ``report.html``.
 
     Raises:
-        ConfigurationError: if ``run_folder`` is not a run folder.
+        ConfigurationError: if ``run`` is not a run folder.
     """
-    run = read_run(run_folder)
-    folder = Path(out) if out is not None else Path(run_folder)
+    results = run if isinstance(run, Results) else load(run)
+    folder = Path(out) if out is not None else results.folder
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "report.md", markdown_page(run))
-    return _write(folder / "report.html", html_page(run))
+    write_atomically(folder / "report.md", markdown_page(results).encode())
+    path = folder / "report.html"
+    write_atomically(path, html_page(results).encode())
+    return path
 
 
 def leaderboard_markdown(run_folder: str | Path) -> str:
     """The leaderboard of a run as one Markdown table."""
-    return leaderboard_table(read_run(run_folder))
+    return leaderboard(load(run_folder)).markdown(level=0)
 
 
 def leaderboard_figure(run_folder: str | Path) -> bytes:
@@ -53,11 +55,5 @@ def leaderboard_figure(run_folder: str | Path) -> bytes:
     Raises:
         ConfigurationError: if ``run_folder`` is not a run folder.
     """
-    run = read_run(run_folder)
-    look = looks(run)
-    return png(leaderboard_chart(run, look) or new_figure(4, 1), 160)
-
-
-def _write(path: Path, text: str) -> Path:
-    write_atomically(path, text.encode())
-    return path
+    run = load(run_folder)
+    return png(leaderboard_chart(run, looks(run)) or new_figure(4, 1), 160)

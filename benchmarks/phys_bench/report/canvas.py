@@ -1,24 +1,27 @@
-"""Figures without global state: one look, one colour and marker per sweep of samplers over all figures of a run."""
+"""Figures without global state: one look, one colour and marker per sweep of samplers over all figures of a run.
+
+A sweep is what samplers are that differ in their number of sampling steps alone: one line of a chart and one colour.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from .sweeps import sweeps
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
-
-    from .view import Run
+from phys_bench.canonical import canonical_text
+from phys_bench.cells import Cell, Cells
+from phys_registry import SpecError, parse_spec
 
 INK = "#1c2430"
 FAINT = "#8a94a3"
@@ -31,6 +34,7 @@ FIELD_MAP = "viridis"
 # common colour vision deficiency, and by marker as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#117733", "#332288", "#999933")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+STEPS = "sampling_steps"
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,63 @@ class Look:
         return 2.2 if self.marker == "*" else 1.0
 
 
-def looks(run: Run) -> dict[str, Look]:
+@dataclass(frozen=True)
+class Sweep:
+    """One sampler at one or several numbers of steps.
+
+    Args:
+        label: what its members have in common; the label itself if there is one only.
+        samplers: labels, fewest steps first.
+    """
+
+    label: str
+    samplers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn picture and its description for readers who cannot see it."""
+
+    figure: Figure
+    alt: str
+
+
+def sweeps(cells: Sequence[Cell]) -> list[Sweep]:
+    """The samplers of ``cells`` by sweep, in order of first appearance.
+
+    Members share the component and every option of the full recipe but ``sampling_steps``; a sampler without that
+    option is alone.
+    """
+    groups: dict[tuple[str, str], dict[str, float]] = {}
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        first.setdefault(cell.sampler, cell)
+    for sampler, cell in first.items():
+        options = dict(cell.options)
+        steps = options.pop(STEPS, None)
+        if isinstance(steps, int | float):
+            groups.setdefault((cell.component, canonical_text(options)), {})[sampler] = steps
+        else:
+            groups["", sampler] = {sampler: 0}
+    ordered = [sorted(members, key=members.__getitem__) for members in groups.values()]
+    return [Sweep(_label(members), tuple(members)) for members in ordered]
+
+
+def _label(members: Sequence[str]) -> str:
+    if len(members) == 1:
+        return members[0]
+    try:
+        (spec,) = parse_spec(members[0])
+    except (SpecError, ValueError):  # a label that is no component text, or stands for several
+        return f"{members[0]}, …"
+    return str(replace(spec, options={key: value for key, value in spec.options.items() if key != STEPS}))
+
+
+def looks(run: Cells) -> dict[str, Look]:
     """A look for every sweep of a run, in the order of the suite; the exact oracle is drawn in ink with a star."""
     found = {sampler: Look(INK, "*") for sampler in run.samplers}
-    for i, sweep in enumerate(sweeps([cell for cell in run.cells if not run.is_oracle(cell.sampler)])):
+    ranked = [run.select(sampler=sampler)[0] for sampler in run.samplers if not run.is_oracle(sampler)]
+    for i, sweep in enumerate(sweeps(ranked)):
         # beyond ten sweeps colours repeat with other markers
         own = Look(COLOURS[i % len(COLOURS)], MARKERS[(i + i // len(COLOURS)) % len(MARKERS)])
         found |= dict.fromkeys(sweep.samplers, own)
@@ -103,6 +160,14 @@ def png(figure: Figure, dpi: int = 130) -> bytes:
     return buffer.getvalue()
 
 
-def data_uri(image: bytes) -> str:
-    """PNG bytes as a ``data:`` address."""
-    return "data:image/png;base64," + base64.b64encode(image).decode("ascii")
+def image_uri(figure: Figure, *, points: bool) -> str:
+    """The figure as a ``data:`` address: WebP for clouds of points and fields, SVG for lines and words."""
+    buffer = io.BytesIO()
+    if points:
+        figure.savefig(buffer, format="webp", dpi=125, pil_kwargs={"quality": 62, "method": 4})
+        kind = "webp"
+    else:
+        with matplotlib.rc_context({"svg.hashsalt": "phys-samplers", "svg.fonttype": "none"}):
+            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        kind = "svg+xml"
+    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

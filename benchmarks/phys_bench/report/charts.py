@@ -1,85 +1,29 @@
-"""Charts over samplers: training curves, and the leaderboard as a picture."""
+"""Charts over samplers: the leaderboard as a picture, and score against cost."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .canvas import FLOOR, GRID, INK, TROUBLE, Look, log_axis, new_figure, plain
-from .standing import floor_of, score_estimate, standings
-from .view import Cell, Run
+from phys_bench.cells import Cell, Cells, Floor, trouble
+from phys_bench.summary import ENERGY
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+from .canvas import FLOOR, GRID, INK, TROUBLE, Look, Sweep, log_axis, new_figure, plain, sweeps
 
 MANY = 15
 """From here on the rows of the leaderboard are drawn closer."""
+NAMED = 12
+"""Sweeps that the legend of a chart names; the others are grey."""
 
 
-def training_chart(run: Run, task: str, look: Mapping[str, Look]) -> Figure | None:
-    """Training curves, one panel per (sampler, loss), one line per seed, the validation loss dashed beside ``loss``.
-
-    Losses of different samplers measure different things, so they never share an axis; equal curves, those of a shared
-    fit, are drawn once. None without histories.
-    """
-    panels_of: dict[tuple[str, str], list[Cell]] = {}
-    for cell in run.select(task):
-        for name in cell.history:
-            key = "loss" if name == "validation" and "loss" in cell.history else name
-            cells = panels_of.setdefault((cell.sampler, key), [])
-            if cell not in cells:
-                cells.append(cell)
-    if not panels_of:
-        return None
-    alike: dict[tuple[object, ...], list[tuple[str, str]]] = {}
-    for (sampler, name), cells in panels_of.items():
-        alike.setdefault((name, *(_curves(cell, name) for cell in cells)), []).append((sampler, name))
-    columns = min(3, len(alike))
-    rows = math.ceil(len(alike) / columns)
-    figure = new_figure(3.9 * columns, 2.7 * rows)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, same in zip(panels, alike.values(), strict=False):
-        sampler, name = same[0]
-        _training_panel(axes, panels_of[same[0]], name, look[sampler].colour)
-        others = f"\nshared by {len(same) - 1} more" if len(same) > 1 else ""
-        plain(axes, title=f"{sampler}: {name}{others}", grid=True)
-    for axes in panels[len(alike) :]:
-        axes.set_visible(False)
-    return figure
-
-
-def _curves(cell: Cell, name: str) -> tuple[object, ...]:
-    """What tells the curves of a cell from those of another one."""
-    names = (name, "validation") if name == "loss" else (name,)
-    return (
-        cell.component,
-        cell.seed,
-        *(array.tobytes() for key in names if key in cell.history for array in cell.history[key]),
-    )
-
-
-def _training_panel(axes: Axes, cells: list[Cell], name: str, colour: str) -> None:
-    drawn = [("-", cell.history[name]) for cell in cells if name in cell.history]
-    if name == "loss":
-        drawn += [("--", cell.history["validation"]) for cell in cells if "validation" in cell.history]
-    for line, (steps, values) in drawn:
-        axes.plot(steps, values, line, color=colour, linewidth=1.2, alpha=0.75 if line == "-" else 1.0)
-    values = np.concatenate([values for _, (_, values) in drawn])
-    if values.min() > 0 and values.max() > 10 * values.min():
-        axes.set_yscale("log")
-        log_axis(axes.yaxis, float(values.min()), float(values.max()))
-    axes.set_xlabel("step", fontsize=9, color=INK)
-    axes.locator_params(axis="x", nbins=5)
-
-
-def leaderboard_chart(run: Run, look: Mapping[str, Look]) -> Figure | None:
+def leaderboard_chart(run: Cells, look: Mapping[str, Look]) -> Figure | None:
     """Primary score of every sampler on every task with 95 % intervals, the floor as a band; None without samplers."""
-    order = [row.sampler for row in standings(run)]
+    order = [row.sampler for row in run.standings]
     tasks = run.tasks
     if not order or not tasks:
         return None
@@ -98,7 +42,7 @@ def leaderboard_chart(run: Run, look: Mapping[str, Look]) -> Figure | None:
     return figure
 
 
-def _leaderboard_panel(axes: Axes, run: Run, task: str, order: list[str], look: Mapping[str, Look]) -> None:
+def _leaderboard_panel(axes: Axes, run: Cells, task: str, order: list[str], look: Mapping[str, Look]) -> None:
     metric = run.primary(task)
     plain(axes, title=task, size=10.5)
     axes.grid(True, axis="x", color=GRID, linewidth=0.8)
@@ -106,34 +50,154 @@ def _leaderboard_panel(axes: Axes, run: Run, task: str, order: list[str], look: 
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.set_xlabel(metric or "nothing scored", fontsize=10.5, color=INK)
-    floor = floor_of(run.select(task), metric)
-    seen: list[float] = []
-    for row, sampler in enumerate(order):
-        cells = run.select(task, sampler)
-        value = score_estimate([c for c in cells if c.ok], metric)
-        if value is None:
-            status = ", ".join(dict.fromkeys(c.status for c in cells if not c.ok)) or "not run"
-            across = axes.get_yaxis_transform()
-            white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-            axes.text(0.04, row, status, transform=across, fontsize=9.5, color=TROUBLE, va="center", bbox=white)
+    values = {row: run.estimate(task, sampler, metric) for row, sampler in enumerate(order)}
+    marks: dict[str, list[tuple[float, int, str]]] = {}
+    for row, value in values.items():
+        own = look[order[row]]
+        if value is not None:
+            marks.setdefault(own.marker, []).append((value.mean, row, own.colour))
             continue
-        seen += [value.low, value.high]
-        paint, marker = look[sampler].colour, look[sampler].marker
-        ends = [value.low, value.high]
-        axes.plot(ends, [row, row], color=paint, linewidth=2.4, alpha=0.6, solid_capstyle="round")
-        size = (80 if len(order) <= MANY else 45) * look[sampler].scale
-        axes.scatter(value.mean, row, s=size, color=paint, marker=marker, edgecolors="white", linewidths=0.9, zorder=3)
+        status = trouble(run.select(task, order[row])) or "no score"
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        across = axes.get_yaxis_transform()
+        axes.text(0.04, row, status, transform=across, fontsize=9.5, color=TROUBLE, va="center", bbox=white)
+    spans = [(row, value.low, value.high) for row, value in values.items() if value and value.count > 1]
+    if spans:
+        rows, low, high = (list(column) for column in zip(*spans, strict=True))
+        colours = [look[order[row]].colour for row in rows]
+        axes.hlines(rows, low, high, colors=colours, linewidth=2.4, alpha=0.6, capstyle="round")
+    size = 80 if len(order) <= MANY else 45
+    for marker, points in marks.items():
+        x, y, colours = zip(*points, strict=True)
+        area = size * Look("", marker).scale
+        axes.scatter(x, y, s=area, c=colours, marker=marker, edgecolors="white", linewidths=0.9, zorder=3)
+    seen = [end for value in values.values() if value for end in (value.mean, value.low, value.high) if end == end]
+    floor = run.floor(task, metric)
     if floor is not None:
         seen.append(floor.mean)
         axes.axvline(floor.mean, color=FLOOR, linewidth=1.4, linestyle=(0, (5, 3)), zorder=1)
         axes.axvspan(floor.mean - floor.std, floor.mean + floor.std, color=FLOOR, alpha=0.15, linewidth=0, zorder=0)
-    if seen and min(seen) > 0 and max(seen) > 4 * min(seen):
+    means = [value.mean for value in values.values() if value] + ([floor.mean] if floor else [])
+    if means and min(means) > 0 and max(means) > 4 * min(means):
+        # an interval that reaches below zero is cut where the axis ends
+        low, high = max(min(seen), 0.4 * min(means)), max(seen)
+        room = (high / low) ** 0.08
         axes.set_xscale("log")
-        room = (max(seen) / min(seen)) ** 0.08
-        axes.set_xlim(min(seen) / room, max(seen) * room)
-        log_axis(axes.xaxis, min(seen), max(seen))
+        axes.set_xlim(low / room, high * room)
+        log_axis(axes.xaxis, low, high)
     elif seen:
         room = 0.08 * max(max(seen) - min(seen), 1e-9)
         axes.set_xlim(min(seen) - room, max(seen) + room)
         axes.locator_params(axis="x", nbins=4)
     axes.tick_params(axis="x", labelsize=9.5)
+
+
+COSTS: tuple[tuple[str, Callable[[Cell], float | None]], ...] = (
+    ("function evaluations per sample (NFE)", lambda cell: cell.costs.get("nfe")),
+    ("energy evaluations per sample (∇E + E)", lambda cell: _sum(cell.costs, *ENERGY)),
+    ("fit + sample wall time [s]", lambda cell: _sum(cell.costs, "fit_seconds", "sample_seconds")),
+)
+WIDTHS = {1: 6.0, 2: 10.6, 3: 13.2}
+HEIGHT, LEGEND_ROW = 4.6, 0.21
+"""Inches; the widths are those of as many panels."""
+
+
+def _sum(costs: Mapping[str, float], *names: str) -> float | None:
+    known = [costs[name] for name in names if name in costs]
+    return sum(known) if known else None
+
+
+def cost_chart(run: Cells, task: str, look: Mapping[str, Look]) -> Figure | None:
+    """Primary score against function evaluations, those of the energy if any, and time; the floor is a line.
+
+    One small mark per seed, a large one at their mean; the means of a sweep, samplers that differ in their number of
+    sampling steps alone, are joined. The exact oracle is left out, because the floor stands for it, and so are costs of
+    zero, which have no place on a logarithmic axis. Beyond `NAMED` sweeps those that rank lower are grey. None if
+    nothing can be drawn.
+    """
+    metric = run.primary(task)
+    scored = [cell for cell in run.select(task) if cell.ok and math.isfinite(cell.scores.get(metric, math.nan))]
+    cells = [cell for cell in scored if not run.is_oracle(cell.sampler)]
+    floor = run.floor(task, metric)
+    points = [[(c, x) for c in cells if (x := cost(c)) is not None and x > 0 and math.isfinite(x)] for _, cost in COSTS]
+    shown = [index for index, column in enumerate(points) if column]
+    if not shown:
+        return None
+    families = sweeps(cells)
+    if len(families) > NAMED:
+        first = {sampler: place for place, sampler in enumerate(run.order(task))}
+        families.sort(key=lambda sweep: first[sweep.samplers[0]])
+    named, others = families[:NAMED], {sampler for sweep in families[NAMED:] for sampler in sweep.samplers}
+    longest = max(len(sweep.label) for sweep in named)
+    columns = max(1, min(4, round(12.3 * WIDTHS[len(shown)]) // (longest + 7)))
+    rows = math.ceil((len(named) + (floor is not None) + bool(others)) / columns)
+    figure = new_figure(WIDTHS[len(shown)], HEIGHT + LEGEND_ROW * rows)
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    heights = [c.scores[metric] for column in points for c, _ in column] + ([floor.mean] if floor else [])
+    for axes, index in zip(panels, shown, strict=True):
+        column, (name, _) = points[index], COSTS[index]
+        plain(axes, grid=True, size=11)
+        axes.set_xlabel(name, fontsize=11, color=INK)
+        _floor_line(axes, floor)
+        by_sampler: dict[str, list[tuple[float, float]]] = {}
+        for cell, x in column:
+            by_sampler.setdefault(cell.sampler, []).append((x, cell.scores[metric]))
+        _seeds(axes, by_sampler, others, look)
+        for sweep in named:
+            _means(axes, sweep, by_sampler, look)
+        axes.set_xscale("log")
+        _pad_log(axes, [x for _, x in column])
+        if min(heights) > 0 and max(heights) > 4 * min(heights):
+            axes.set_yscale("log")
+            log_axis(axes.yaxis, min(heights), max(heights))
+    panels[0].set_ylabel(metric, fontsize=11, color=INK)
+    fullest = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
+    handles, labels = fullest.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize=9.5)
+    return figure
+
+
+def _pad_log(axes: Axes, values: list[float]) -> None:
+    low, high = min(values), max(values)
+    room = max((high / low) ** 0.1, 1.25)
+    axes.set_xlim(low / room, high * room)
+    log_axis(axes.xaxis, low / room, high * room)
+
+
+def _seeds(
+    axes: Axes, points: Mapping[str, Sequence[tuple[float, float]]], others: set[str], look: Mapping[str, Look]
+) -> None:
+    """A small mark per seed at its (cost, score); those of ``others`` are grey and share an entry of the legend."""
+    marks: dict[str, tuple[list[tuple[float, float]], list[str]]] = {}
+    for sampler, own in points.items():
+        kind, colour = ("others", FLOOR) if sampler in others else (look[sampler].marker, look[sampler].colour)
+        at, colours = marks.setdefault(kind, ([], []))
+        at += own
+        colours += [colour] * len(own)
+    for kind, (at, colours) in marks.items():
+        grey = kind == "others"
+        style: dict[str, Any] = {"marker": "o", "label": kind} if grey else {"marker": kind}
+        axes.scatter(*np.array(at).T, s=18, c=colours, alpha=0.3 if grey else 0.4, linewidths=0, zorder=3, **style)
+
+
+def _means(
+    axes: Axes, sweep: Sweep, points: Mapping[str, Sequence[tuple[float, float]]], look: Mapping[str, Look]
+) -> None:
+    """A large mark at the mean (cost, score) of every sampler of a sweep, joined by a line."""
+    mine = look[sweep.samplers[0]]
+    own = [np.array(points[sampler]).T for sampler in sweep.samplers if sampler in points]
+    centres = [(float(np.exp(np.log(x).mean())), float(y.mean())) for x, y in own]
+    if not centres:
+        return
+    style: dict[str, Any] = {"color": mine.colour, "marker": mine.marker, "markeredgecolor": "white"}
+    style |= {"markersize": 9.5} if len(centres) == 1 else {"markersize": 7.5, "linewidth": 1.6}
+    x, y = np.array(sorted(centres)).T
+    axes.plot(x, y, label=sweep.label, linestyle="-" if len(centres) > 1 else "none", zorder=4, **style)
+
+
+def _floor_line(axes: Axes, floor: Floor | None) -> None:
+    if floor is None:
+        return
+    axes.axhline(floor.mean, color=FLOOR, linewidth=1.4, linestyle=(0, (5, 3)), label="floor ± sd", zorder=1)
+    if floor.std > 0:
+        axes.axhspan(floor.mean - floor.std, floor.mean + floor.std, color=FLOOR, alpha=0.15, linewidth=0, zorder=0)

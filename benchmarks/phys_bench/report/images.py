@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from .canvas import GRID, INK, new_figure
-from .sample_panels import Picture
-from .view import FloatArray
+from phys_bench.statistics import FloatArray
+
+from .canvas import GRID, INK, Picture, new_figure
 
 COLUMNS, ROWS = 8, 5
 IMAGE_INCHES = 0.45  # side of one image; 40 pixels of the page, enough to read a digit
@@ -22,7 +22,9 @@ def is_image(event_shape: tuple[int, ...]) -> bool:
     return len(event_shape) == 3
 
 
-def image_picture(arrays: dict[str, FloatArray], *, shape: tuple[int, ...], task: str, sampler: str) -> Picture:
+def image_picture(
+    arrays: dict[str, FloatArray], *, shape: tuple[int, ...], task: str, sampler: str, truth: bool = False
+) -> Picture:
     """Draw grids of images, all in the scale of the true ones.
 
     Args:
@@ -31,14 +33,15 @@ def image_picture(arrays: dict[str, FloatArray], *, shape: tuple[int, ...], task
         shape: (C, H, W); three channels are red, green and blue, of any other number the first is shown in grey.
         task: for the description.
         sampler: for the description.
+        truth: draw the true images instead of the generated ones.
 
     Raises:
         ValueError: if rows do not have that shape.
     """
     reference = arrays["reference"]
     scale = float(np.nanmin(reference)), float(np.nanmax(reference))
-    panels = [("true images", reference), ("generated images", arrays["samples"])]
-    if "nearest" in arrays:
+    panels = [("true images", reference)] if truth else [("generated images", arrays["samples"])]
+    if "nearest" in arrays and not truth:
         panels.append(("nearest training images of the generated", arrays["nearest"]))
     tiled = [(title, _tiled(rows[: COLUMNS * ROWS], shape, scale)) for title, rows in panels]
     side = COLUMNS * IMAGE_INCHES
@@ -48,6 +51,8 @@ def image_picture(arrays: dict[str, FloatArray], *, shape: tuple[int, ...], task
     figure = new_figure(width, height, layout=None)
     for i, ((title, tiles), tall) in enumerate(zip(tiled, heights, strict=True)):
         _draw(figure, tiles, title, (EDGE + i * (side + GAP), height - TOP - tall, side, tall))
+    if truth:
+        return Picture(figure, f"{task}. Image grid: true images.")
     return Picture(figure, f"{task}, {sampler}. Image grids from left to right: {'; '.join(t for t, _ in tiled)}.")
 
 

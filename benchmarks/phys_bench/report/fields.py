@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from numpy.typing import NDArray
 
-from .canvas import FIELD_MAP, GRID, INK, plain
-from .view import FloatArray
+from phys_bench.statistics import FloatArray
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
+from .canvas import FIELD_MAP, GRID, INK, plain
 
 ARROWS_PER_SIDE = 17
 
