@@ -119,7 +119,9 @@ def _student(n: int, level: float) -> float:
 @lru_cache(maxsize=32)
 def _resample_weights(n: int, seed: int) -> FloatArray:
     """How often each of ``n`` values is drawn, over n: (RESAMPLES, n)."""
-    weights: FloatArray = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n
+    weights = np.zeros((RESAMPLES, n))
+    drawn = np.random.default_rng(seed).integers(0, n, size=(RESAMPLES, n))
+    np.add.at(weights, (np.arange(RESAMPLES)[:, None], drawn), 1 / n)
     return weights
 
 
