@@ -28,7 +28,7 @@ def complete(*words: str) -> list[str]:
         (("show", ""), list(kinds())),
         (("show", "task", "moo"), ["moons"]),
         (("show", "kernels", "gau"), ["gaussian"]),
-        (("fit", "bell"), ["bellman"]),
+        (("fit", "bell"), ["bellman", "bellman-fields"]),
         (("fit", "mala["), []),
         (("fit", "edm["), ["edm[preset=default]", "edm[preset=paper]"]),
         (("fit", "bellman", "--task", "gmm"), ["gmm40", "gmm9"]),
@@ -44,8 +44,8 @@ def test_completes(words: tuple[str, ...], expected: list[str]) -> None:
 
 def test_summaries_are_shown() -> None:
     shell = ShellComplete(program, {}, "phys-samplers", "_PHYS_SAMPLERS_COMPLETE")
-    (item,) = shell.get_completions(["show", "sampler"], "bellm")
-    assert item.help == registry.get("sampler", "bellman").summary
+    (item,) = shell.get_completions(["show", "sampler"], "baoa")
+    assert item.help == registry.get("sampler", "baoab").summary
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -62,8 +62,8 @@ def test_scripts(run: Callable[..., Result], shell: str) -> None:
 def test_the_variable_of_the_scripts_is_answered(launch: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     asked = {
         "_PHYS_SAMPLERS_COMPLETE": "bash_complete",
-        "COMP_WORDS": "phys-samplers show sampler bel",
+        "COMP_WORDS": "phys-samplers show sampler baoa",
         "COMP_CWORD": "3",
     }
     done = launch("-m", "phys_samplers", **asked)
-    assert done.stdout == "plain,bellman\n", done.stderr
+    assert done.stdout == "plain,baoab\n", done.stderr
