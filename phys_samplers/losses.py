@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.fields.stacked import stacked_product
 from phys_samplers.options import check_values
 from phys_samplers.parts import Part, make_part
 from phys_samplers.randomness import Streams
@@ -105,7 +106,7 @@ class DenoisingLoss(Loss):
         for every number of rows, with no more variance than x₀ itself (Rao–Blackwell).
         """
         squared = torch.cdist(noised, rows, compute_mode="use_mm_for_euclid_dist").square_()
-        return torch.softmax(self.log_kernel(squared, sigma.unsqueeze(-1), rows.shape[-1]), -1) @ rows
+        return stacked_product(torch.softmax(self.log_kernel(squared, sigma.unsqueeze(-1), rows.shape[-1]), -1), rows)
 
     def sample_sigma(self, streams: Streams, batch: int) -> Tensor:
         """Noise levels (R, B)."""

@@ -65,15 +65,25 @@ class TrainingPlan:
         return 0.5 * (1 + math.cos(math.pi * (step - 1) / self.steps))
 
 
+_ALIGNED = 16
+"""Numbers of a row come in multiples of this: 64 bytes in single precision, a line of the cache."""
+
+
 class _FlatParameters:
-    """All trainable numbers as one (R, P) parameter whose rows are replicas; the module's weights become its views."""
+    """All trainable numbers as one (R, P) parameter whose rows are replicas; the module's weights become its views.
+
+    Rows are filled up with zeros to whole vectors of the processor. What is left over of a row in a vectorised loop is
+    computed by other instructions, whose last bits differ, and in a stack only the last replica would have such a rest.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         weights = [p for p in module.parameters() if p.requires_grad]
         replicas = {len(p) for p in weights}
         if len(replicas) != 1:
             raise ConfigurationError(f"leading (replica) axes of the weights are {sorted(replicas)}; expected one size")
-        self.values = nn.Parameter(torch.cat([p.detach().flatten(1) for p in weights], 1))
+        self.size = sum(p[0].numel() for p in weights)
+        rows = torch.cat([p.detach().flatten(1) for p in weights], 1)
+        self.values = nn.Parameter(nn.functional.pad(rows, (0, -self.size % _ALIGNED)))
         self.gradient = torch.zeros_like(self.values)
         self.values.grad = self.gradient
         start = 0
@@ -127,7 +137,7 @@ def train(
     """
     flat = _FlatParameters(module)
     values = flat.values.data
-    replicas, size = values.shape
+    replicas = len(values)
     optimiser = torch.optim.Adam([flat.values], lr=plan.learning_rate, fused=True)
     average = values.clone()
     best = values.clone()
@@ -241,7 +251,7 @@ def train(
                 steps=course.steps,
                 seconds=seconds,
                 replicas=replicas,
-                parameters=size,
+                parameters=flat.size,
                 best_step=course.steps if validation is None else course.best_step,
                 best_validation=None if validation is None else float(best_loss[r]),
                 history=course.history,

@@ -30,6 +30,7 @@ from phys_samplers.denoisers.likelihood import Likelihood
 from phys_samplers.denoisers.sampler import DenoiserSampler
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.fields import Field
+from phys_samplers.fields.stacked import stacked_product
 from phys_samplers.losses import Loss
 from phys_samplers.options import draw_option, fit_option
 from phys_samplers.parts import Part, make_part
@@ -43,7 +44,7 @@ def charge_centre(x: Tensor, level: Tensor, rows: Tensor, aux_dim: float | None 
     """m(x), the mean of the rows weighted by the kernel: (…, B, N), (…, B), (…, M, N) → (…, B, N)."""
     # Distances by matrix products would lose z² beside |x|².
     squared = torch.cdist(x, rows, compute_mode="donot_use_mm_for_euclid_dist").square_()
-    return torch.softmax(log_kernel(squared, level.unsqueeze(-1), x.shape[-1], aux_dim), -1) @ rows
+    return stacked_product(torch.softmax(log_kernel(squared, level.unsqueeze(-1), x.shape[-1], aux_dim), -1), rows)
 
 
 def normalised_field(displacement: Tensor, z: Tensor, gamma: float) -> Tensor:

@@ -221,3 +221,18 @@ def test_every_trained_model_takes_sampling_options_as_if_fitted_with_them(name:
     assert seen(model) == before
     with pytest.raises(ConfigurationError, match="cannot change after fitting"):
         model.with_options(steps=5)
+
+
+def test_runs_of_one_seed_and_of_three_can_be_merged(plugin: Path, tmp_path: Path) -> None:
+    """The cell they share has one identity, and so one result, whoever was fitted beside it."""
+    suite = {
+        **SWEEP,
+        "samplers": ["bellman[sampling_steps=5,width=8]", "toy-slow", "langevin"],
+        "overrides": [{"options": {"steps": 10}}],
+    }
+    one, three = run({**suite, "seeds": [2]}, tmp_path / "one"), run({**suite, "seeds": 3}, tmp_path / "three")
+    assert {r["costs"].get("stacked_seeds") for r in one.records} == {1}
+    union = api.merge(tmp_path / "one", tmp_path / "three")
+    assert len(union.records) == 9
+    assert {r["id"] for r in one.records} < {r["id"] for r in three.records}
+    assert outcomes(union) == outcomes(three)
