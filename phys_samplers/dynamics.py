@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from phys_samplers.shapes import Coefficient, State
+
 Noise = Literal["none", "additive", "diagonal", "isotropic"]
 """How the diffusion depends on the state.
 
@@ -46,22 +48,22 @@ class Dynamics(ABC):
     calls_per_evaluation: int = 1
 
     @abstractmethod
-    def drift(self, x: Tensor, t: float) -> Tensor:
+    def drift(self, x: State, t: float) -> State:
         """Drift at (x, t), shape of ``x``."""
 
-    def diffusion(self, x: Tensor, t: float) -> Tensor:
+    def diffusion(self, x: State, t: float) -> Coefficient:
         """Diffusion coefficient, broadcastable to ``x`` (e.g. (B, 1) when isotropic). Not defined for an ODE."""
         raise TypeError(f"{type(self).__name__} is an ODE: it has no diffusion")
 
-    def drift_and_diffusion(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
+    def drift_and_diffusion(self, x: State, t: float) -> tuple[State, Coefficient]:
         """Both coefficients; override where they share work."""
         return self.drift(x, t), self.diffusion(x, t)
 
-    def relaxation(self, x: Tensor, t: float) -> tuple[Relaxation, Tensor] | None:
+    def relaxation(self, x: State, t: float) -> tuple[Relaxation, Tensor] | None:
         """The drift split for exponential integrators, with the diffusion; None if the drift has no such part."""
         return None
 
-    def confine(self, x: Tensor) -> Tensor:
+    def confine(self, x: State) -> State:
         """The state after a step, brought back to where the dynamics live, without waiting for the device."""
         return x
 
@@ -79,7 +81,7 @@ class DenoisingDynamics(Dynamics):
     """
 
     @abstractmethod
-    def denoise(self, x: Tensor, t: float) -> Tensor:
+    def denoise(self, x: State, t: float) -> State:
         """The estimate D(x, σ = t) of x₀, of the shape of ``x``; one evaluation."""
 
     def mobility(self, x: Tensor, t: float) -> tuple[Tensor, Tensor] | None:

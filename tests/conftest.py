@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 
 import pytest
 
@@ -24,3 +26,21 @@ def interruptible() -> Callable[[], None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     return listen
+
+
+SHAPED = ("phys_samplers.dynamics", "phys_samplers.integrators", "phys_samplers.laws")
+"""Modules whose annotations of shapes are checked in every test."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shapes() -> None:
+    """Check them, of the modules that this session's tests have imported."""
+    if "torch" not in sys.modules:
+        return
+    from phys_samplers.testing.shapes import check_shapes
+
+    for name in SHAPED:
+        import_module(name)
+    for name, module in list(sys.modules.items()):
+        if name.startswith(SHAPED):
+            check_shapes(module)

@@ -22,6 +22,7 @@ from torch import Tensor
 from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Noise
 from phys_samplers.errors import ConfigurationError, IncompatibleError
 from phys_samplers.options import check_values
+from phys_samplers.shapes import State
 
 Equation = Literal["ode", "sde", "both", "denoising"]
 
@@ -101,7 +102,7 @@ class Integrator(ABC):
         check_values(self)
 
     @abstractmethod
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """The state at ``t + dt`` from ``x`` at ``t``; ``x`` is left as it is.
 
         Args:

@@ -17,11 +17,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.integrators.base import BrownianIncrement, Integrator
 from phys_samplers.options import draw_option
+from phys_samplers.shapes import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class DDIM(Integrator):
         """See ``Integrator.adds_noise``."""
         return self.eta > 0
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """One step; see ``Integrator.step``."""
         s = t + dt
         clean = dynamics.denoise(x, t)  # type: ignore[attr-defined]
@@ -94,7 +94,7 @@ class PredictorCorrector(Integrator):
         """See ``Integrator.adds_noise``."""
         return True
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """Predictor and corrector; see ``Integrator.step``."""
         level = t + dt
         x = _ANCESTRAL.step(dynamics, x, t, dt, noise)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.integrators.base import BrownianIncrement, Integrator
+from phys_samplers.shapes import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class DPMpp2M(Integrator):
         """The scheme with an empty memory."""
         return _Run()
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """One step, without a memory that of first order; see ``Integrator.step``."""
         return _step(x, dynamics.denoise(x, t), t, t + dt, None)  # type: ignore[attr-defined]
 
@@ -49,7 +50,7 @@ class _Run(DPMpp2M):
     def __init__(self) -> None:
         self._last: tuple[float, Tensor] | None = None
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """The next step; see ``Integrator.step``."""
         clean = dynamics.denoise(x, t)  # type: ignore[attr-defined]
         last, self._last = self._last, (t, clean)

@@ -15,6 +15,7 @@ from phys_samplers.dynamics import Dynamics, Relaxation
 from phys_samplers.errors import ConfigurationError, DivergenceError
 from phys_samplers.integrators.base import Integrator, StepFailure, checked
 from phys_samplers.integrators.brownian import BrownianPath, PathWalk
+from phys_samplers.shapes import Coefficient, State
 
 
 class Trajectory(NamedTuple):
@@ -289,27 +290,27 @@ class CountedDynamics(Dynamics):
         """Network (or density) evaluations so far, per particle."""
         return self.evaluations * self.calls_per_evaluation
 
-    def drift(self, x: Tensor, t: float) -> Tensor:
+    def drift(self, x: State, t: float) -> State:
         """Drift, counted."""
         self.evaluations += 1
         return self.counted.drift(x, t)
 
-    def diffusion(self, x: Tensor, t: float) -> Tensor:
+    def diffusion(self, x: State, t: float) -> Coefficient:
         """Diffusion, counted unless additive."""
         self.evaluations += self._diffusion_cost
         return self.counted.diffusion(x, t)
 
-    def drift_and_diffusion(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
+    def drift_and_diffusion(self, x: State, t: float) -> tuple[State, Coefficient]:
         """Both, counted once."""
         self.evaluations += 1
         return self.counted.drift_and_diffusion(x, t)
 
-    def relaxation(self, x: Tensor, t: float) -> tuple[Relaxation, Tensor] | None:
+    def relaxation(self, x: State, t: float) -> tuple[Relaxation, Tensor] | None:
         """Drift split and diffusion, counted once."""
         self.evaluations += 1
         return self.counted.relaxation(x, t)
 
-    def denoise(self, x: Tensor, t: float) -> Tensor:
+    def denoise(self, x: State, t: float) -> State:
         """Denoised state, counted."""
         self.evaluations += 1
         return self.counted.denoise(x, t)  # type: ignore[attr-defined, no-any-return]

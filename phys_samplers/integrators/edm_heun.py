@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators.base import BrownianIncrement, Integrator
 from phys_samplers.options import draw_option
+from phys_samplers.shapes import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class EDMHeun(Integrator):
         """See ``Integrator.adds_noise``."""
         return self.churn > 0
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """One step; see ``Integrator.step``."""
         end = t + dt
         if self.churn > 0 and self.churn_min <= t <= self._highest:
@@ -73,7 +73,7 @@ class EDMHeun(Integrator):
         return heun_step(dynamics, x, t, end)
 
 
-def heun_step(dynamics: Dynamics, x: Tensor, t: float, end: float) -> Tensor:
+def heun_step(dynamics: Dynamics, x: State, t: float, end: float) -> State:
     """Heun's method for dx/dσ = (x − D)/σ from level ``t`` to ``end``; Euler's to 0."""
     clean = dynamics.denoise(x, t)  # type: ignore[attr-defined]
     if end <= 0:
@@ -140,7 +140,7 @@ class CorrectedHeun(EDMHeun):
         """See ``Integrator.adds_noise``."""
         return super().adds_noise or self.corrector_steps > 0
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """Predictor and corrector; see ``Integrator.step``."""
         x = super().step(dynamics, x, t, dt, noise)
         level = t + dt
@@ -150,7 +150,7 @@ class CorrectedHeun(EDMHeun):
         return x
 
 
-def relaxed(dynamics: Dynamics, x: Tensor, level: float, size: float, noise: BrownianIncrement) -> Tensor:
+def relaxed(dynamics: Dynamics, x: State, level: float, size: float, noise: BrownianIncrement) -> State:
     """One step of size ``size`` · level² of the diffusion above in the law of noise ``level``."""
     clean = dynamics.denoise(x, level)  # type: ignore[attr-defined]
     field = dynamics.mobility(x, level)  # type: ignore[attr-defined]

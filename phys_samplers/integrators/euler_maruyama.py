@@ -9,10 +9,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from phys_samplers.dynamics import Dynamics, Noise
 from phys_samplers.integrators.base import ANY_NOISE, BrownianIncrement, Integrator
+from phys_samplers.shapes import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class EulerMaruyama(Integrator):
     evaluations_per_step = 1
     accepts = ANY_NOISE
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """One step; see ``Integrator.step``."""
         if dynamics.noise == "none":
             return torch.add(x, dynamics.drift(x, t), alpha=dt)
@@ -60,7 +60,7 @@ class Milstein(Integrator):
     evaluations_per_step = 2
     accepts = frozenset({"none", "additive", "diagonal"})
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """One step; see ``Integrator.step``."""
         if dynamics.noise == "none":
             return torch.add(x, dynamics.drift(x, t), alpha=dt)

@@ -23,6 +23,7 @@ from torch import Tensor
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import IncompatibleError
 from phys_samplers.integrators.base import ANY_NOISE, BrownianIncrement, Integrator
+from phys_samplers.shapes import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class ExponentialOU(Integrator):
         if type(dynamics).relaxation is Dynamics.relaxation:
             raise _no_relaxation(dynamics)
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """One step; see ``Integrator.step``."""
         split = dynamics.relaxation(x, t)
         if split is None:

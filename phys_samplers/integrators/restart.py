@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from torch import Tensor
 
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators.base import BrownianIncrement, Integrator, power
 from phys_samplers.integrators.edm_heun import heun_step
 from phys_samplers.options import draw_option
+from phys_samplers.shapes import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Restart(Integrator):
         """See ``Integrator.adds_noise``."""
         return True
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """One step of the main grid, with the restarts if it passes t_min; see ``Integrator.step``."""
         end = t + dt
         level = self._level(t, end)
@@ -91,7 +91,7 @@ class Restart(Integrator):
             )
         return min(usable, key=lambda level: abs(level - wanted))
 
-    def _restart(self, dynamics: Dynamics, x: Tensor, level: float, noise: BrownianIncrement) -> Tensor:
+    def _restart(self, dynamics: Dynamics, x: State, level: float, noise: BrownianIncrement) -> State:
         """K times up to t_max by noise, and back to ``level`` by the ODE."""
         levels = power(self.restart_max, level, self.restart_steps - 1, self.rho)
         for _ in range(self.repeats):

@@ -17,6 +17,7 @@ from torch import Tensor
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.integrators.base import BrownianIncrement, Integrator, StepFailure
 from phys_samplers.options import draw_option
+from phys_samplers.shapes import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Euler(Integrator):
     order = 1.0
     evaluations_per_step = 1
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """One step; see ``Integrator.step``."""
         return torch.add(x, dynamics.drift(x, t), alpha=dt)
 
@@ -42,7 +43,7 @@ class Heun(Integrator):
     order = 2.0
     evaluations_per_step = 2
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """One step; see ``Integrator.step``."""
         a1 = dynamics.drift(x, t)
         a2 = dynamics.drift(torch.add(x, a1, alpha=dt), t + dt)
@@ -58,7 +59,7 @@ class RK4(Integrator):
     order = 4.0
     evaluations_per_step = 4
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """One step; see ``Integrator.step``."""
         half = 0.5 * dt
         a1 = dynamics.drift(x, t)
@@ -99,7 +100,7 @@ class Dopri5(Integrator):
     evaluations_per_step = None
     adaptive = True
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """The state at ``t + dt``, by as many steps as the tolerances ask for.
 
         Raises:

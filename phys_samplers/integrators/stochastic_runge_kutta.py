@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.integrators.base import ANY_NOISE, BrownianIncrement, Integrator
+from phys_samplers.shapes import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class StochasticHeun(Integrator):
     evaluations_per_step = 2
     accepts = ANY_NOISE
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """One step; see ``Integrator.step``."""
         if dynamics.noise == "none":
             a = dynamics.drift(x, t)
@@ -90,7 +90,7 @@ class SRA1(Integrator):
     evaluations_per_step = 2
     accepts = frozenset({"none", "additive"})
 
-    def step(self, dynamics: Dynamics, x: Tensor, t: float, dt: float, noise: BrownianIncrement) -> Tensor:
+    def step(self, dynamics: Dynamics, x: State, t: float, dt: float, noise: BrownianIncrement) -> State:
         """One step; see ``Integrator.step``."""
         if dynamics.noise == "none":
             a1 = dynamics.drift(x, t)

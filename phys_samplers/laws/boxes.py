@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.laws.arguments import Numbers, as_real, check_count, check_positive
+from phys_samplers.shapes import Draws, Points, Values
 
 
 class UniformBoxes(nn.Module):
@@ -59,7 +60,7 @@ class UniformBoxes(nn.Module):
         """Centres of the boxes (K, D)."""
         return 0.5 * (self.low + self.high)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Points) -> Values:
         """−log(volume) inside (edges included), −∞ outside; (B,) at ``x`` (B, D)."""
         point = x.unsqueeze(-2)
         inside = ((point >= self.low.to(x.dtype)) & (point <= self.high.to(x.dtype))).all(-1).any(-1)
@@ -72,7 +73,7 @@ class UniformBoxes(nn.Module):
         outside = (self.low.to(x) - point).clamp_min(0.0) + (point - self.high.to(x)).clamp_min(0.0)
         return outside.square().sum(-1).argmin(-1)
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator) -> Draws:
         """``n`` draws (n, D) on the generator's device."""
         device = generator.device
         low, high = self.low.to(device), self.high.to(device)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.laws.arguments import as_real, check_positive
+from phys_samplers.shapes import Draws, Points, Values
 
 PRIOR_STD = 2.0
 """Standard deviation of the logarithm of each scale."""
@@ -86,15 +87,15 @@ class BrownianMotion(nn.Module):
         else:
             self.log_z = float(self._log_evidence(torch.tensor([scales], dtype=torch.float64).log()))
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Points) -> Values:
         """log p (B,) at ``x`` (B, D)."""
         return self.log_prob_and_score(x)[0]
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Points) -> Points:
         """∇ log p (B, D)."""
         return self.log_prob_and_score(x)[1]
 
-    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def log_prob_and_score(self, x: Points) -> tuple[Values, Points]:
         """Both at the price of one."""
         path = x[:, -self.steps :]
         if self.scales is None:
@@ -116,7 +117,7 @@ class BrownianMotion(nn.Module):
             return (value + prior)[:, 0], torch.cat((*along, pull), 1)
         return value[:, 0], pull
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator) -> Draws:
         """``n`` exact draws (n, D) on the generator's device."""
         device = generator.device
         if self.scales is None:

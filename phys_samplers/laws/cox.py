@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.laws.arguments import Numbers, as_real, check_positive
+from phys_samplers.shapes import Points, Values
 
 
 class LogGaussianCoxProcess(nn.Module):
@@ -70,15 +71,15 @@ class LogGaussianCoxProcess(nn.Module):
         # equal to its transpose to the last bit, so that the score is the gradient
         self.register_buffer("precision", (0.5 * (precision + precision.T)).to(y.dtype))
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Points) -> Values:
         """log p (B,) at ``x`` (B, M²), without the data's constant."""
         return self.log_prob_and_score(x)[0]
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Points) -> Points:
         """∇ log p (B, M²) = y − α e^x − K⁻¹(x − μ)."""
         return self.log_prob_and_score(x)[1]
 
-    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def log_prob_and_score(self, x: Points) -> tuple[Values, Points]:
         """Both, from one product with K⁻¹."""
         counts = self.counts.to(x.dtype)
         centred, expected = x - self.mean, self.area * x.exp()

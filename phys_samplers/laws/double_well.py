@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.laws.pair_potential import PairPotential
+from phys_samplers.shapes import Draws
 
 QUARTIC, QUADRATIC, REST = 0.9, -4.0, 4.0
 LOWEST = -(QUADRATIC**2) / (4.0 * QUARTIC)
@@ -54,7 +55,7 @@ class DoubleWell(PairPotential):
         u = r - REST
         return pair_energy(r), u * (2.0 * QUARTIC * u.square() + QUADRATIC) / r
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator) -> Draws:
         """``n`` independent draws (n, 8) on the generator's device, centred.
 
         In double precision until the end: in single, a last bit that differs between processors would decide about one

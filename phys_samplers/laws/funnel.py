@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from phys_samplers.laws.arguments import check_count, check_positive
+from phys_samplers.shapes import Draws, Points, Values
 
 
 class Funnel(nn.Module):
@@ -28,7 +29,7 @@ class Funnel(nn.Module):
         self.event_shape: tuple[int, ...] = (check_count("dim", dim, least=2),)
         self.scale = check_positive("scale", scale)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Points) -> Values:
         """Normalised log-density (B,) at ``x`` (B, D)."""
         first, rest = x[..., 0], x[..., 1:]
         # scaling before squaring keeps e^{x₁/2} in range where e^{x₁} would not be
@@ -36,7 +37,7 @@ class Funnel(nn.Module):
         constant = self.event_shape[0] * math.log(2.0 * math.pi) + 2.0 * math.log(self.scale)
         return -0.5 * ((first / self.scale).square() + squares + rest.shape[-1] * first + constant)
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Points) -> Points:
         """∇ log p (B, D): −x₁/scale² + ½ Σ_{i≥2} x_i² e^{−x₁} − ½(D − 1), then −x_i e^{−x₁}."""
         first, rest = x[..., :1], x[..., 1:]
         narrowing = (-0.5 * first).exp()
@@ -44,7 +45,7 @@ class Funnel(nn.Module):
         along = 0.5 * (scaled.square().sum(-1, keepdim=True) - rest.shape[-1]) - first / self.scale**2
         return torch.cat([along, -scaled * narrowing], -1)
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator) -> Draws:
         """``n`` draws (n, D) on the generator's device."""
         noise = torch.randn(n, *self.event_shape, generator=generator, device=generator.device)
         first = self.scale * noise[:, :1]

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.laws.arguments import Numbers, as_real, check_positive
+from phys_samplers.shapes import Points, Values
 
 
 class LogisticRegression(nn.Module):
@@ -52,15 +53,15 @@ class LogisticRegression(nn.Module):
         self.log_z = log_z
         self.register_buffer("signed", a * (2.0 * y - 1.0).to(a.dtype)[:, None])
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Points) -> Values:
         """log p (B,) at weights ``x`` (B, D): the logarithm of likelihood times normalised prior."""
         return self._log_prob(x, x @ self.signed.to(x.dtype).T)
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Points) -> Points:
         """∇ log p (B, D) = Σ_n σ(−m_n) s_n a_n − w/τ² with margins m_n = s_n a_n·w."""
         return self.log_prob_and_score(x)[1]
 
-    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def log_prob_and_score(self, x: Points) -> tuple[Values, Points]:
         """Both, with the margins computed once."""
         signed = self.signed.to(x.dtype)
         margins = x @ signed.T

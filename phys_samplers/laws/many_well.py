@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.laws.arguments import check_count
+from phys_samplers.shapes import Draws, Points, Values
 
 CELLS, REACH = 1 << 16, 6.0
 """Of the grid that the double well is integrated on, over (−REACH, REACH): e^{−1000} of the mass is outside."""
@@ -47,11 +48,11 @@ class ManyWell(nn.Module):
         self.log_z = pairs * (math.log(total) + 0.5 * math.log(2.0 * math.pi))
         self.right = 1.0 - float(mass[CELLS // 2])
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Points) -> Values:
         """Unnormalised log-density (B,) at ``x`` (B, 2·pairs)."""
         return -well_energy(x[..., 0::2]).sum(-1) - 0.5 * x[..., 1::2].square().sum(-1)
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Points) -> Points:
         """∇ log p (B, 2·pairs): −4x³ + 12x + ½ for a well, −v for a normal coordinate."""
         well = x[..., 0::2]
         return torch.stack([well * (12.0 - 4.0 * well.square()) + 0.5, -x[..., 1::2]], -1).flatten(-2)
@@ -60,7 +61,7 @@ class ManyWell(nn.Module):
         """How many wells (B,) the rows of ``x`` (B, 2·pairs) are in the right half of: binomial(pairs, ``right``)."""
         return (x[..., 0::2] > 0).sum(-1)
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator) -> Draws:
         """``n`` draws (n, 2·pairs) on the generator's device.
 
         Wells by the inverse distribution function, linear between the points of a grid, where it is off by 1e-9.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.laws.arguments import Numbers, as_real, check_positive
+from phys_samplers.shapes import Draws, Points, Values
 
 
 class GaussianMixture(nn.Module):
@@ -72,15 +73,15 @@ class GaussianMixture(nn.Module):
         r = log_joint.softmax(-1)
         return r @ (self.means.to(x.dtype) * precisions) - x * (r @ precisions)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Points) -> Values:
         """Normalised log-density (B,) at ``x`` (B, D)."""
         return self._log_joint(x).logsumexp(-1)
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Points) -> Points:
         """∇ log p = Σ_k r_k(x) (m_k − x)/v_k with responsibilities r, shape (B, D)."""
         return self._score(x, self._log_joint(x))
 
-    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def log_prob_and_score(self, x: Points) -> tuple[Values, Points]:
         """Both at the price of one."""
         log_joint = self._log_joint(x)
         return log_joint.logsumexp(-1), self._score(x, log_joint)
@@ -95,7 +96,7 @@ class GaussianMixture(nn.Module):
             return self.labels(x.to(self.means.device)).to(x.device)
         return self._log_joint(x).argmax(-1)
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator) -> Draws:
         """``n`` draws (n, D) on the generator's device."""
         device = generator.device
         component = torch.multinomial(self.weights.to(device), n, replacement=True, generator=generator)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from phys_samplers.laws.arguments import check_count, check_positive
 from phys_samplers.laws.mixture import GaussianMixture
+from phys_samplers.shapes import Draws, Points, Values
 
 
 def arcs(angle: Tensor) -> Tensor:
@@ -58,15 +59,15 @@ class TwoMoons(nn.Module):
         """The middle of each arc (2, 2)."""
         return torch.tensor([[0.0, 1.0], [1.0, -0.5]]).to(self.quadrature.means)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Points) -> Values:
         """Normalised log-density (B,) at ``x`` (B, 2), by quadrature."""
         return self.quadrature.log_prob(x)
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Points) -> Points:
         """∇ log p (B, 2), the exact gradient of ``log_prob``."""
         return self.quadrature.score(x)
 
-    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def log_prob_and_score(self, x: Points) -> tuple[Values, Points]:
         """Both at the price of one."""
         return self.quadrature.log_prob_and_score(x)
 
@@ -76,7 +77,7 @@ class TwoMoons(nn.Module):
         responsibility = self.quadrature.responsibilities(x.to(home)).unflatten(-1, (2, self.nodes)).sum(-1)
         return responsibility.argmax(-1).to(x.device)
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator) -> Draws:
         """``n`` draws (n, 2) on the generator's device; exact, without quadrature."""
         device, dtype = generator.device, self.quadrature.means.dtype
         angle = math.pi * torch.rand(n, generator=generator, device=device, dtype=dtype)

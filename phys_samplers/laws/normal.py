@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from phys_samplers.laws.arguments import check_count, check_positive
 from phys_samplers.laws.mixture import GaussianMixture
+from phys_samplers.shapes import Draws, Points, Values
 
 
 class StandardNormal(nn.Module):
@@ -25,15 +26,15 @@ class StandardNormal(nn.Module):
         super().__init__()
         self.event_shape: tuple[int, ...] = (check_count("dim", dim, least=1),)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Points) -> Values:
         """Normalised log-density (B,) at ``x`` (B, D)."""
         return -0.5 * (x.square().sum(-1) + self.event_shape[0] * math.log(2.0 * math.pi))
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Points) -> Points:
         """∇ log p = −x, shape (B, D)."""
         return -x
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator) -> Draws:
         """``n`` draws (n, D) on the generator's device."""
         return torch.randn(n, *self.event_shape, generator=generator, device=generator.device)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.laws.zero_mean import zero_mean_basis
+from phys_samplers.shapes import Points, Values
 
 
 class PairPotential(nn.Module, ABC):
@@ -68,16 +69,16 @@ class PairPotential(nn.Module, ABC):
         energy, slope = self.pair(outside)
         return energy + slope.detach() * (squared - outside), slope
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Points) -> Values:
         """Unnormalised log-density (B,) at ``x`` (B, nm)."""
         energy, _ = self._continued(self._differences(x).square().sum(1))
         return -energy.sum(0)
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Points) -> Points:
         """∇ log p (B, nm); it has zero mean over the particles."""
         return self.log_prob_and_score(x)[1]
 
-    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def log_prob_and_score(self, x: Points) -> tuple[Values, Points]:
         """Both at the price of one."""
         apart = self._differences(x)
         energy, slope = self._continued(apart.square().sum(1))
