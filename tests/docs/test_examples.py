@@ -235,7 +235,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def links() -> Iterator[tuple[Path, str]]:
-    for page in [*PAGES, ROOT / "CHANGELOG.md"]:
+    for page in [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]:
         for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
             yield page, target
 
