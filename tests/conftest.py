@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 
@@ -34,13 +35,15 @@ SHAPED = ("phys_samplers.dynamics", "phys_samplers.integrators", "phys_samplers.
 
 @pytest.fixture(scope="session", autouse=True)
 def shapes() -> None:
-    """Check them, of the modules that this session's tests have imported."""
+    """Check them, in a session whose tests compute anything at all."""
     if "torch" not in sys.modules:
         return
     from phys_samplers.testing.shapes import check_shapes
 
     for name in SHAPED:
-        import_module(name)
+        package = import_module(name)
+        for found in iter_modules(getattr(package, "__path__", ()), f"{name}."):
+            import_module(found.name)
     for name, module in list(sys.modules.items()):
         if name.startswith(SHAPED):
             check_shapes(module)
