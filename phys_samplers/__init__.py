@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from phys_samplers.catalogue import plugins as plugins
     from phys_samplers.catalogue import register as register
     from phys_samplers.catalogue import registry as registry
-    from phys_samplers.checkpoint import load as load
     from phys_samplers.dynamics import Dynamics as Dynamics
     from phys_samplers.judging import judge as judge
     from phys_samplers.metric import Metric as Metric
     from phys_samplers.sampler import Draw as Draw
     from phys_samplers.sampler import Model as Model
     from phys_samplers.sampler import Sampler as Sampler
+    from phys_samplers.sampler import load as load
     from phys_samplers.target import Density as Density
     from phys_samplers.target import Samples as Samples
     from phys_samplers.target import Target as Target

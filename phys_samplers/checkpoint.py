@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -26,7 +26,6 @@ from phys_samplers import catalogue
 from phys_samplers.atomic import write_atomically
 from phys_samplers.errors import CheckpointError
 from phys_samplers.parts import same_target
-from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Target
 from phys_samplers.training import TrainingReport
 
@@ -36,7 +35,32 @@ SPREAD = 64
 """A layout is kept if its memory spans at most this many times the tensor's numbers; else its gaps are closed."""
 
 
-def save(model: Model, path: str | Path) -> Path:
+class Recipe(Protocol):
+    """What is known of a recipe here."""
+
+    kind: ClassVar[str]
+
+    def options(self) -> dict[str, Any]: ...  # noqa: D102 - said by the classes that have it
+
+
+class Fitted(Protocol):
+    """What is known of a model here: ``phys_samplers.sampler.Model``, which saves itself by this module, is one."""
+
+    @property
+    def recipe(self) -> Any: ...  # noqa: D102
+    @property
+    def target_name(self) -> str: ...  # noqa: D102
+    @property
+    def event_shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def needs_target(self) -> bool: ...  # noqa: D102
+    @property
+    def report(self) -> TrainingReport | None: ...  # noqa: D102
+    def tensors(self) -> dict[str, Tensor]: ...  # noqa: D102
+    def facts(self) -> dict[str, Any]: ...  # noqa: D102
+
+
+def save(model: Fitted, path: str | Path) -> Path:
     """Write ``model`` to the folder ``path`` (made if absent).
 
     Raises:
@@ -79,17 +103,8 @@ def save(model: Model, path: str | Path) -> Path:
     return folder
 
 
-def load(path: str | Path, *, target: Target | None = None, device: torch.device | str = "cpu") -> Model:
-    """The model that ``save`` wrote to the folder ``path``; its samples are bit-equal for equal seeds.
-
-    Args:
-        path: the folder.
-        target: the density a training-free sampler moves in; such models ask it while sampling and do not store it.
-        device: where to compute.
-
-    Raises:
-        CheckpointError: naming the file that is missing, truncated, edited or of another format.
-    """
+def load(path: str | Path, *, target: Target | None = None, device: torch.device | str = "cpu") -> Any:
+    """The model that ``save`` wrote to the folder ``path``: see ``phys_samplers.load``, which is this."""
     folder = Path(path)
     try:
         metadata = json.loads((folder / METADATA).read_text())
@@ -127,7 +142,7 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
             f"call load({str(folder)!r}, target=...) with target {target_name!r}"
         )
     try:
-        recipe: Sampler = catalogue.make(kind, name, **_tuples(options))
+        recipe = catalogue.make(kind, name, **_tuples(options))
     except RegistryError as error:
         raise CheckpointError(
             f"{folder} holds a model of {kind} {name!r}, which cannot be made here: {error}; install or load the "
@@ -149,7 +164,7 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
     return model
 
 
-def recipe_name(recipe: Sampler) -> str:
+def recipe_name(recipe: Recipe) -> str:
     """The name under which the recipe's class is registered.
 
     Raises:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from phys_registry.options import facts_of
+from phys_samplers import checkpoint
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import check_values
 from phys_samplers.target import Target
@@ -108,9 +109,7 @@ class Model(ABC):
 
     def save(self, path: str | Path) -> Path:
         """Write the model to the folder ``path``: safetensors for numbers, JSON for the rest. Atomic."""
-        from phys_samplers.checkpoint import save
-
-        return save(self, path)
+        return checkpoint.save(self, path)
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
@@ -251,3 +250,18 @@ def _decisive(cls: type) -> frozenset[str]:
 def _marked(cls: type) -> frozenset[str]:
     fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
     return frozenset(f.name for f in fields if f.metadata) & _decisive(cls)
+
+
+def load(path: str | Path, *, target: Target | None = None, device: torch.device | str = "cpu") -> Model:
+    """The model that ``Model.save`` wrote to the folder ``path``; its samples are bit-equal for equal seeds.
+
+    Args:
+        path: the folder.
+        target: the density a training-free sampler moves in; such models ask it while sampling and do not store it.
+        device: where to compute.
+
+    Raises:
+        CheckpointError: naming the file that is missing, truncated, edited or of another format.
+    """
+    model: Model = checkpoint.load(path, target=target, device=device)
+    return model

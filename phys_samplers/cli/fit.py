@@ -168,7 +168,7 @@ def sample(
 
 
 def _load(folder: Path, task: str | None, device: str) -> Model:
-    from phys_samplers.checkpoint import load
+    from phys_samplers.sampler import load
 
     if task is None and (name := _asks_target(folder)):
         raise Failure(

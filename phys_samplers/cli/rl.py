@@ -144,8 +144,8 @@ def watch(agent: Path, out: Path, steps: int, seed: int) -> None:
 
 
 def _load(path: Path) -> Agent:
-    from phys_samplers.checkpoint import load
     from phys_samplers.rl import Agent
+    from phys_samplers.sampler import load
 
     model = load(path)
     if not isinstance(model, Agent):

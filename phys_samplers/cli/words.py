@@ -13,7 +13,7 @@ from phys_registry import ComponentSpec, SpecError, parse_spec
 from phys_samplers.cli.output import Failure
 
 
-class Kind(click.ParamType):
+class Kind(click.ParamType):  # type: ignore[type-arg]  # generic in later versions
     """A kind of component; the plural is accepted too."""
 
     name = "kind"
@@ -37,7 +37,7 @@ class Kind(click.ParamType):
         return _starting(incomplete, ((kind, "") for kind in registry.kinds()))
 
 
-class ComponentName(click.ParamType):
+class ComponentName(click.ParamType):  # type: ignore[type-arg]  # generic in later versions
     """The name of a component, of the kind that the command's argument KIND says."""
 
     name = "name"
@@ -48,7 +48,7 @@ class ComponentName(click.ParamType):
         return _starting(incomplete, _names(singular(kind) if kind else None))
 
 
-class ComponentText(click.ParamType):
+class ComponentText(click.ParamType):  # type: ignore[type-arg]  # generic in later versions
     """A component with options, such as ``bellman[kernel=gaussian,preset=paper]``.
 
     Args:

@@ -109,7 +109,7 @@ class MarkovChain:
         expected.index_add_(0, self.state, self.probability * self.reward)
         try:
             return torch.linalg.solve(matrix, expected)
-        except torch.linalg.LinAlgError:
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # re-exported without saying so
             raise ConfigurationError(f"with gamma {gamma} some states have no finite expected return") from None
 
     def prediction(

@@ -61,7 +61,7 @@ def _checked(function: Callable[..., Any], hints: dict[str, Any]) -> Callable[..
         answer = function(*args, **kwargs)
         combination = tuple(map(_form, (*given.values(), answer)))
         if combination not in seen:
-            with jaxtyped("context"):  # type: ignore[call-overload]
+            with jaxtyped("context"):
                 for name, value in given.items():
                     _check(value, hints[name], f"{name} of {function.__qualname__}")
                 _check(answer, result, f"the answer of {function.__qualname__}")

@@ -37,7 +37,7 @@ def list_suites(as_json: bool) -> None:
     click.echo(table(rows, ("suite", "tasks", "samplers", "seeds", "limit per cell", "summary")))
 
 
-class SuiteName(click.ParamType):
+class SuiteName(click.ParamType):  # type: ignore[type-arg]  # generic in later versions
     """The name of a shipped suite, or the path of a TOML file."""
 
     name = "suite"

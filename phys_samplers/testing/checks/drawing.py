@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from phys_samplers.errors import PhysError
+from phys_registry import PhysError
 from phys_samplers.sampler import Draw
 from phys_samplers.testing.gaussian import DiagonalNormal, gaussian_target
 from phys_samplers.testing.subject import ConformanceError, NotApplicableError, Subject, expect, other_random_state

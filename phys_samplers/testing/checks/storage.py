@@ -9,9 +9,8 @@ from pathlib import Path
 
 import torch
 
-from phys_samplers.checkpoint import load
 from phys_samplers.errors import CheckpointError
-from phys_samplers.sampler import Model
+from phys_samplers.sampler import Model, load
 from phys_samplers.testing.subject import ConformanceError, NotApplicableError, Subject, expect
 
 
