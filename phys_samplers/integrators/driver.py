@@ -313,7 +313,7 @@ class CountedDynamics(Dynamics):
     def denoise(self, x: State, t: float) -> State:
         """Denoised state, counted."""
         self.evaluations += 1
-        return self.counted.denoise(x, t)  # type: ignore[attr-defined, no-any-return]
+        return self.counted.denoise(x, t)  # type: ignore[attr-defined]
 
     def prior(self, n: int, generator: torch.Generator) -> Tensor:
         """Starting points of the counted dynamics."""

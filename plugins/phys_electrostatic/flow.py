@@ -119,7 +119,7 @@ class PoissonFlowModel(DenoiserModel):
     @property
     def aux_dim(self) -> float:
         """D."""
-        return self.recipe.aux_dim  # type: ignore[attr-defined, no-any-return]
+        return self.recipe.aux_dim  # type: ignore[attr-defined]
 
     def prior(self, n: int, generator: torch.Generator, ratio: float) -> Tensor:
         """The kernel at r = √D √(1 + λ²) around 0: right to order 1/λ², and EDM's prior for D → ∞.
