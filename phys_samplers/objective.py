@@ -111,7 +111,8 @@ class TrainedSampler(Sampler):
         Raises:
             CheckpointError: if the folder holds the state of another fit, or is damaged.
         """
-        (result,) = self.fit_replicas(target, seeds=[seed], device=device, callbacks=callbacks, checkpoint=checkpoint)
+        kept = {} if checkpoint is None else {"checkpoint": checkpoint}
+        (result,) = self.fit_replicas(target, seeds=[seed], device=device, callbacks=callbacks, **kept)
         if isinstance(result, Exception):
             raise result
         return result
