@@ -147,18 +147,23 @@ def value_problem(instance: Any) -> str | None:
     Returns:
         One sentence on the first option that cannot have its value, or ``None``.
     """
-    for name, hint, facts in _checks(type(instance)):  # type: ignore[arg-type]
+    for name, hint, facts, default in _checks(type(instance)):  # type: ignore[arg-type]
         value = getattr(instance, name)
-        if not (accepts(hint, value) and facts.admits(value)):
+        if value is not default and not (accepts(hint, value) and facts.admits(value)):
             return f"{name} is {value!r}; expected {_expected(hint, facts)}"
     return None
 
 
 @functools.cache
-def _checks(cls: type[Any]) -> tuple[tuple[str, Any, Facts], ...]:
-    """Name, resolved hint (``Any`` where it cannot be resolved) and facts of every field."""
+def _checks(cls: type[Any]) -> tuple[tuple[str, Any, Facts, Any], ...]:
+    """Of every field the name, the hint (``Any`` if it cannot be resolved), the facts, and the default if that fits."""
     hints = parameter_hints(cls, named_parameters(cls))
-    return tuple((name, hints.get(name, Any), facts) for name, facts in facts_of(cls).items())
+    rows = []
+    for field in dataclasses.fields(cls):
+        hint, facts = hints.get(field.name, Any), field.metadata.get(_FACTS, _UNMARKED)
+        good = accepts(hint, field.default) and facts.admits(field.default)
+        rows.append((field.name, hint, facts, field.default if good else MISSING))
+    return tuple(rows)
 
 
 def _expected(hint: Any, facts: Facts) -> str:

@@ -37,7 +37,7 @@ class Recipe(Base):
     """
 
     steps: int
-    kernel: Literal["gaussian", "slice"] = "gaussian"
+    schedule: Literal["gaussian", "slice"] = "gaussian"
     adaptive: bool = False
     label: str | None = None
     hidden: tuple[int, ...] = (64, 64)
@@ -80,28 +80,28 @@ def registry(empty: Registry) -> Registry:
     presets: dict[str, dict[str, Any]] = {"paper": {"epsilon": 0.5, "steps": 7}, "broken": {"epsilom": 1}}
     empty.register(Component("sampler", "recipe", Recipe, summary="", presets=presets))
     for name, target in (("function", function), ("open", open_ended), ("plain", Plain), ("factory", Factory())):
-        empty.register(Component("kernel", name, target, summary=""))
-    empty.register(Component("kernel", "partial", functools.partial(function, 3), summary=""))
-    empty.register(Component("kernel", "builtin", dict, summary=""))
+        empty.register(Component("schedule", name, target, summary=""))
+    empty.register(Component("schedule", "partial", functools.partial(function, 3), summary=""))
+    empty.register(Component("schedule", "builtin", dict, summary=""))
     return empty
 
 
 def test_make_calls_the_target(registry: Registry) -> None:
     assert registry.make("sampler", "recipe", steps=3, epsilon=1) == Recipe(steps=3, epsilon=1)
-    assert registry.make("kernel", "function", required=2) == (2, 1.0)
-    assert registry.make("kernel", "partial", optional=2.0) == (3, 2.0)
-    assert registry.make("kernel", "factory", rate=2) == 2
-    assert registry.make("kernel", "builtin", anything=1) == {"anything": 1}
+    assert registry.make("schedule", "function", required=2) == (2, 1.0)
+    assert registry.make("schedule", "partial", optional=2.0) == (3, 2.0)
+    assert registry.make("schedule", "factory", rate=2) == 2
+    assert registry.make("schedule", "builtin", anything=1) == {"anything": 1}
 
 
 def test_options_may_be_called_kind_and_name(registry: Registry) -> None:
-    plain = registry.make("kernel", "plain", rate=1.0, name="n", kind="k")
+    plain = registry.make("schedule", "plain", rate=1.0, name="n", kind="k")
     assert (plain.name, plain.kind) == ("n", "k")
 
 
 GOOD: list[dict[str, Any]] = [
     {"epsilon": 1},
-    {"kernel": "slice"},
+    {"schedule": "slice"},
     {"adaptive": True},
     {"label": None},
     {"label": "a"},
@@ -124,7 +124,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"epsilon": None}, r"epsilon=None \(NoneType\); expected float"),
     ({"steps": 1.0}, r"steps=1.0 \(float\); expected int"),
     ({"steps": True}, r"steps=True \(bool\); expected int"),
-    ({"kernel": "slices"}, r"kernel='slices' \(str\); expected 'gaussian' or 'slice'"),
+    ({"schedule": "slices"}, r"schedule='slices' \(str\); expected 'gaussian' or 'slice'"),
     ({"adaptive": 1}, r"adaptive=1 \(int\); expected bool"),
     ({"label": 3}, r"label=3 \(int\); expected str \| None"),
     ({"hidden": [64]}, r"hidden=\[64\] \(list\); expected tuple\[int, ...\]"),
@@ -154,9 +154,9 @@ def test_values_of_the_wrong_type(registry: Registry, options: dict[str, Any], m
 def test_plain_classes_and_functions_are_checked_too(registry: Registry) -> None:
     for name, options in (("plain", {"rate": "1"}), ("function", {"required": 1.5}), ("factory", {"rate": "1"})):
         with pytest.raises(BadOption, match="expected"):
-            registry.make("kernel", name, **options)
+            registry.make("schedule", name, **options)
     with pytest.raises(BadOption, match="optional='x'"):
-        registry.make("kernel", "partial", optional="x")
+        registry.make("schedule", "partial", optional="x")
 
 
 def test_numpy_scalars_fit(registry: Registry) -> None:
@@ -178,13 +178,13 @@ def test_an_unknown_option_lists_the_options_with_the_nearest(registry: Registry
     with pytest.raises(BadOption, match=r"no option 'epsilom'. Did you mean 'epsilon'\? Options of .*: adaptive, "):
         registry.make("sampler", "recipe", steps=1, epsilom=0.1)
     with pytest.raises(BadOption, match="no option 'rest'"):
-        registry.make("kernel", "function", required=1, rest=1)
+        registry.make("schedule", "function", required=1, rest=1)
 
 
 def test_factories_may_take_any_option(registry: Registry) -> None:
-    assert registry.make("kernel", "open", other="x") == {"width": 1, "other": "x"}
+    assert registry.make("schedule", "open", other="x") == {"width": 1, "other": "x"}
     with pytest.raises(BadOption, match="width='x'"):
-        registry.make("kernel", "open", width="x")
+        registry.make("schedule", "open", width="x")
 
 
 def test_a_missing_option_is_named(registry: Registry) -> None:

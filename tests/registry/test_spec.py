@@ -17,11 +17,11 @@ def test_a_bare_name() -> None:
 
 
 def test_values_expand_to_the_product_in_the_order_written() -> None:
-    assert texts("bellman[kernel=gaussian,slice,epsilon=0.1,0.2]") == [
-        "bellman[epsilon=0.1,kernel=gaussian]",
-        "bellman[epsilon=0.2,kernel=gaussian]",
-        "bellman[epsilon=0.1,kernel=slice]",
-        "bellman[epsilon=0.2,kernel=slice]",
+    assert texts("bellman[schedule=gaussian,slice,epsilon=0.1,0.2]") == [
+        "bellman[epsilon=0.1,schedule=gaussian]",
+        "bellman[epsilon=0.2,schedule=gaussian]",
+        "bellman[epsilon=0.1,schedule=slice]",
+        "bellman[epsilon=0.2,schedule=slice]",
     ]
 
 
