@@ -198,7 +198,7 @@ def train(
                 continue
             # From here on the device is waited for.
             recent = window[: (step - 1) % plan.log_every + 1]
-            logged = {"loss": recent.mean(0).tolist()}
+            logged = {"loss": recent.mT.contiguous().mean(1).tolist()}
             for course, bad in zip(courses, _first_not_finite(recent, values if last else None, step), strict=True):
                 if bad is not None:
                     course.diverge(bad)

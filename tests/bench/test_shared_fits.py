@@ -225,13 +225,12 @@ def test_every_trained_model_takes_sampling_options_as_if_fitted_with_them(name:
 
 def test_runs_of_one_seed_and_of_three_can_be_merged(plugin: Path, tmp_path: Path) -> None:
     """The cell they share has one identity, and so one result, whoever was fitted beside it."""
-    suite = {
-        **SWEEP,
-        "samplers": ["bellman[sampling_steps=5,width=8]", "toy-slow", "langevin"],
-        "overrides": [{"options": {"steps": 10}}],
-    }
+    samplers = ["bellman[sampling_steps=5,width=16,steps=10]", "toy-slow", "langevin[sampling_steps=20]"]
+    suite = {**SWEEP, "samplers": samplers, "overrides": []}
     one, three = run({**suite, "seeds": [2]}, tmp_path / "one"), run({**suite, "seeds": 3}, tmp_path / "three")
-    assert {r["costs"].get("stacked_seeds") for r in one.records} == {1}
+    assert {(r["status"], r["costs"]["stacked_seeds"]) for r in one.records} == {("ok", 1)}, [
+        r["reason"] for r in one.records
+    ]
     union = api.merge(tmp_path / "one", tmp_path / "three")
     assert len(union.records) == 9
     assert {r["id"] for r in one.records} < {r["id"] for r in three.records}

@@ -134,7 +134,7 @@ class Stacked(Good):
             raise result
         return result
 
-    def fit_replicas(self, target: Any, *, seeds: Any, device: Any = "cpu", callbacks: Any = ()) -> Any:
+    def fit_replicas(self, target: Any, *, seeds: Any, device: Any = "cpu", callbacks: Any = (), **_: Any) -> Any:
         for callback in callbacks:
             callback.logged(10, {"loss": [0.5] * len(seeds)})
         guilty = [is_second(seed) for seed in seeds]

@@ -67,7 +67,7 @@ class Slow(RowsSampler):
     draw_pause: float = 0.0
     shift: float = 0.0
 
-    def fit_replicas(self, target: Any, *, seeds: Any, device: Any = "cpu", callbacks: Any = ()) -> Any:
+    def fit_replicas(self, target: Any, *, seeds: Any, device: Any = "cpu", callbacks: Any = (), **_: Any) -> Any:
         time.sleep(self.fit_pause)
         if self.bad and derive_seed(1, "benchmark", "toy-normal", "fit") in seeds:
             raise RuntimeError("seed 1 is broken")
@@ -109,7 +109,7 @@ class AskingModel(SlowModel):
 class Asking(Slow):
     """Asks the target for 100 scores and 30 values a seed while it is fitted."""
 
-    def fit_replicas(self, target: Any, *, seeds: Any, device: Any = "cpu", callbacks: Any = ()) -> Any:
+    def fit_replicas(self, target: Any, *, seeds: Any, device: Any = "cpu", callbacks: Any = (), **_: Any) -> Any:
         models = [AskingModel(self, seed) for seed in seeds]
         for model in models:
             model.target = target
