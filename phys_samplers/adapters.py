@@ -1,4 +1,4 @@
-r"""A ``torch.distributions`` object as a law on all of R^D.
+r"""What a user has as a law on all of R^D: a log-density that is a function, or a ``torch.distributions`` object.
 
 A distribution on a subset of R^D (positive numbers, an interval, the simplex) is taken in unconstrained coordinates z,
 x = T(z) with the bijection T that ``torch.distributions.biject_to`` names for its support, and
@@ -11,13 +11,95 @@ so that its integral stays one and samplers of R^D need to know nothing of borde
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Transform, biject_to, constraints
 
-from phys_samplers.errors import ConfigurationError
+from phys_samplers.errors import ConfigurationError, DensityError
 from phys_samplers.randomness import make_generator
+
+
+class CallableLaw:
+    """A law known by a function that gives its unnormalised log-density.
+
+    A function that works in double precision alone (its constants are) gets its points so; what comes back has the
+    dtype of the points. What it does wrong is told when it is first asked: ``DensityError`` for another shape, for
+    something that is no tensor, for NaN or +∞ everywhere, and for whatever it raises itself.
+
+    Args:
+        log_prob: (B, *event_shape) → (B,).
+        event_shape: of one row.
+        score: its gradient, if it is given: (B, *event_shape) → (B, *event_shape).
+
+    Attributes:
+        dtype: that it works in: float64 where it must be; None where it follows its points.
+    """
+
+    dtype: torch.dtype | None = None
+
+    def __init__(
+        self,
+        log_prob: Callable[[Tensor], Tensor],
+        event_shape: tuple[int, ...],
+        score: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.event_shape = event_shape
+        self._log_prob, self._asked = log_prob, set[str]()
+        if score is not None:
+            self._score = score
+            self.score = self._given_score
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p (B,) at ``x`` (B, *event_shape)."""
+        return self._answer(
+            "log-density", self._log_prob, x, x.shape[:1], "one value per row", "sum over the last axis?"
+        )
+
+    def _given_score(self, x: Tensor) -> Tensor:
+        """∇ log p (B, *event_shape); a function that uses autograd inside may."""
+        with torch.enable_grad():
+            return self._answer(
+                "score", self._score, x.detach(), x.shape, "the shape of x", "one number a row?"
+            ).detach()
+
+    def _answer(
+        self, what: str, function: Callable[[Tensor], Tensor], x: Tensor, shape: torch.Size, expected: str, hint: str
+    ) -> Tensor:
+        try:
+            value = function(x if self.dtype is None else x.to(self.dtype))
+        except Exception as error:
+            if self.dtype is None and x.dtype != torch.float64 and what not in self._asked and _answers(function, x):
+                self.dtype = torch.float64
+                return self._answer(what, function, x, shape, expected, hint)
+            raise DensityError(
+                f"the {what} raised {type(error).__name__} at points of shape {tuple(x.shape)} and {x.dtype}: {error}"
+            ) from error
+        if not isinstance(value, Tensor):
+            raise DensityError(
+                f"the {what} returned {type(value).__name__} for points of shape {tuple(x.shape)}; expected a tensor, "
+                f"{expected}: write it in operations of torch (torch.from_numpy makes a tensor of an array)"
+            )
+        if value.shape != shape:
+            raise DensityError(
+                f"the {what} returned shape {tuple(value.shape)} for input {tuple(x.shape)}; expected {expected}, "
+                f"{tuple(shape)} ({hint})"
+            )
+        if what not in self._asked and len(x):  # once, since it waits for the device
+            if bool((value.isnan() | (value == torch.inf)).all()):
+                raise DensityError(f"the {what} is {float(value.detach().flatten()[0])} at all of {len(x)} points")
+            self._asked.add(what)
+        return value.to(x.dtype)
+
+
+def _answers(function: Callable[[Tensor], Tensor], x: Tensor) -> bool:
+    """Whether a function works in double precision."""
+    try:
+        function(x.double())
+    except Exception:
+        return False
+    return True
 
 
 class DistributionLaw:
@@ -34,6 +116,7 @@ class DistributionLaw:
     Attributes:
         event_shape: of one unconstrained row.
         transform: T, None where the support is all of R^D.
+        dtype: of the distribution's tensors, in which densities are evaluated.
 
     Raises:
         ConfigurationError: for a batch of distributions, a discrete one, or one whose support has no bijection.
@@ -57,11 +140,19 @@ class DistributionLaw:
         self._scalar = not shape
         self.event_shape: tuple[int, ...] = tuple(shape) or (1,)
         try:
-            # a draw of a generator of our own tells where the distribution's tensors are
-            self._device = _drawn(self.distribution, 1, None).device
+            # a draw of a generator of our own tells where the distribution's tensors are, and their precision
+            drawn = _drawn(self.distribution, 1, None)
+            self._device, self.dtype = drawn.device, drawn.dtype
         except NotImplementedError:
             self.sample = None  # type: ignore[method-assign,assignment]
-            self._device = torch.device("cpu")
+            self._device, self.dtype = torch.device("cpu"), torch.get_default_dtype()
+        try:
+            self.log_prob(torch.zeros(2, *self.event_shape, dtype=self.dtype))
+        except Exception as error:
+            raise ConfigurationError(
+                f"{kind} cannot be taken in coordinates without borders ({type(error).__name__}: {error}); write its "
+                "density as a function, −inf off its support: Density(log_prob, event_shape)"
+            ) from error
 
     def to_support(self, z: Tensor) -> Tensor:
         """x (B, …) as the distribution has it, of unconstrained rows z (B, *event_shape)."""
@@ -75,13 +166,13 @@ class DistributionLaw:
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p (B,) at ``z`` (B, *event_shape)."""
-        at = z.to(self._device)
+        at = z.to(self._device, self.dtype)
         x = self.to_support(at)
         value = self.distribution.log_prob(x)
         if self.transform is not None:
             volume = self.transform.log_abs_det_jacobian(at.squeeze(-1) if self._scalar else at, x)
             value = value + volume.reshape(len(at), -1).sum(1)
-        return torch.where(value.isfinite(), value, -torch.inf).to(z.device)
+        return torch.where(value.isfinite(), value, -torch.inf).to(z)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """``n`` draws (n, *event_shape) on the generator's device; there is none where the distribution has none.
@@ -132,6 +223,7 @@ def _transform(distribution: Distribution) -> Transform | None:
     except NotImplementedError:
         support = None
     mixture = getattr(constraints, "MixtureSameFamilyConstraint", None)  # not in every torch from 2.4 on
+    mixed = mixture is not None and isinstance(support, mixture)
     while mixture is not None and isinstance(support, mixture):
         support = support.base_constraint
     if support is None or support.is_discrete:
@@ -143,6 +235,12 @@ def _transform(distribution: Distribution) -> Transform | None:
         base = base.base_constraint
     if base is constraints.real:
         return None
+    bounds = [getattr(base, name, None) for name in ("lower_bound", "upper_bound")]
+    if mixed and any(isinstance(bound, Tensor) and bound.numel() > 1 for bound in bounds):
+        raise ConfigurationError(
+            f"the components of {kind} have supports of their own, so that no bijection takes R^D onto all; write its "
+            "density as a function, −inf off its support: Density(log_prob, event_shape)"
+        )
     try:
         return biject_to(support)
     except NotImplementedError:

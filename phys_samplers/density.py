@@ -58,15 +58,32 @@ class FlatDensity:
         return self.target.log_prob(self.embed(z))
 
     def score(self, z: Tensor) -> Tensor:
-        """∇_z log p (B, K)."""
+        """∇_z log p (B, K).
+
+        Raises:
+            ConfigurationError: when asked first, if no point has a finite log-density.
+        """
         self.evaluations += 1
-        return self.reduce(self.target.score(self.embed(z)))
+        x = self.embed(z)
+        if self.evaluations == 1:
+            with torch.no_grad():
+                self._refuse_nowhere(self.target.law.log_prob(x))
+        return self.reduce(self.target.score(x))
 
     def log_prob_and_score(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """log p (B,) and its gradient (B, K), counted as one evaluation."""
         self.evaluations += 1
         log_prob, score = self.target.log_prob_and_score(self.embed(z))
+        if self.evaluations == 1:
+            self._refuse_nowhere(log_prob)
         return log_prob, self.reduce(score)
+
+    def _refuse_nowhere(self, log_prob: Tensor) -> None:
+        if not torch.isfinite(log_prob).any():
+            raise ConfigurationError(
+                f"the log-density of target {self.target.name!r} is not finite at any of the {len(log_prob)} points "
+                "where particles start; set prior_std to the scale of its support, or give start= inside of it"
+            )
 
 
 BOUND = 1e6
@@ -87,7 +104,8 @@ class DensityModel(Model):
         self.target_name, self.event_shape = target.name, tuple(target.event_shape)
         self._target = target
         self._device = torch.device(device)
-        self.dtype = torch.get_default_dtype() if target.train is None else target.train.dtype
+        known = getattr(target.law, "dtype", None) if target.train is None else target.train.dtype
+        self.dtype = known or torch.get_default_dtype()
 
     @property
     def device(self) -> torch.device:

@@ -9,6 +9,10 @@ class ConfigurationError(PhysError, ValueError):
     """An option has a value that cannot work."""
 
 
+class DensityError(ConfigurationError):
+    """A log-density or a score that was given does not do what one must; the message says what it did."""
+
+
 class MissingCapability(PhysError, TypeError):  # noqa: N818 - reads as the condition it names
     """A target does not offer what a sampler or metric asked for."""
 

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.errors import ConfigurationError, MissingCapability
+from phys_samplers.errors import ConfigurationError, DensityError, MissingCapability
 from phys_samplers.evaluations import Evaluations
 
 CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes", "particles")
@@ -173,10 +173,7 @@ class Target:
         if callable(getattr(self.law, "score", None)):
             with torch.no_grad():
                 return self.law.score(x)
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.law.log_prob(x).sum(), x)
-        return gradient
+        return self._by_autograd(x)[1]
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """``log_prob`` (B,) and ``score`` (B, *event_shape) from one evaluation where that is possible; detached."""
@@ -189,9 +186,18 @@ class Target:
         if callable(getattr(self.law, "score", None)):
             with torch.no_grad():
                 return self.law.log_prob(x), self.law.score(x)
+        return self._by_autograd(x)
+
+    def _by_autograd(self, x: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             value = self.law.log_prob(x)
+            if not value.requires_grad:
+                raise DensityError(
+                    f"the log-density of target {self.name!r} has no gradient: it is constant, or was computed outside "
+                    "of autograd (numpy, .detach(), torch.no_grad); write it in operations of torch, or give its "
+                    "gradient: Density(log_prob, event_shape, score=...)"
+                )
             (gradient,) = torch.autograd.grad(value.sum(), x)
         return value.detach(), gradient
 
@@ -219,28 +225,6 @@ class Target:
         return replace(self, **moved) if moved else self
 
 
-class _CallableLaw:
-    def __init__(
-        self,
-        log_prob: Callable[[Tensor], Tensor],
-        event_shape: tuple[int, ...],
-        score: Callable[[Tensor], Tensor] | None,
-    ) -> None:
-        self.event_shape = event_shape
-        self._log_prob = log_prob
-        if score is not None:
-            self.score = score
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        value = self._log_prob(x)
-        if value.shape != x.shape[:1]:
-            raise ConfigurationError(
-                f"the log-density returned shape {tuple(value.shape)} for input {tuple(x.shape)}; "
-                f"expected one value per row, {tuple(x.shape[:1])} (sum over the last axis?)"
-            )
-        return value
-
-
 def Density(  # noqa: N802 - reads as a constructor: Density(lambda x: ..., event_shape=(2,))
     log_prob: Callable[[Tensor], Tensor] | torch.distributions.Distribution,
     event_shape: tuple[int, ...] | None = None,
@@ -263,10 +247,10 @@ def Density(  # noqa: N802 - reads as a constructor: Density(lambda x: ..., even
     Raises:
         ConfigurationError: if the shape is missing, or the distribution cannot be used.
     """
+    from phys_samplers.adapters import CallableLaw, DistributionLaw
+
     law: Any
     if isinstance(log_prob, torch.distributions.Distribution):
-        from phys_samplers.adapters import DistributionLaw
-
         if event_shape is not None or score is not None:
             given = "event_shape" if event_shape is not None else "score"
             raise ConfigurationError(f"{given} is given with a torch.distributions object, which has its own; leave it")
@@ -274,7 +258,7 @@ def Density(  # noqa: N802 - reads as a constructor: Density(lambda x: ..., even
     elif event_shape is None:
         raise ConfigurationError("event_shape is missing; expected the shape of one sample, e.g. event_shape=(2,)")
     else:
-        law = _CallableLaw(log_prob, tuple(event_shape), score)
+        law = CallableLaw(log_prob, tuple(event_shape), score)
     return Target(event_shape=law.event_shape, name=name, law=law)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.density import FlatDensity
+from phys_samplers.errors import DensityError
 from phys_samplers.evaluations import Evaluations
 from phys_samplers.judging.p_values import stein_p_value
 from phys_samplers.randomness import make_generator
@@ -65,6 +66,29 @@ class Evidence:
         return self.gradients * len(self.samples) / self.effective
 
 
+def probe(target: Target, *, n: int, scale: float, seed: int, device: torch.device | str) -> None:
+    """Ask density and score once, at points of several scales, so that what is wrong with them is told before a run.
+
+    Raises:
+        DensityError: of a shape that is wrong, of an error inside, of no number anywhere.
+    """
+    density = FlatDensity(target.to(device))
+    generator = make_generator(seed, "probe", device=device)
+    z = torch.randn(n, density.dim, generator=generator, device=device)
+    spread = scale * torch.logspace(-3, 3, n, device=device).unsqueeze(1)
+    log_prob, score = density.target.log_prob_and_score(density.embed(z * spread))
+    if log_prob.shape != (n,) or score.shape != density.embed(z).shape:
+        raise DensityError(
+            f"log-density and score have shapes {tuple(log_prob.shape)} and {tuple(score.shape)} at {n} points; "
+            f"expected {(n,)} and {tuple(density.embed(z).shape)}"
+        )
+    if not torch.isfinite(log_prob).any():
+        raise DensityError(
+            f"the log-density of target {target.name!r} is not finite at any of {n} points around the origin, from "
+            f"{scale / 1000:g} to {scale * 1000:g} away; move its support there (x = centre + z), or check its sign"
+        )
+
+
 def gather(
     text: str,
     recipe: Sampler,
@@ -83,6 +107,8 @@ def gather(
         draw = recipe.fit(counted, seed=seed, device=device, callbacks=callbacks).draw(n, seed=seed + 1)
         if not torch.isfinite(draw.samples).all():
             raise FloatingPointError("some samples are not finite")
+    except DensityError:
+        raise  # a mistake in the density is nobody's evidence
     except (ArithmeticError, ValueError, TypeError, RuntimeError) as error:
         return Evidence(sampler=text, error=str(error), seconds=time.perf_counter() - began)
     seconds = time.perf_counter() - began

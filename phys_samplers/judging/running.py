@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.judging.evidence import Evidence, gather
+from phys_samplers.judging.evidence import Evidence, gather, probe
 from phys_samplers.judging.verdict import Judgement, weigh
 from phys_samplers.parts import Part, make_part
 from phys_samplers.sampler import Sampler
@@ -47,6 +47,7 @@ def judge(
 
     Raises:
         ConfigurationError: on a bad ``n`` or scale, or without samplers.
+        DensityError: if the density does not do what one must, whatever a sampler would do with it.
         MissingCapability: if the target has no density or no score.
     """
     if n < 200:
@@ -57,6 +58,7 @@ def judge(
         raise ConfigurationError("samplers is empty; name at least one, or leave it out for the default ones")
     target.require("log_prob", "score", by="judge")
     recipes = [(_text(part), _scaled(make_part("sampler", part), scale)) for part in samplers]
+    probe(target, n=64, scale=scale or 1.0, seed=seed, device=device)
     evidence: list[Evidence] = []
     for text, recipe in recipes:
         announce(text)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from phys_samplers import Density, make
+from phys_samplers import Density, judge, make
+from phys_samplers.errors import DensityError
 from phys_samplers.judging.evidence import _resampled, gather
 from phys_samplers.judging.p_values import stein_p_value, two_sample_p_value
 from phys_samplers.laws import GaussianMixture
@@ -71,3 +74,18 @@ def test_evidence_counts_costs_and_keeps_failures() -> None:
     failed = gather("mala", make("sampler", "mala"), broken, n=200, seed=0, device="cpu")
     assert not failed.finished
     assert "one value per row" in failed.error
+
+
+@pytest.mark.parametrize(
+    ("log_prob", "options", "message"),
+    [
+        (lambda x: x @ torch.ones(7), {}, "the log-density raised RuntimeError"),
+        (lambda x: -0.5 * x.square().sum(1), {"score": lambda x: -x[:, :1]}, "the score returned shape"),
+        (lambda x: x[:, 0] * 0 - torch.inf, {}, "not finite at any of 64 points around the origin"),
+    ],
+)
+def test_a_mistake_in_the_density_is_one_exception_and_no_failed_rows(
+    log_prob: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DensityError, match=message):
+        judge(Density(log_prob, (2,), **options), ["mala", "smc"], n=200)
