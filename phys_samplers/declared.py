@@ -78,6 +78,16 @@ def phys_components() -> Iterable[Component]:
             "quantiles-51": {"quantiles": 51},
         },
     )
+    yield Component(
+        "return_model",
+        "law-solve",
+        "phys_samplers.rl.law_solve:LawSolve",
+        summary="laws on atoms, linear in features, by one linear solve: no training loop",
+        reference="the projection of arXiv:1707.06887 in the equation of LSTD",
+        needs={"experience"},
+        citation="bellemare2017c51",
+        presets={"default": {}, "fine": {"atoms": 401}},
+    )
     for name, attribute, summary, citation in (
         ("mlp", "MLP", "multilayer perceptron with a choice of activation", ""),
         ("residual-mlp", "ResidualMLP", "perceptron whose hidden layers add to a running state", ""),

@@ -32,6 +32,7 @@ folder = click.argument("agent", metavar="DIR", type=click.Path(exists=True, fil
         ("phys-samplers rl train CartPole-v1 -o pole", "a Bellman agent, about two minutes"),
         ("phys-samplers rl play pole", "its returns"),
         ("phys-samplers rl watch pole -o pole.gif", "an episode beside its laws of the return"),
+        ("phys-samplers rl evaluate --data log.npz --gamma .9,.99 -o report.html", "a policy, from logged data"),
     ),
 )
 def rl() -> None:
@@ -141,6 +142,61 @@ def watch(agent: Path, out: Path, steps: int, seed: int) -> None:
 
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws into memory; without a screen it would complain
     click.echo(f"written to {draw(_load(agent), out, seed=seed, max_steps=steps)}")
+
+
+@rl.command(
+    epilog=examples(
+        ("phys-samplers rl evaluate --data log.npz -o report.html", "the policy that the data come from"),
+        ("phys-samplers rl evaluate --data log.npz --policy pole --gamma .9,.95,.99", "an agent, from others' data"),
+        ("phys-samplers rl evaluate --data log.npz --policy random --set atoms=401", "all actions alike"),
+    ),
+)
+@click.option(
+    "--data",
+    "path",
+    metavar="FILE",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Transitions: .npz with columns observation, reward, terminal and as far as there are any next_observation, "
+    "action, weight, episode, truncated.",
+)
+@click.option(
+    "--policy",
+    metavar="DIR|behaviour|random",
+    default="behaviour",
+    show_default=True,
+    help="Who is judged: the policy of the data, one of random actions, or a saved agent's greedy one.",
+)
+@click.option("--gamma", default=".9,.95,.99", show_default=True, help="Discount factors.")
+@click.option("--starts", type=click.IntRange(min=1), default=8, show_default=True, help="First observations to show.")
+@click.option(
+    "-o", "--out", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="A page with the laws."
+)
+@seed_option
+@settings_option
+def evaluate(
+    path: Path, policy: str, gamma: str, starts: int, out: Path | None, seed: int, settings: tuple[str, ...]
+) -> None:
+    """Laws of a policy's returns from logged transitions, by one linear solve, with 90 % bands.
+
+    They are those from the first observations of the episodes in the data. --set changes the return model law-solve:
+    atoms, features, count, ridge.
+    """
+    from phys_samplers.rl.log_files import logged, page, table_of
+    from phys_samplers.rl.logged import evaluate as judge
+
+    try:
+        gammas = [float(part) for part in gamma.split(",")]
+    except ValueError:
+        raise Failure(f"--gamma is {gamma!r}; expected numbers with commas between, e.g. .9,.99") from None
+    agent = None if policy in ("behaviour", "random") else _load(Path(policy))
+    log, queries, chosen = logged(path, policy if agent is None else agent, starts=starts)
+    recipe = make("return_model", "law-solve").with_options(**read_settings(settings))
+    judged = judge(log, queries, gammas, query_policy=chosen, recipe=recipe, seed=seed)
+    click.echo(table(*table_of(judged)))
+    if out is not None:
+        out.write_text(page(judged, f"Returns of {policy} from {path.name}"), encoding="utf-8")
+        click.echo(f"\nwritten to {out}")
 
 
 def _load(path: Path) -> Agent:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams
-from phys_samplers.rl.fitted import FittedReturns, ReturnNetwork
+from phys_samplers.rl.fitted import FittedReturns, ReturnLaws
 from phys_samplers.rl.law import ReturnScale
 from phys_samplers.sampler import Draw
 
@@ -37,7 +37,7 @@ class Agent(FittedReturns):
 
     def __init__(
         self,
-        network: ReturnNetwork,
+        network: ReturnLaws,
         *,
         features: int,
         discrete: bool,
@@ -113,7 +113,7 @@ class Agent(FittedReturns):
         }
 
     @classmethod
-    def restored(cls, network: ReturnNetwork, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Self:
+    def restored(cls, network: ReturnLaws, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Self:
         """Inverse of ``tensors`` and ``facts``, with the network rebuilt."""
         names = ("features", "discrete", "curve", "environment", "environment_options", "gamma", "tail")
         return cls(network, scale=ReturnScale(*facts["returns"]), **{name: facts[name] for name in names})

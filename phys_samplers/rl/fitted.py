@@ -21,8 +21,8 @@ HEAD_GAIN = 0.01
 """Initial scale of a last layer: every law starts near one that does not depend on the observation."""
 
 
-class ReturnNetwork(nn.Module, ABC):
-    """Laws of R replicas, of returns in the unit of ``ReturnScale``; every parameter has the replica axis first.
+class ReturnLaws(nn.Module, ABC):
+    """Laws of R replicas, of returns in the unit of ``ReturnScale``.
 
     Attributes:
         actions: A.
@@ -31,16 +31,6 @@ class ReturnNetwork(nn.Module, ABC):
 
     actions: int
     evaluations: int = 1
-
-    @abstractmethod
-    def loss(self, batch: Transitions, target: Self, noise: Streams) -> Tensor:
-        """One loss per replica (R,).
-
-        Args:
-            batch: the transitions.
-            target: the lagged network, which gives the laws of what follows; no gradient goes there.
-            noise: for losses that draw.
-        """
 
     @abstractmethod
     def law(self, observation: Tensor, action: Tensor | None = None, *, noise: Streams) -> ReturnLaw:
@@ -61,6 +51,20 @@ class ReturnNetwork(nn.Module, ABC):
         if tail >= 1:
             return self.mean(observation, noise=noise)
         return self.law(observation, noise=noise).lower_tail(tail)
+
+
+class ReturnNetwork(ReturnLaws):
+    """Laws that are learned by descent; every parameter has the replica axis first."""
+
+    @abstractmethod
+    def loss(self, batch: Transitions, target: Self, noise: Streams) -> Tensor:
+        """One loss per replica (R,).
+
+        Args:
+            batch: the transitions.
+            target: the lagged network, which gives the laws of what follows; no gradient goes there.
+            noise: for losses that draw.
+        """
 
 
 class HeadNetwork(ReturnNetwork):
@@ -105,7 +109,7 @@ class FittedReturns(Model):
 
     role: ClassVar[str]
 
-    def __init__(self, network: ReturnNetwork, *, features: int, scale: ReturnScale, discrete: bool) -> None:
+    def __init__(self, network: ReturnLaws, *, features: int, scale: ReturnScale, discrete: bool) -> None:
         self.network = network
         self.features, self.scale, self.discrete = features, scale, discrete
 
@@ -228,7 +232,7 @@ class PredictedReturns(FittedReturns):
 
     role = "prediction"
 
-    def __init__(self, network: ReturnNetwork, *, queries: Tensor, scale: ReturnScale) -> None:
+    def __init__(self, network: ReturnLaws, *, queries: Tensor, scale: ReturnScale) -> None:
         super().__init__(network, features=queries.shape[1], scale=scale, discrete=False)
         self.queries = queries
 
@@ -255,6 +259,6 @@ class PredictedReturns(FittedReturns):
         return {**super().tensors(), "queries": self.queries}
 
     @classmethod
-    def restored(cls, network: ReturnNetwork, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Self:
+    def restored(cls, network: ReturnLaws, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Self:
         """Inverse of ``tensors`` and ``facts``, with the network rebuilt."""
         return cls(network, queries=tensors["queries"], scale=ReturnScale(*facts["returns"]))

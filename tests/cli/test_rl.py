@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import gymnasium
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -73,3 +75,43 @@ def test_pictures_of_other_formats_are_refused(agent, tmp_path) -> None:
     done = run("watch", str(agent), "-o", str(tmp_path / "lake.bmp"))
     assert done.exit_code != 0
     assert ".gif" in done.output
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """600 steps on the lake at random, logged."""
+    lake = gymnasium.make("FrozenLake-v1")
+    generator = np.random.default_rng(0)
+    rows = {name: [] for name in ("observation", "action", "reward", "terminal", "truncated", "next_observation")}
+    state, _ = lake.reset(seed=0)
+    for _ in range(600):
+        action = int(generator.integers(4))
+        following, reward, terminal, truncated, _ = lake.step(action)
+        for name, value in zip(rows, (state, action, reward, terminal, truncated, following), strict=True):
+            rows[name].append(value)
+        state = lake.reset()[0] if terminal or truncated else following
+    path = tmp_path_factory.mktemp("log") / "log.npz"
+    np.savez(path, **{name: np.array(values) for name, values in rows.items()})
+    return path
+
+
+@pytest.mark.parametrize("policy", ["behaviour", "random", "agent"])
+def test_policies_are_judged_from_a_log(agent, data, tmp_path, policy) -> None:
+    out = tmp_path / "report.html"
+    words = ["--policy", str(agent) if policy == "agent" else policy, "--gamma", ".9", "--set", "atoms=33"]
+    done = run("evaluate", "--data", str(data), *words, "-o", str(out))
+    assert done.exit_code == 0, done.output
+    assert "worst tenth" in done.output
+    text = out.read_text()
+    assert text.count("<svg") == 1
+    assert "http" not in text
+
+
+def test_what_cannot_be_judged_is_named(data, tmp_path) -> None:
+    done = run("evaluate", "--data", str(data), "--gamma", "a,b")
+    assert done.exit_code != 0
+    assert "a,b" in done.output
+    np.savez(tmp_path / "bare.npz", observation=np.zeros(3), reward=np.zeros(3), terminal=np.ones(3, bool))
+    done = run("evaluate", "--data", str(tmp_path / "bare.npz"), "--policy", "random")
+    assert done.exit_code != 0
+    assert "no column 'action'" in done.output

@@ -1,0 +1,237 @@
+"""A policy judged from logged transitions: laws of its returns at many discount factors and rewards, with bands.
+
+Bands come from a bootstrap over groups of episodes (of rows, where episodes are not named): the estimate ± t s, with s
+its spread over resamples of the G groups times √(G/(G − 1)) and t Student's quantile with G − 1 degrees of freedom.
+Percentiles of the resamples cover too little here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy import special
+from torch import Tensor
+
+from phys_samplers.errors import ConfigurationError
+from phys_samplers.randomness import make_generator
+from phys_samplers.rl.features import SAMPLE
+from phys_samplers.rl.law import ReturnLaw, ReturnScale
+from phys_samplers.rl.law_solve import Features, LawSolve, Log
+from phys_samplers.rl.moments import Moments, Total
+from phys_samplers.rl.solve import Solution, chosen_ridge, dense, grid, solve
+
+WORST = 0.1
+"""Share of the worst returns whose mean is reported."""
+LEFT_OUT = 1e-3
+"""Probability that a range of returns found from the data may leave out at each end, at any observation."""
+RESAMPLES = 100
+"""Of a bootstrap."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The laws of the returns from each query, for one γ and reward function.
+
+    Args:
+        gamma: γ.
+        column: number of the reward function.
+        law: laws (Q,), in the unit of the rewards.
+        residual: of the equation, see ``Solution``.
+        ridge: that was used.
+        mean_band: an interval (Q, 2) for the mean; None without bands.
+        tail_band: likewise, for the mean of the worst tenth.
+        below_band: likewise (Q, K, 2), for the distribution function at the atoms.
+    """
+
+    gamma: float
+    column: int
+    law: ReturnLaw
+    residual: float
+    ridge: float
+    mean_band: Tensor | None = None
+    tail_band: Tensor | None = None
+    below_band: Tensor | None = None
+
+
+def evaluate(
+    log: Log | Iterable[Log],
+    queries: Tensor,
+    gammas: Sequence[float] = (0.9, 0.95, 0.99),
+    *,
+    query_policy: Tensor | None = None,
+    recipe: LawSolve | None = None,
+    features: Callable[[Tensor], Tensor] | None = None,
+    returns: tuple[float, float] | None = None,
+    band: float | None = 0.9,
+    groups: int = 40,
+    seed: int = 0,
+) -> list[Judged]:
+    """Judge a policy from transitions, in one pass over them.
+
+    Args:
+        log: transitions, or parts of them in turn; what is kept of them does not grow with their number.
+        queries: observations (Q, F), or integers (Q,), whose returns are asked for.
+        gammas: discount factors below 1.
+        query_policy: π(· | query) (Q, A), if the log has actions.
+        recipe: atoms, features, ridge.
+        features: a function (N, F) → (N, d) instead of the recipe's.
+        returns: between what returns lie; None for a range that is found from the data, for each γ.
+        band: probability of the bands; None for none.
+        groups: of episodes, which the bootstrap draws from.
+        seed: of the bootstrap.
+
+    Returns:
+        One for each γ and reward function, in this order.
+
+    Raises:
+        ConfigurationError: on a bad argument, or where the equation has no unique solution.
+    """
+    recipe = LawSolve() if recipe is None else recipe
+    if not gammas or not all(0 < gamma < 1 for gamma in gammas):
+        raise ConfigurationError(f"gammas is {tuple(gammas)}; expected discount factors between 0 and 1")
+    if band is not None and not 0 < band < 1:
+        raise ConfigurationError(f"band is {band}; expected a probability, e.g. 0.9, or None")
+    parts = iter([log] if isinstance(log, Log) else log)
+    first = next(parts)
+    actions = 1 if first.next_policy is None else first.next_policy.shape[1]
+    if (query_policy is None) != (actions == 1) or (query_policy is not None and query_policy.shape[1] != actions):
+        raise ConfigurationError("query_policy goes with the actions of the log; expected (Q, A), or None without them")
+    phi = Features(recipe.map_of(_rows(first.observation, first.next_observation, queries), features), actions)
+    columns = first.reward.unsqueeze(1).shape[1] if first.reward.ndim == 1 else first.reward.shape[1]
+    moments = [Moments(phi.count, groups=1 if band is None else groups) for _ in range(columns)]
+    generator = make_generator(seed, "groups")
+    places = torch.randint(groups, (2**16,), generator=generator)
+    part: Log | None = first
+    while part is not None:
+        group = None
+        if band is not None and part.episode is not None:
+            group = places[part.episode.long() % len(places)]
+        for column, some in enumerate(moments):
+            reward = part.reward if part.reward.ndim == 1 else part.reward[:, column]
+            rows = phi.rows(_integers(part, phi), reward)
+            expanded = group is not None and len(rows) != len(group)
+            some.add(rows, None if expanded else group)
+        part = next(parts, None)
+    asked = dense(phi.of(_as_integers(queries, phi)), 1 + phi.map.count)[:, 1:]
+    if query_policy is not None:
+        asked = (query_policy.double().unsqueeze(2) * asked.unsqueeze(1)).flatten(1)
+    times = [_resample(groups, generator) for _ in range(RESAMPLES)] if band is not None else []
+    judged = []
+    for gamma in gammas:
+        for column, some in enumerate(moments):
+            judged.append(_judge(recipe, some, gamma, column, asked, returns, band, times))
+    return judged
+
+
+def _judge(
+    recipe: LawSolve,
+    moments: Moments,
+    gamma: float,
+    column: int,
+    asked: Tensor,
+    returns: tuple[float, float] | None,
+    band: float | None,
+    times: Sequence[Tensor],
+) -> Judged:
+    total, kept = moments.total(), moments.kept
+    assert kept is not None
+    scale = safe_scale(total, gamma) if returns is None else ReturnScale(*map(float, returns))
+    ridge = recipe.ridge
+    for _ in range(1 if returns is not None else 4):
+        ridge = chosen_ridge(total, kept, gamma, scale) if recipe.ridge is None else recipe.ridge
+        if returns is None:
+            known = dense(kept.features, len(total.square))[:, 1:]
+            smaller = _narrowed(solve(total, gamma, scale, atoms=201, ridge=ridge), torch.cat((asked, known)))
+            done, scale = smaller.width > 0.7 * scale.width, smaller
+            if done:
+                break
+    assert ridge is not None
+    found = solve(total, gamma, scale, atoms=recipe.atoms, ridge=ridge)
+    law = found.law(asked)
+    if band is None:
+        return Judged(gamma, column, law, found.residual, ridge)
+    others = []
+    for one in times:
+        some = moments.total(one)
+        others.append(solve(some, gamma, scale, atoms=recipe.atoms, ridge=ridge, start=found.theta).law(asked))
+    mean, tail, below = (
+        _band(statistic(law), torch.stack([statistic(other) for other in others]), len(times[0]), band)
+        for statistic in (_mean, worst_mean, _below)
+    )
+    return Judged(gamma, column, law, found.residual, ridge, mean, tail, below.clamp(0, 1))
+
+
+def _mean(law: ReturnLaw) -> Tensor:
+    return law.mean
+
+
+def worst_mean(law: ReturnLaw) -> Tensor:
+    """The mean of the worst tenth: weights are cut off where they add up to it."""
+    below = law.weights.cumsum(-1).clamp(max=WORST)
+    kept = torch.diff(below, dim=-1, prepend=torch.zeros_like(below[..., :1]))
+    return (kept * law.points).sum(-1) / WORST
+
+
+def _below(law: ReturnLaw) -> Tensor:
+    return law.weights.cumsum(-1)
+
+
+def _band(estimate: Tensor, others: Tensor, groups: int, probability: float) -> Tensor:
+    spread = others.std(0) * (groups / (groups - 1)) ** 0.5
+    half = float(special.stdtrit(groups - 1, 0.5 + probability / 2)) * spread
+    return torch.stack((estimate - half, estimate + half), -1)
+
+
+def _resample(groups: int, generator: torch.Generator) -> Tensor:
+    return torch.bincount(torch.randint(groups, (groups,), generator=generator), minlength=groups).double()
+
+
+def safe_scale(total: Total, gamma: float) -> ReturnScale:
+    """The range that no return can leave: rewards between the least and the greatest, for ever."""
+    reward = torch.cat((total.rewards, total.last_rewards, torch.zeros(1, dtype=torch.float64)))
+    low, high = float(reward.min()) / (1 - gamma), float(reward.max()) / (1 - gamma)
+    return ReturnScale(low, high) if low < high else ReturnScale(low - 1, high + 1)
+
+
+def _narrowed(solution: Solution, features: Tensor) -> ReturnScale:
+    """The part of a range outside which no law at ``features`` has more than ``LEFT_OUT`` at either end."""
+    below = solution.law(features).weights.cumsum(-1)
+    atoms = grid(below.shape[-1])
+    low = atoms[int((below > LEFT_OUT).int().argmax(-1).min())]
+    high = atoms[int((below >= 1 - LEFT_OUT).int().argmax(-1).max())]
+    margin = 0.05 * (high - low) + (atoms[1] - atoms[0])
+    ends = (solution.scale.low + solution.scale.width * float(x.clamp(0, 1)) for x in (low - margin, high + margin))
+    return ReturnScale(*ends)
+
+
+def _rows(observation: Tensor, *others: Tensor) -> Tensor:
+    """A sample of observations (N, F); integers become one-hot rows."""
+    if observation.ndim == 1 and not observation.is_floating_point():
+        states = max(int(some.max()) for some in (observation, *others)) + 1
+        return torch.eye(states)
+    return _columns(observation)[:: max(1, len(observation) // SAMPLE)]
+
+
+def _columns(observation: Tensor) -> Tensor:
+    return observation.flatten(1) if observation.ndim > 1 else observation.unsqueeze(1)
+
+
+def _as_integers(observation: Tensor, phi: Features) -> Tensor:
+    if observation.ndim == 1 and not observation.is_floating_point():
+        highest = phi.map.count
+        if bool(((observation < 0) | (observation >= highest)).any()):
+            raise ConfigurationError(
+                f"observations are integers up to {int(observation.max())}; expected 0 to {highest - 1}, as in the "
+                "first part of the log"
+            )
+        return observation
+    return _columns(observation)
+
+
+def _integers(log: Log, phi: Features) -> Log:
+    values = {**vars(log)}
+    for name in ("observation", "next_observation"):
+        values[name] = _as_integers(values[name], phi)
+    return Log(**values)
