@@ -35,6 +35,7 @@ FIELD_MAP = "viridis"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#117733", "#332288", "#999933")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 STEPS = "sampling_steps"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,9 @@ def compact(value: float, _position: object = None) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:g}"
     exponent = math.floor(math.log10(abs(value)))
+    power = "10" + str(exponent).translate(_RAISED)
     factor = value / 10**exponent
-    return f"$10^{{{exponent}}}$" if math.isclose(factor, 1) else f"${factor:.2g}\\cdot10^{{{exponent}}}$"
+    return power if math.isclose(factor, 1) else f"{factor:.2g}·{power}"
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:
