@@ -12,7 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from .statistics import Distance, Estimate, FloatArray, badness, distance, estimate, ranks
+from .standings import Standing, stand
+from .statistics import (
+    LEAST_SEEDS,
+    Distance,
+    Estimate,
+    FloatArray,
+    badness,
+    distance,
+    estimate,
+    paired_difference,
+    verdicts,
+)
 
 _SOURCES = {
     "exact": "exact draws against the reference rows",
@@ -211,23 +222,6 @@ class Score:
     trouble: str
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A sampler's place in the leaderboard.
-
-    Args:
-        sampler: label.
-        place: from 1; None for the exact oracle and for samplers that take no rank.
-        mean_rank: over the (task, seed) pairs it was compatible with.
-        tasks: number of tasks it was compatible with.
-    """
-
-    sampler: str
-    place: int | None
-    mean_rank: float | None
-    tasks: int
-
-
 class Cells:
     """Cells in the order of the suite, found by task, sampler and seed without a search.
 
@@ -330,44 +324,64 @@ class Cells:
             found[seed] = "not run" if cell is None else scored if cell.ok else cell.status
         return found
 
-    def mean_ranks(self) -> dict[str, float | None]:
-        """Mean rank of every sampler, best first; None for those that take no rank.
+    def field(self, task: str, metric: str = "") -> dict[str, dict[int, float]]:
+        """What samplers are ranked by on a task: badness by sampler and seed, of its first metric unless given.
 
-        Within each (task, seed) samplers are ranked by the task's primary metric; ties share the mean of their ranks. A
-        cell that failed, diverged or timed out takes the last rank; an incompatible one takes none, nor does one whose
-        draw does not bring what is ranked (an estimate of log Z). The exact sampler is the yardstick and takes none.
+        A cell that failed, diverged or timed out has an infinite one; an incompatible one takes no part, nor does one
+        whose draw does not bring what is ranked (an estimate of log Z). The exact sampler is the yardstick.
         """
-        found: dict[str, list[float]] = {sampler: [] for sampler in self.samplers}
-        for task in self.tasks:
-            metric = self.primary(task)
-            best = self.best(metric)
-            blocks: dict[int, dict[str, float]] = {}
-            for cell in self.select(task):
-                value = cell.scores.get(metric)
-                if cell.status == "incompatible" or cell.component == "exact" or (value is None and cell.ok):
-                    continue
-                place = math.inf if value is None else badness(value, best)
-                blocks.setdefault(cell.seed, {})[cell.sampler] = place
-            for block in blocks.values():
-                for sampler, rank in ranks(block).items():
-                    found[sampler].append(rank)
-        means = {sampler: sum(rows) / len(rows) if rows else None for sampler, rows in found.items()}
-        return dict(sorted(means.items(), key=lambda item: (item[1] is None, item[1] or 0.0)))
+        metric = metric or self.primary(task)
+        best = self.best(metric)
+        found: dict[str, dict[int, float]] = {}
+        for cell in self.select(task):
+            value = cell.scores.get(metric)
+            if cell.status == "incompatible" or cell.component == "exact" or (value is None and cell.ok):
+                continue
+            found.setdefault(cell.sampler, {})[cell.seed] = math.inf if value is None else badness(value, best)
+        return found
 
     @cached_property
     def standings(self) -> list[Standing]:
         """Samplers by mean rank; the exact oracle, which takes no rank, comes first."""
-        order = sorted(self.mean_ranks().items(), key=lambda item: not self.is_oracle(item[0]))  # stable
-        rows, place, last = [], 0, None
-        for count, (sampler, rank) in enumerate([item for item in order if item[1] is not None], 1):
-            place, last = (place, last) if rank == last else (count, rank)
-            rows.append(Standing(sampler, place, rank, self._tasks_of(sampler)))
-        others = [Standing(sampler, None, None, self._tasks_of(sampler)) for sampler, rank in order if rank is None]
-        first = [row for row in others if self.is_oracle(row.sampler)]
-        return [*first, *rows, *(row for row in others if row not in first)]
+        tasks = {
+            sampler: len({cell.task for cell in self.select(sampler=sampler) if cell.status != "incompatible"})
+            for sampler in self.samplers
+        }
+        return stand({t: self.field(t) for t in self.tasks}, tasks, [s for s in self.samplers if self.is_oracle(s)])
 
-    def _tasks_of(self, sampler: str) -> int:
-        return len({cell.task for cell in self.select(sampler=sampler) if cell.status != "incompatible"})
+    def mean_ranks(self) -> dict[str, float | None]:
+        """Normalised mean rank of every sampler, best first; None for those that take no rank."""
+        rows = sorted(self.standings, key=lambda row: row.rank is None)
+        return {row.sampler: row.rank.mean if row.rank else None for row in rows}
+
+    def from_exact(self, task: str) -> dict[str, Estimate]:
+        """Badness of every sampler beyond that of exact samples at the same seeds, or beyond the floor without any."""
+        metric, field = self.primary(task), self.field(task)
+        exact: dict[int, float] = {}
+        for sampler in filter(self.is_oracle, self.samplers):
+            exact |= self.badnesses(task, sampler, metric)
+        floor = self.floor(task, metric)
+        if not exact and floor is not None:
+            exact = {cell.seed: badness(floor.mean, self.best(metric)) for cell in self.select(task)}
+        finite = {s: {seed: v for seed, v in row.items() if math.isfinite(v)} for s, row in field.items()}
+        found = {s: paired_difference(exact, row) for s, row in finite.items() if len(row) == len(field[s])}
+        return {sampler: difference for sampler, difference in found.items() if difference is not None}
+
+    def like_exact(self, task: str) -> list[str]:
+        """Samplers that all seeds together cannot tell from exact samples, best first.
+
+        Their mean is within two standard deviations of the floor, where there is one, and the paired test (`verdicts`,
+        over all samplers of the task) does not find them worse; at least `LEAST_SEEDS` seeds.
+        """
+        found = {s: d for s, d in self.from_exact(task).items() if d.count >= LEAST_SEEDS}
+        words = dict(zip(found, verdicts(list(found.values())), strict=True))
+        metric = self.primary(task)
+        kept = []
+        for sampler in self.order(task):
+            gap = self.score(task, sampler, metric).distance
+            if words.get(sampler, "worse") != "worse" and (gap is None or gap.tone == "floor"):
+                kept.append(sampler)
+        return kept
 
     def order(self, task: str) -> list[str]:
         """The samplers of a task as they stand."""

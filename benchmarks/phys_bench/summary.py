@@ -9,7 +9,10 @@ from typing import Any
 from phys_registry.errors import suggest
 from phys_samplers.errors import ConfigurationError
 
-from .cells import Cell, Cells, Standing
+from .cells import Cell, Cells
+from .findings import headline, power, troubled
+from .standings import Standing
+from .statistics import LEAST_SEEDS, Estimate
 from .tables import ARROWS, Column, Entry, Table, interval, number, spread
 from .verdicts import CLAIM_RULE, NUMBER_RULE, Decided, Measured, footnotes
 
@@ -58,40 +61,70 @@ def floor_entry(cells: Cells, task: str, metric: str) -> Entry:
 def leaderboard(cells: Cells, metric: str | None = None) -> Table:
     """Samplers by mean rank, with a score on every task: by ``metric``, or by each task's first one."""
     tasks = {task: metric or cells.primary(task) for task in cells.tasks if metric in (None, *cells.metrics(task))}
-    columns = [Column("sampler"), Column("mean rank")]
+    grouped = any(standing.group for standing in cells.standings)
+    first = next((standing.sampler for standing in cells.standings if standing.place), "")
+    columns = [Column("sampler"), Column("rank", "0 first, 1 last"), *([Column("group")] if grouped else [])]
+    columns.append(Column("P(better)", "than first"))
     columns += [Column(t, f"{m} {ARROWS.get(cells.best(m), '')}" if m else "–", link=t) for t, m in tasks.items()]
     rows = []
     for standing in cells.standings:
-        name, rank = standing.sampler, standing.mean_rank
-        place = Entry("–" if rank is None else f"{rank:.2f}", sub=_place(cells, standing), value=rank)
+        name, odds = standing.sampler, standing.odds
         scores = [score_entry(cells, task, name, by) for task, by in tasks.items()]
-        rows.append([Entry(name, name=True), place, *scores])
-    if rows:
-        rows.insert(0, [Entry("floor"), Entry(""), *(floor_entry(cells, task, by) for task, by in tasks.items())])
-    return Table(
-        "Scores: mean ± standard deviation over seeds, [95 % interval], distance from the floor", columns, rows, 1
-    )
+        group = [Entry(standing.group)] if grouped else []
+        group.append(Entry("" if odds is None else f"{odds:.2f}", value=odds))
+        rows.append([Entry(name, name=True), _rank(cells, standing), *group, *scores])
+    known = any(cells.floor(task, by) for task, by in tasks.items())
+    if rows and known:
+        floors = [floor_entry(cells, task, by) for task, by in tasks.items()]
+        rows.insert(0, [Entry("floor"), *[Entry("")] * (len(columns) - len(tasks) - 1), *floors])
+    remarks = _group_remarks(cells, grouped, first)
+    title = "Scores: mean ± standard deviation over seeds, [95 % interval], distance from the floor"
+    return Table(title, columns, rows, int(known), remarks=remarks)
 
 
-def _place(cells: Cells, standing: Standing) -> str:
+def _rank(cells: Cells, standing: Standing) -> Entry:
+    """The normalised mean rank with its interval, and the place."""
     if cells.is_oracle(standing.sampler):
-        return "oracle"
-    some = f", {standing.tasks} of {len(cells.tasks)} tasks" if standing.tasks < len(cells.tasks) else ""
-    return (f"place {standing.place}" if standing.place else "no rank") + some
+        return Entry(sub="oracle")
+    rank, some = standing.rank, standing.tasks < len(cells.tasks)
+    where = f", {standing.tasks} of {len(cells.tasks)} tasks" if some else ""
+    if rank is None:
+        return Entry(sub="no rank" + where)
+    return Entry(f"{rank.mean:.2f}", rank_interval(rank), f"place {standing.place}{where}", value=rank.mean)
+
+
+def rank_interval(rank: Estimate) -> str:
+    """``[low, high]`` with two digits; empty without an interval."""
+    return "" if rank.count < 2 else f"[{rank.low:.2f}, {rank.high:.2f}]"
+
+
+def _group_remarks(cells: Cells, grouped: bool, first: str) -> list[str]:
+    if not first or len([standing for standing in cells.standings if standing.place]) < 2:
+        return []
+    odds = f"P(better): a seed of the sampler beats one of {first}, mean over their tasks; ties count half."
+    if not grouped:
+        return [f"With fewer than {LEAST_SEEDS} seeds nothing is told apart, and there are no groups.", odds]
+    return [
+        "Samplers that share a letter of their group cannot be told apart on any task (paired t tests, 5 % after "
+        "Holm's correction over all pairs and tasks).",
+        odds,
+    ]
 
 
 def task_scores(cells: Cells, task: str) -> Table:
     """Every metric of a task."""
     metrics = cells.scored(task)
-    rows = [[Entry("floor"), *(floor_entry(cells, task, metric) for metric in metrics)]]
+    floors = [cells.floor(task, metric) for metric in metrics]
+    known = any(floors)
+    rows = [[Entry("floor"), *(floor_entry(cells, task, metric) for metric in metrics)]] if known else []
     for sampler in cells.order(task):
         scores = [score_entry(cells, task, sampler, m, with_trouble=m == metrics[0]) for m in metrics]
         rows.append([Entry(sampler, name=True), *scores])
-    floors = [cells.floor(task, metric) for metric in metrics]
     sources = list(dict.fromkeys(floor.source for floor in floors if floor and floor.source))
     remarks = [f"Floor: {'; '.join(sources)}."] if sources else []
+    remarks += [text for text in [power(cells, task)] if text]
     columns = [Column("sampler"), *(Column(m, ARROWS.get(cells.best(m), "")) for m in metrics)]
-    return Table("", columns, rows if metrics else [], 1, remarks=remarks)
+    return Table("", columns, rows if metrics else [], int(known), remarks=remarks)
 
 
 def cost_columns(cells: Cells, task: str | None = None) -> dict[str, str]:
@@ -165,14 +198,6 @@ def flat(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     for key, value in data.items():
         rows += flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
     return rows
-
-
-def troubled(cells: Cells) -> list[list[Cell]]:
-    """The cells that did not finish; seeds that ended alike are one entry."""
-    groups: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in cells.failures:
-        groups.setdefault((cell.task, cell.sampler, cell.status, cell.reason), []).append(cell)
-    return list(groups.values())
 
 
 def failures(cells: Cells) -> Table:
@@ -301,9 +326,10 @@ def run_text(
     tables = [leaderboard(cells, name) for name in (known if metric == "all" else [metric])]
     tables += [costs(cells), failures(cells), published_table(cells, published), claims_table(cells, claims)]
     if fmt == "github":
-        parts = [table.markdown() for table in tables]
+        parts = [" ".join(headline(cells)), *(table.markdown() for table in tables)]
     else:
-        parts = [_listed(cells, width) if i == len(tables) - 3 else t.terminal(width) for i, t in enumerate(tables)]
+        parts = [textwrap.fill(" ".join(headline(cells)), width)]
+        parts += [_listed(cells, width) if i == len(tables) - 3 else t.terminal(width) for i, t in enumerate(tables)]
     parts += [textwrap.fill(f"Note: {note}", width) for note in notes]
     return "\n\n".join(part for part in parts if part)
 

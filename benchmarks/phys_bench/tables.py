@@ -19,7 +19,7 @@ ARROWS = {"low": "↓", "high": "↑", "zero": "→0", "half": "→½", "one": "
 """Which way a metric is better."""
 LABEL_WIDTH = 24
 """Columns of a terminal within which component texts are wrapped."""
-_GAP = 2
+_GAP = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from phys_bench import summary
+from phys_bench.findings import headline, troubled
 from phys_bench.results import Results
+from phys_bench.statistics import LEAST_SEEDS
 from phys_bench.tables import Table, markdown_text
 
 from .canvas import Look, image_uri, looks
@@ -54,6 +56,8 @@ def html_page(run: Results) -> str:
     return _environment().get_template("page.html").render(
         run=run,
         facts=_facts(run),
+        headline=headline(run),
+        least_seeds=LEAST_SEEDS,
         look=look,
         counts=summary.counts(run),
         environment=summary.flat(_machine(run)),
@@ -64,7 +68,7 @@ def html_page(run: Results) -> str:
         ),
         papers=papers,
         tasks=[_task(run, task, look) for task in run.tasks],
-        troubled=summary.troubled(run),
+        troubled=troubled(run),
         errors=summary.metric_errors(run),
         damaged=run.damaged,
         recipes=_recipes(run),
@@ -110,6 +114,8 @@ def _task(run: Results, task: str, look: Mapping[str, Look]) -> dict[str, Any]:
         "primary": run.primary(task),
         "seeds": len({cell.seed for cell in run.select(task)}),
         "scores": summary.task_scores(run, task),
+        "like": run.like_exact(task),
+        "compared": any(found.count >= LEAST_SEEDS for found in run.from_exact(task).values()),
         "costs": summary.costs(run, task),
         "cost_chart": _chart(costs, f"{run.primary(task)} on {task} against {against}; dashed line: the floor."),
         "learning": _chart(
@@ -119,7 +125,9 @@ def _task(run: Results, task: str, look: Mapping[str, Look]) -> dict[str, Any]:
         "gallery": [_exhibit(run, task, exhibit) for exhibit in exhibits],
         "gallery_note": note,
         "agents": any(cell.kind == "return_model" for cell in run.select(task)),
-        "training": _chart(training_chart(run, task, look), f"Training curves on {task}, one line per seed."),
+        "training": _chart(
+            training_chart(run, task, look), f"Training curves on {task}, one line per seed.", points=True
+        ),
         "diagnostics": summary.diagnostics(run, task),
     }
 
@@ -195,6 +203,7 @@ def markdown_page(run: Results) -> str:
         "counts standard deviations of the floor. The floor is what exact samples score against exact samples at equal "
         "sizes."
     )
+    parts.append(markdown_text(" ".join(headline(run))))
     parts += ["## Leaderboard", summary.leaderboard(run).markdown()]
     papers = _some(table.markdown() for table in _papers(run))
     parts += ["## Paper and measurement", *papers] if papers else []

@@ -1,0 +1,46 @@
+// Sorts tables by a click on a head, and hides samplers; the page reads without it.
+"use strict";
+(() => {
+  const valueOf = (cell) => {
+    if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
+    const text = cell.textContent.trim();
+    return text === "" || text === "–" ? null : text;
+  };
+  const compare = (a, b) => {
+    if (a === null || b === null) return a === b ? 0 : a === null ? 1 : -1;  // what is missing comes last
+    if (typeof a === "number" && typeof b === "number") return a - b;
+    if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
+    return a.localeCompare(b, undefined, { numeric: true });
+  };
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const heads = [...table.tHead.rows[0].cells];
+    heads.forEach((head, index) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "sort";
+      button.title = "sort";
+      button.setAttribute("aria-label", `sort by ${head.textContent.trim()}`);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const up = head.getAttribute("aria-sort") !== "ascending";
+        heads.forEach((other) => other.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", up ? "ascending" : "descending");
+        const rows = [...table.tBodies[0].rows].filter((row) => !row.classList.contains("floor"));
+        rows
+          .map((row) => [valueOf(row.cells[index]), row])
+          .sort((x, y) => (x[0] === null || y[0] === null || up ? compare(x[0], y[0]) : -compare(x[0], y[0])))
+          .forEach(([, row]) => table.tBodies[0].append(row));
+      });
+    });
+  }
+  const box = document.querySelector("#samplers");
+  if (!box) return;
+  box.hidden = false;
+  for (const input of box.querySelectorAll("input")) {
+    input.addEventListener("change", () => {
+      for (const part of document.querySelectorAll("[data-sampler]")) {
+        if (part.dataset.sampler === input.value) part.hidden = !input.checked;
+      }
+    });
+  }
+})();
