@@ -12,14 +12,15 @@ from .tables import number
 
 def headline(cells: Cells) -> list[str]:
     """What the numbers say, in sentences: who is at the floor, who is cheapest among them, what failed."""
-    ranked = [standing for standing in cells.standings if standing.place]
+    fields = {task: cells.field(task) for task in cells.tasks}
+    ranked = [s.sampler for s in cells.standings if any(s.sampler in field for field in fields.values())]
     if not ranked:
-        return ["Nothing was ranked."] if cells.cells else []
+        return ["There is nothing to compare."] if cells.cells else []
     like = {task: cells.like_exact(task) for task in cells.tasks if cells.from_exact(task)}
     many = len({cell.seed for cell in cells.cells})
     seeds = f"{many} seed{'s' * (many != 1)}"
     lines = []
-    tasks_of = {s.sampler: [t for t in like if s.sampler in cells.field(t)] for s in ranked}
+    tasks_of = {name: [task for task in like if name in fields[task]] for name in ranked}
     everywhere = [name for name, tasks in tasks_of.items() if tasks and all(name in like[task] for task in tasks)]
     all_tasks = [name for name in everywhere if len(tasks_of[name]) == len(like)]
     if like and many < LEAST_SEEDS:
@@ -32,17 +33,15 @@ def headline(cells: Cells) -> list[str]:
         lines.append(f"At the floor, not told from exact samples by {seeds}: {'; '.join(parts)}.")
         lines += _cheapest(cells, everywhere)
     elif like:
-        best = max(ranked, key=lambda standing: sum(standing.sampler in found for found in like.values())).sampler
+        best = max(ranked, key=lambda name: sum(name in found for found in like.values()))
         count = sum(best in found for found in like.values())
         lines.append(
             f"No sampler is at the floor on every task; {best} is on {count} of {len(like)}."
             if count
-            else f"No sampler is at the floor on any task; {ranked[0].sampler} ranks first."
+            else f"No sampler is at the floor on any task; {ranked[0]} ranks first."
         )
     else:
-        lines.append(
-            f"{ranked[0].sampler} ranks first; there are no exact samples and no floor to hold scores against."
-        )
+        lines.append(f"{ranked[0]} ranks first; there are no exact samples and no floor to hold scores against.")
     lost: dict[str, dict[str, None]] = {}
     for same in troubled(cells):
         if same[0].status != "incompatible":

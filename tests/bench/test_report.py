@@ -163,7 +163,7 @@ def test_page_is_self_contained_and_valid(html: str) -> None:
     assert page.loads
     assert all(load.startswith(("data:image/webp;base64,", "data:image/svg+xml;base64,")) for load in page.loads)
     assert not re.findall(r"url\(|@import", html)
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 1  # our own, inline
     assert "link" not in page.tags
     assert page.targets
     assert {target.removeprefix("#") for target in page.targets} <= set(page.ids)
@@ -185,7 +185,7 @@ def test_every_picture_is_described_and_fields_are_drawn(html: str) -> None:
 
 
 def test_text_of_records_is_escaped(html: str) -> None:
-    assert "<script" not in html.lower()
+    assert html.lower().count("<script") == 1  # our own
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &#34;quoted&#34;" in html
 
 
@@ -200,12 +200,10 @@ def test_markdown_has_rectangular_tables(report: Path) -> None:
 
 
 def test_leaderboard_ranks_and_keeps_the_oracle_apart(folder: Path) -> None:
-    rows = [
-        [cell.strip(" `").partition(" (")[0] for cell in line.split("|")[1:3]]
-        for line in leaderboard_markdown(folder).splitlines()[2:]
-    ]
-    # plane, two seeds: good 1, worse 2, broken 3; line, one seed: good 1, broken 2; worse is incompatible there
-    assert rows == [["floor", ""], ["exact", "–"], ["good[a=1,b=2]", "1.00"], ["worse", "2.00"], ["broken", "2.67"]]
+    lines = [line for line in leaderboard_markdown(folder).splitlines()[2:] if line.startswith("|")]
+    rows = [[re.split(r" [\[(]", cell.strip(" `"))[0] for cell in line.split("|")[1:3]] for line in lines]
+    # plane: good, worse, broken; line: good, broken; worse is incompatible there
+    assert rows == [["floor", ""], ["exact", "–"], ["good[a=1,b=2]", "0.00"], ["worse", "0.50"], ["broken", "1.00"]]
 
 
 def test_leaderboard_figure_is_a_reproducible_png(folder: Path) -> None:

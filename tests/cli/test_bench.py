@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas
 import pytest
 from click.testing import Result
 
@@ -66,7 +69,7 @@ def test_a_run_from_plan_to_merge(run: Run, suite: tuple[str, ...]) -> None:
 def test_what_a_paper_reports_is_printed_by_run_and_report(run: Run, suite: tuple[str, ...]) -> None:
     row = 'task = "normal"\nsampler = "exact"\nmetric = "sliced-w2"\nvalue = 0.0\nsource = "Table 7"\n'
     Path("tiny.toml").write_text(f"{SUITE}[[published]]\n{row}")
-    for words in ((*suite, "-q"), ("bench", "report", "runs/tiny")):
+    for words in ((*suite, "-q", "--seeds", "3"), ("bench", "report", "runs/tiny")):
         output = run(*words).stdout
         assert "Published and measured" in output
         assert "Table 7" in output
@@ -74,6 +77,23 @@ def test_what_a_paper_reports_is_printed_by_run_and_report(run: Run, suite: tupl
     assert "Paper and measurement" in Path("runs/tiny/report.md").read_text(encoding="utf-8")
     Path("tiny.toml").write_text(f"{SUITE}[[published]]\n{row.replace('exact', 'exakt')}")
     assert "published[0].sampler is 'exakt'" in run(*suite, "-q", code=2).output
+
+
+def test_scores_are_exported_as_a_long_table(run: Run, suite: tuple[str, ...]) -> None:
+    run(*suite, "-q", "--no-report")
+    frame = bench.load("runs/tiny").frame
+    text = run("bench", "export", "runs/tiny").stdout
+    assert pandas.read_csv(io.StringIO(text)).score.tolist() == pytest.approx(frame.score.tolist())
+    assert text.splitlines()[0] == ",".join(frame.columns)
+    run("bench", "export", "runs/tiny", "--json", "-o", "scores.json")
+    rows = json.loads(Path("scores.json").read_text(encoding="utf-8"))
+    assert [(row["seed"], row["metric"]) for row in rows] == list(zip(frame.seed, frame.metric, strict=True))
+    assert "say where to write it" in run("bench", "export", "runs/tiny", "--parquet", code=2).output
+    if importlib.util.find_spec("pyarrow") is None:
+        assert "pip install pyarrow" in run("bench", "export", "--parquet", "-o", "scores.parquet", code=2).output
+    else:
+        run("bench", "export", "--parquet", "-o", "scores.parquet")
+        assert pandas.read_parquet("scores.parquet").equals(frame)
 
 
 def test_interrupted_run(run: Run, suite: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from phys_samplers.cli.bench.records import compare, merge, report, status
+from phys_samplers.cli.bench.records import compare, export, merge, report, status
 from phys_samplers.cli.bench.run import list_suites, run
 from phys_samplers.layout import examples
 
@@ -17,6 +17,7 @@ __all__ = ["bench"]
         ("phys-samplers bench run quick", "run one; finished cells are never run again"),
         ("phys-samplers bench status", "how far it is"),
         ("phys-samplers bench report", "tables here, report.html beside the records"),
+        ("phys-samplers bench export --csv", "every score, for other programs"),
         ("phys-samplers bench compare runs/a runs/b", "what changed between two runs"),
     ),
 )
@@ -28,5 +29,5 @@ def bench() -> None:
     """
 
 
-for command in (run, status, report, compare, merge, list_suites):
+for command in (run, status, report, export, compare, merge, list_suites):
     bench.add_command(command)

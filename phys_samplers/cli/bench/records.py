@@ -44,10 +44,13 @@ def newest_run() -> Path:
     return max(found, key=lambda folder: max((folder / name).stat().st_mtime for name in _touched(folder)))
 
 
-def write_report(folder: Path) -> None:
-    """Write the HTML report of a run and say where it is; a run that cannot be drawn keeps its records and tables."""
+def write_report(run: Any) -> None:
+    """Write the HTML report of a run (a folder, or what was loaded from it) and say where it is.
+
+    A run that cannot be drawn keeps its records and tables.
+    """
     try:
-        path = benchmark("report").write_report(folder)
+        path = benchmark("report").write_report(run)
     except OSError as error:
         note(f"no report was written: {error}")
         return
@@ -109,7 +112,39 @@ def report(folder: Path | None, metric: str | None, markdown: bool) -> None:
         click.echo(results.table(metric, fmt="github"))
         return
     click.echo(results.table(metric, width=terminal_width(otherwise=100)))
-    write_report(chosen)
+    write_report(results)
+
+
+@click.command(
+    epilog=examples(
+        ("phys-samplers bench export runs/quick --csv > scores.csv", "every score of every cell"),
+        ("phys-samplers bench export runs/quick --parquet -o scores.parquet", "typed, for pandas, R or DuckDB"),
+    ),
+)
+@click.argument("folder", metavar="[DIR]", type=run_folder, required=False)
+@click.option("--csv", "form", flag_value="csv", default="csv", help="Comma-separated values.  [default]")
+@click.option("--json", "form", flag_value="json", help="JSON: a list of rows; what is not known is null.")
+@click.option("--parquet", "form", flag_value="parquet", help="Parquet; needs -o and the package pyarrow.")
+@click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Instead of stdout.")
+def export(folder: Path | None, form: str, out: Path | None) -> None:
+    """Write the scores of a run as one long table: a row per (task, sampler, seed, metric).
+
+    DIR is a run folder; the newest one under runs/ if left out.
+    """
+    frame = benchmark().load(folder or newest_run()).frame
+    if form == "parquet":
+        if out is None:
+            raise Failure("parquet is no text; say where to write it: --parquet -o scores.parquet")
+        try:
+            frame.to_parquet(out)
+        except ImportError as error:
+            raise Failure("parquet needs the package pyarrow: pip install pyarrow; or take --csv") from error
+        return
+    text = frame.to_csv(index=False) if form == "csv" else frame.to_json(orient="records", indent=1, force_ascii=False)
+    if out is None:
+        click.echo(text.rstrip("\n"))
+    else:
+        out.write_text(text, encoding="utf-8")
 
 
 _COLOURS = {"better": "green", "worse": "red"}
@@ -130,22 +165,13 @@ def compare(first: Path, second: Path, metric: str | None, as_json: bool) -> Non
     """Say what changed from run FIRST to run SECOND, paired by seed.
 
     The difference is second minus first; for metrics whose best value is not the lowest or highest, that of the
-    distances from it. Its 95 % interval is by bootstrap over seeds; a verdict that it cannot bear is 'unclear'.
+    distances from it. 'better' and 'worse' need three seeds and a paired t test at 5 %, after Holm's correction over
+    the rows of the table; else the verdict is 'unclear'.
     """
     api = benchmark()
-    runs = [api.load(first), api.load(second)]
-    frame = api.compare(*runs)
-    primary = {task: runs[0].primary(task) for task in runs[0].tasks}
-    known = sorted(set(frame["metric"]))
-    if metric not in (None, "all", *known):
-        raise Failure(f"no cell of both runs has the metric {metric!r}; they share {', '.join(known) or 'none'}")
-    rows = [
-        row
-        for row in frame.to_dict("records")
-        if metric == "all" or row["metric"] == (primary[row["task"]] if metric is None else metric)
-    ]
+    rows = api.compare(api.load(first), api.load(second), metric=metric or "primary").to_dict("records")
     if as_json:
-        echo_json(rows)
+        echo_json([{key: None if value != value else value for key, value in row.items()} for row in rows])
     elif not rows:
         click.echo("the runs have no scored cell in common")
     else:
@@ -157,7 +183,7 @@ def compare(first: Path, second: Path, metric: str | None, as_json: bool) -> Non
                 f"{row['mean_first']:.4g}",
                 f"{row['mean_second']:.4g}",
                 f"{row['difference']:+.3g}",
-                f"[{row['low']:.3g}, {row['high']:.3g}]",
+                f"[{row['low']:.3g}, {row['high']:.3g}]" if row["pairs"] > 1 else "–",
                 str(row["pairs"]),
                 row["verdict"],
             )
