@@ -15,10 +15,7 @@ from phys_bench.report import write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-pytestmark = [
-    pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome on the path"),
-    pytest.mark.slow,
-]
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome on the path")
 
 PROBE = """<script>
 const say = (key, value) => document.body.setAttribute("data-" + key, value);
