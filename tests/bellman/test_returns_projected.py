@@ -28,7 +28,7 @@ def lake(policy: str, gamma: float) -> tuple[MarkovChain, ChainReturns]:
 
 
 def w1(law: ReturnLaw, exact: ChainReturns) -> float:
-    return float(ReturnW1().compare(law, exact.laws, exact.means).mean())
+    return float(ReturnW1()._compare(law, exact.laws, exact.means).mean())
 
 
 @cache
