@@ -12,7 +12,7 @@ KINDS = tuple(
         ("sampler", "phys_samplers.sampler:Sampler", "a method that is fitted to a law and draws from it"),
         ("return_model", "phys_samplers.rl:ReturnModel", "a method that learns laws of returns"),
         ("field", "phys_samplers.fields:Field", "a network that a sampler learns"),
-        ("loss", "phys_samplers.losses:Loss", "what a network is trained by"),
+        ("loss", "phys_samplers.objective:Loss", "what a network is trained by"),
         ("schedule", "phys_samplers.schedules:NoiseSchedule", "how signal and noise mix in time"),
         ("integrator", "phys_samplers.integrators:Integrator", "a scheme that solves an ODE or an SDE"),
         ("task", "phys_samplers.target:Target", "a law, or an environment, to be judged by"),

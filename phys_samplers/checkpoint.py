@@ -25,7 +25,7 @@ from phys_registry import RegistryError
 from phys_samplers import catalogue
 from phys_samplers.atomic import write_atomically
 from phys_samplers.errors import CheckpointError
-from phys_samplers.parts import same_target
+from phys_samplers.options import same_target
 from phys_samplers.target import Target
 from phys_samplers.training import TrainingReport
 

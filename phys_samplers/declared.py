@@ -103,7 +103,7 @@ def phys_components() -> Iterable[Component]:
     yield Component(
         "loss",
         "denoising",
-        "phys_samplers.losses:DenoisingLoss",
+        "phys_samplers.denoisers.denoiser:DenoisingLoss",
         summary="denoising score matching over noise levels with EDM weights and stable targets",
         reference="arXiv:2206.00364, Sec. 5; arXiv:2302.00670",
         citation="karras2022edm xu2023stable",

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
-from phys_samplers.options import check_values
+from phys_samplers.options import check_values, part_options
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.target import Target
 
@@ -153,8 +153,6 @@ class Metric(ABC):
     @property
     def label(self) -> str:
         """The name it is registered by, or of its class, for messages."""
-        from phys_samplers.parts import part_options
-
         form = part_options(self)
         return str(form["name"]) if isinstance(form, Mapping) else type(self).__name__
 

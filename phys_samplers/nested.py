@@ -13,7 +13,7 @@ from torch import Tensor
 
 from phys_samplers.checkpoint import recipe_name
 from phys_samplers.errors import CheckpointError
-from phys_samplers.parts import part_options
+from phys_samplers.options import part_options
 from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Target
 

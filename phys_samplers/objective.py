@@ -9,7 +9,7 @@ transitions. A recipe states an ``Objective`` (stacked network, loss, how a trai
 from __future__ import annotations
 
 import hashlib
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.fields.stacked import replica
-from phys_samplers.losses import Loss
-from phys_samplers.options import fit_option
+from phys_samplers.options import check_values, fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.sampler import Model, Sampler
 from phys_samplers.standardise import Standardisation, Standardiser
@@ -199,6 +198,24 @@ def digest(rows: Tensor) -> str:
     """What tells rows from others, on every machine."""
     payload = rows.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
     return hashlib.blake2b(payload, digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(ABC):
+    """A loss of a stacked network; a frozen dataclass whose fields are its hyper-parameters."""
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+    @abstractmethod
+    def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
+        """One loss per replica (R,), an average over the batch.
+
+        Args:
+            module: the stacked network that is trained.
+            rows: training rows (R, B, D), independent draws.
+            streams: source of every further random number.
+        """
 
 
 @dataclass(frozen=True)

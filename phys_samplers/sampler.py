@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from phys_registry.options import facts_of
-from phys_samplers import checkpoint
+from phys_samplers.checkpoint import load as read_model
+from phys_samplers.checkpoint import save as write_model
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.options import check_values
+from phys_samplers.options import check_values, part_options
 from phys_samplers.target import Target
 from phys_samplers.training import Callback, TrainingReport
 
@@ -109,7 +110,7 @@ class Model(ABC):
 
     def save(self, path: str | Path) -> Path:
         """Write the model to the folder ``path``: safetensors for numbers, JSON for the rest. Atomic."""
-        return checkpoint.save(self, path)
+        return write_model(self, path)
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
@@ -148,7 +149,6 @@ class Sampler(ABC):
 
     kind: ClassVar[str] = "sampler"
     needs: ClassVar[frozenset[str]] = frozenset()
-    fixed: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -204,15 +204,10 @@ class Sampler(ABC):
 
         A recipe in which an option for draws also decides the fit, under some value of another, adds it here.
         """
-        marked = {f.name for f in dataclasses.fields(self) if f.metadata}
-        if type(self).fixed is not Sampler.fixed or not marked:  # where options do not say their stage yet
-            return frozenset(self.fixed).union(*(_marked(base) for base in type(self).__mro__))
-        return _decisive(type(self))
+        return frozenset(name for name, facts in facts_of(type(self)).items() if facts.stage == "fit")
 
     def options(self) -> dict[str, Any]:
         """The recipe as a JSON-like dictionary, by field name; part objects by their registered name and options."""
-        from phys_samplers.parts import part_options
-
         return {f.name: part_options(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     def with_options(self, **changes: Any) -> Self:
@@ -242,16 +237,6 @@ class Sampler(ABC):
         return self.with_options(**options)
 
 
-def _decisive(cls: type) -> frozenset[str]:
-    """Options that decide the fit by their own word."""
-    return frozenset(name for name, facts in facts_of(cls).items() if facts.stage == "fit")
-
-
-def _marked(cls: type) -> frozenset[str]:
-    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
-    return frozenset(f.name for f in fields if f.metadata) & _decisive(cls)
-
-
 def load(path: str | Path, *, target: Target | None = None, device: torch.device | str = "cpu") -> Model:
     """The model that ``Model.save`` wrote to the folder ``path``; its samples are bit-equal for equal seeds.
 
@@ -263,5 +248,5 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
     Raises:
         CheckpointError: naming the file that is missing, truncated, edited or of another format.
     """
-    model: Model = checkpoint.load(path, target=target, device=device)
+    model: Model = read_model(path, target=target, device=device)
     return model

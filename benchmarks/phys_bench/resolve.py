@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -209,16 +208,9 @@ def _contestant(kind: str, full: ComponentSpec) -> tuple[str, Any, Refusal | Non
 
 
 def _fit_id(recipe: Sampler | None, identity: Mapping[str, Any]) -> str | None:
-    """See ``Pair.fit``.
-
-    Samplers without training may use any option in ``fit``. A class that adds options without saying which of them
-    only fitting uses has not been thought about: nothing is shared.
-    """
+    """See ``Pair.fit``. Samplers without training may use any option in ``fit``: nothing is shared."""
     cls = type(recipe)
     if not isinstance(recipe, RowsSampler):
-        return None
-    author = next((base for base in cls.__mro__ if vars(base).get("fixed")), None)
-    if cls.fixed and author is not None and len(dataclasses.fields(recipe)) > len(dataclasses.fields(author)):
         return None
     of_sampling = {"sampler", "parts", "options"}
     return digest(

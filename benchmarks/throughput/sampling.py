@@ -22,7 +22,7 @@ from torch import Tensor
 
 from phys_samplers.denoisers.sampler import DenoiserModel, DenoiserSampler
 from phys_samplers.integrators import Integrator, integrate
-from phys_samplers.parts import make_part
+from phys_samplers.options import make_part
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.standardise import Standardiser
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Noise
-from phys_samplers.schedules import NoiseSchedule
+from phys_samplers.schedules.base import NoiseSchedule
 
 Denoise = Callable[[Tensor, float], Tensor]
 """D(u, λ): (B, D), λ → (B, D), a new tensor, which the caller may overwrite."""

@@ -35,7 +35,8 @@ from torch import Tensor
 from phys_samplers.denoisers.dynamics import Denoise
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.integrators import Integrator, integrate, uniform
+from phys_samplers.integrators.base import Integrator, uniform
+from phys_samplers.integrators.driver import integrate
 
 Divergence = Literal["auto", "exact", "hutchinson"]
 PriorLogProb = Callable[[Tensor, float], Tensor]

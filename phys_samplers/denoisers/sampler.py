@@ -11,21 +11,19 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from phys_samplers.denoisers.denoiser import Denoiser, DenoisingLoss, Parametrisation, denoise_at
 from phys_samplers.denoisers.dynamics import DenoisingFlow, ProbabilityFlow, ReverseSDE, broad_normal
 from phys_samplers.denoisers.likelihood import Divergence, Likelihood, log_likelihood
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError, MissingCapability
-from phys_samplers.fields import Denoiser, Field, denoise_at, make_field
-from phys_samplers.fields.denoiser import Parametrisation
-from phys_samplers.fields.stacked import load_weights, weights
-from phys_samplers.integrators import Integrator, integrate
-from phys_samplers.losses import DenoisingLoss, Loss
-from phys_samplers.objective import Problem, RowsSampler
-from phys_samplers.options import draw_option, fit_option
-from phys_samplers.parts import Part, make_part
+from phys_samplers.fields.stacked import Field, load_weights, make_field, weights
+from phys_samplers.integrators.base import Integrator
+from phys_samplers.integrators.driver import integrate
+from phys_samplers.objective import Loss, Problem, RowsSampler
+from phys_samplers.options import Part, draw_option, fit_option, make_part
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw, Model
-from phys_samplers.schedules import NoiseSchedule
+from phys_samplers.schedules.base import NoiseSchedule
 from phys_samplers.standardise import Standardiser
 from phys_samplers.target import Target
 

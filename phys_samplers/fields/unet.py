@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields.mlp import Field, FourierFeatures
-from phys_samplers.fields.stacked import StackedConv2d, StackedLinear, activation, fold, unfold
+from phys_samplers.fields.stacked import Field, FourierFeatures, StackedConv2d, StackedLinear, activation, fold, unfold
 from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 

@@ -9,7 +9,7 @@ import torch
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.judging.evidence import Evidence, gather, probe
 from phys_samplers.judging.verdict import Judgement, weigh
-from phys_samplers.parts import Part, make_part
+from phys_samplers.options import Part, make_part
 from phys_samplers.sampler import Sampler
 from phys_samplers.target import Target
 from phys_samplers.training import Callback

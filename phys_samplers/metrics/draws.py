@@ -137,7 +137,7 @@ class Resampled(Metric):
     @property
     def inner(self) -> Metric:
         """The metric inside."""
-        from phys_samplers.parts import make_part
+        from phys_samplers.options import make_part
 
         metric: Metric = make_part("metric", self.metric)
         return metric

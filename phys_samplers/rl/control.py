@@ -32,7 +32,7 @@ from phys_samplers.rl.fitted import Build, ReturnNetwork
 from phys_samplers.rl.law import ReturnScale
 from phys_samplers.rl.transitions import Replay, Transitions
 from phys_samplers.training import Callback, TrainingPlan
-from phys_samplers.training.callbacks import default_callbacks
+from phys_samplers.training.loop import default_callbacks
 
 BLOCK = 512
 """Steps for which random numbers are drawn at a time."""

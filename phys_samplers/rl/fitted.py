@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields.mlp import MLP
+from phys_samplers.fields.stacked import MLP
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.rl.law import ReturnLaw, ReturnScale, of_action
 from phys_samplers.rl.transitions import Transitions

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import CheckpointError
-from phys_samplers.fields.mlp import MLP
+from phys_samplers.fields.stacked import MLP
 from phys_samplers.objective import Objective, fit_objective
 from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams

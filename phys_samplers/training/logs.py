@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from phys_samplers.errors import MissingCapability
-from phys_samplers.training.callbacks import Callback
+from phys_samplers.training.loop import Callback
 
 
 class JsonLines(Callback):

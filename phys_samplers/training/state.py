@@ -1,15 +1,17 @@
-"""The state of a training that can go on after it was killed: one file, replaced as a whole at logged steps.
+"""What a training leaves: the report of every replica, and the state from which it goes on after it was killed.
 
-It holds every number that the next step depends on, the states of random streams included, so that a resumed training
-ends with the same bits. It is safetensors with JSON in its header; nothing is ever unpickled.
+The state is one file, replaced as a whole at logged steps. It holds every number that the next step depends on, the
+states of random streams included, so that a resumed training ends with the same bits. It is safetensors with JSON in
+its header; nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,6 +25,38 @@ FILE = "training.safetensors"
 FORMAT = "1"
 SAVE_EVERY = 30.0
 """Seconds between two savings at least; the end is always saved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingReport:
+    """The cost and course of one replica's training.
+
+    Args:
+        steps: optimiser steps taken.
+        seconds: wall time, shared with ``replicas`` − 1 others if stacked.
+        replicas: how many replicas trained at once.
+        parameters: trainable numbers of one replica.
+        best_step: step of the returned weights.
+        best_validation: validation loss there, None without validation.
+        history: one mapping per logged step: ``step``, ``loss`` and, where taken, ``validation``.
+    """
+
+    steps: int
+    seconds: float
+    replicas: int
+    parameters: int
+    best_step: int
+    best_validation: float | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-like form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of ``to_dict``."""
+        return cls(**data)
 
 
 class Resumable(Protocol):

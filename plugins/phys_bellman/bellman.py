@@ -36,18 +36,16 @@ from torch import Tensor, nn
 
 from phys_bellman.kernels import Kernel, KernelMean
 from phys_bellman.model import BellmanModel, BellmanSampler
+from phys_samplers.denoisers.denoiser import Denoiser, DenoisingLoss, denoise_at
 from phys_samplers.denoisers.dynamics import DenoisingFlow, broad_normal
 from phys_samplers.dynamics import Dynamics, Noise, Relaxation
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields import Denoiser, denoise_at
 from phys_samplers.fields.stacked import load_weights
-from phys_samplers.integrators import Integrator, uniform
-from phys_samplers.losses import DenoisingLoss
+from phys_samplers.integrators.base import Integrator, uniform
 from phys_samplers.objective import Problem
-from phys_samplers.options import draw_option, fit_option
-from phys_samplers.parts import Part, make_part
+from phys_samplers.options import Part, draw_option, fit_option, make_part
 from phys_samplers.randomness import Streams, make_generator
-from phys_samplers.schedules import NoiseSchedule
+from phys_samplers.schedules.base import NoiseSchedule
 from phys_samplers.standardise import Standardiser
 from phys_samplers.target import Target
 

@@ -25,10 +25,9 @@ from phys_bellman.networks import FieldNetworks
 from phys_samplers.dynamics import Dynamics, Noise
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import load_weights
-from phys_samplers.integrators import Integrator
+from phys_samplers.integrators.base import Integrator
 from phys_samplers.objective import Problem
-from phys_samplers.options import draw_option
-from phys_samplers.parts import Part, make_part
+from phys_samplers.options import Part, draw_option, make_part
 from phys_samplers.randomness import Streams
 from phys_samplers.standardise import Standardiser
 from phys_samplers.target import Target
@@ -38,14 +37,13 @@ from phys_samplers.target import Target
 class BellmanFields(BellmanSampler):
     """Li et al. 2024 (arXiv:2410.01796): one network for s and one for g, trained by field matching; one SDE.
 
-    See ``BellmanSampler`` for kernel, network and step size.
+    See ``BellmanSampler`` for kernel, network, integrator and step size.
 
     Args:
         loss: by name or object: ``sliced-field-matching`` (Eq. 10–11), ``field-matching`` (Eq. 8) or
             ``denoising-field-matching``.
         normalise: match k/E[k] instead of k, so that one step size serves every data set.
         tied: g = ∇s instead of a network of its own.
-        integrator: of the SDE, by name or object.
         sampling_steps: T.
         prior_std: standard deviation of the starting points.
         mobility_cap: follow s/(1 + s/cap) < cap with the drift that keeps the same law stationary: smaller moves where
@@ -58,7 +56,6 @@ class BellmanFields(BellmanSampler):
     loss: Part = "sliced-field-matching"
     normalise: bool = True
     tied: bool = False
-    integrator: Part = draw_option("euler-maruyama")
     sampling_steps: int = draw_option(300, least=1)
     prior_std: float = draw_option(1.0, above=0)
     mobility_cap: float | None = draw_option(None, above=0)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from phys_bellman.kernels import Kernel, SliceAverageKernel
 from phys_bellman.networks import FieldNetworks
-from phys_samplers.losses import Loss
+from phys_samplers.objective import Loss
 from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 

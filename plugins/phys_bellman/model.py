@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,12 +13,11 @@ from torch import Tensor, nn
 from phys_bellman.kernels import Kernel
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields import Field, make_field
-from phys_samplers.fields.stacked import weights
-from phys_samplers.integrators import Integrator, integrate, uniform
+from phys_samplers.fields.stacked import Field, make_field, weights
+from phys_samplers.integrators.base import Integrator, uniform
+from phys_samplers.integrators.driver import integrate
 from phys_samplers.objective import RowsSampler
-from phys_samplers.options import draw_option, fit_option
-from phys_samplers.parts import Part, make_part
+from phys_samplers.options import Part, draw_option, fit_option, make_part
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.standardise import Standardiser
@@ -34,6 +34,7 @@ class BellmanSampler(RowsSampler):
         field: network, by name or object.
         width: units of each hidden layer, unless ``field`` is an object; None for the field's own (64 for perceptrons).
         depth: hidden layers, likewise.
+        integrator: of the SDE, by name or object.
         step_size: η.
     """
 
@@ -42,6 +43,7 @@ class BellmanSampler(RowsSampler):
     field: Part = "mlp"
     width: int | None = fit_option(None, least=1)
     depth: int | None = fit_option(None, least=1)
+    integrator: Part = draw_option("euler-maruyama")
     step_size: float = draw_option(0.1, above=0)
 
     def kernel_part(self) -> Kernel:
@@ -64,6 +66,12 @@ class BellmanSampler(RowsSampler):
     def field_part(self) -> Field:
         """The specification of a network as an object."""
         return make_field(self.field, width=self.width, depth=self.depth)
+
+    @cached_property
+    def integrator_part(self) -> Integrator:
+        """The integrator as an object."""
+        integrator: Integrator = make_part("integrator", self.integrator)
+        return integrator
 
 
 class BellmanModel(Model):
@@ -117,7 +125,7 @@ class BellmanModel(Model):
         """Algorithm 2: start from the prior, follow the SDE. See ``Model.draw``."""
         self.check_draw(n, start)
         model = self.with_options(**options) if options else self
-        integrator: Integrator = make_part("integrator", model.recipe.integrator)
+        integrator = model.recipe.integrator_part
         dynamics = model.dynamics(integrator)
         generator = make_generator(seed, "sample", device=self.device)
         if start is None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from phys_samplers.fields import Field
+from phys_samplers.fields.stacked import Field
 from phys_samplers.randomness import Streams
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from phys_samplers.denoisers.denoiser import DenoisingLoss, Parametrisation
 from phys_samplers.denoisers.sampler import DenoiserSampler
-from phys_samplers.fields.denoiser import Parametrisation
-from phys_samplers.losses import DenoisingLoss, Loss
-from phys_samplers.options import draw_option
-from phys_samplers.parts import Part
+from phys_samplers.objective import Loss
+from phys_samplers.options import Part, draw_option
 
 
 @dataclass(frozen=True, kw_only=True)

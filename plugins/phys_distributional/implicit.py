@@ -23,8 +23,7 @@ import torch
 from torch import Tensor
 
 from phys_distributional.quantile_regression import equal_weights, midpoints, quantile_huber
-from phys_samplers.fields.mlp import StackedMLP
-from phys_samplers.fields.stacked import StackedLinear
+from phys_samplers.fields.stacked import StackedLinear, StackedMLP
 from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.fitted import HEAD_GAIN, ReturnNetwork

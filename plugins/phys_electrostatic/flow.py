@@ -24,7 +24,7 @@ from torch import Tensor
 from phys_samplers.denoisers.sampler import DenoiserModel, DenoiserSampler
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError, IncompatibleError, MissingCapability
-from phys_samplers.integrators import Integrator
+from phys_samplers.integrators.base import Integrator
 
 
 def check_aux_dim(aux_dim: float | None) -> None:

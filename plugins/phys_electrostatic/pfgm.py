@@ -29,11 +29,9 @@ from phys_electrostatic.flow import PoissonFlowModel, log_kernel, point_level
 from phys_samplers.denoisers.likelihood import Likelihood
 from phys_samplers.denoisers.sampler import DenoiserSampler
 from phys_samplers.errors import ConfigurationError, MissingCapability
-from phys_samplers.fields import Field
-from phys_samplers.fields.stacked import stacked_product
-from phys_samplers.losses import Loss
-from phys_samplers.options import draw_option, fit_option
-from phys_samplers.parts import Part, make_part
+from phys_samplers.fields.stacked import Field, stacked_product
+from phys_samplers.objective import Loss
+from phys_samplers.options import Part, draw_option, fit_option, make_part
 from phys_samplers.randomness import Streams
 from phys_samplers.schedules.base import Scalar
 from phys_samplers.schedules.variance_exploding import VarianceExploding

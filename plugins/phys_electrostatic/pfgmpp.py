@@ -16,14 +16,12 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from phys_electrostatic.flow import PoissonFlowModel, log_kernel, point_level, widening
+from phys_samplers.denoisers.denoiser import Denoiser, DenoisingLoss, Parametrisation
 from phys_samplers.denoisers.sampler import DenoiserModel, DenoiserSampler
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields import Denoiser
-from phys_samplers.fields.denoiser import Parametrisation
-from phys_samplers.fields.mlp import Field
-from phys_samplers.losses import DenoisingLoss, Loss
-from phys_samplers.options import fit_option
-from phys_samplers.parts import Part
+from phys_samplers.fields.stacked import Field
+from phys_samplers.objective import Loss
+from phys_samplers.options import Part, fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.standardise import Standardiser
 

@@ -30,12 +30,11 @@ from torch import Tensor, nn
 
 from phys_energy.energy import Energy, EnergyLaw, log_normaliser
 from phys_samplers.errors import ConfigurationError, DivergenceError, TrainingDiverged
-from phys_samplers.fields import make_field
+from phys_samplers.fields.stacked import make_field
 from phys_samplers.negatives import SuppliesNegatives
 from phys_samplers.nested import nested_facts, nested_tensors, restore_nested
 from phys_samplers.objective import PRECISION, Objective, TrainedSampler
-from phys_samplers.options import draw_option, fit_option
-from phys_samplers.parts import Part, make_part
+from phys_samplers.options import Part, draw_option, fit_option, make_part
 from phys_samplers.randomness import Streams, derive_seed
 from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.standardise import Standardisation, Standardiser

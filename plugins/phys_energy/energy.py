@@ -23,8 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from phys_samplers.fields.mlp import StackedMLP
-from phys_samplers.fields.stacked import StackedLinear
+from phys_samplers.fields.stacked import StackedLinear, StackedMLP
 
 Slope = Callable[[Tensor], tuple[Tensor, Tensor]]
 """φ(a) and φ'(a), both of the shape of a."""

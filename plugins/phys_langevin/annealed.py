@@ -27,14 +27,15 @@ import torch
 from torch import Tensor, nn
 
 from phys_langevin.score import PREFIX, fit_score, restore_score, score_recipe
+from phys_samplers.denoisers.denoiser import Denoiser, denoise_at
 from phys_samplers.dynamics import Dynamics, Noise, Relaxation
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields import Denoiser, denoise_at, make_field
-from phys_samplers.integrators import Integrator, integrate, uniform
+from phys_samplers.fields.stacked import make_field
+from phys_samplers.integrators.base import Integrator, uniform
+from phys_samplers.integrators.driver import integrate
 from phys_samplers.nested import nested_facts, nested_options, nested_tensors
 from phys_samplers.objective import Problem, RowsSampler
-from phys_samplers.options import draw_option
-from phys_samplers.parts import Part, make_part
+from phys_samplers.options import Part, draw_option, make_part
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.standardise import Standardiser

@@ -22,11 +22,10 @@ from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
 from phys_samplers.density import DensityModel, FlatDensity
 from phys_samplers.dynamics import Dynamics, Noise
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.integrators import BrownianIncrement, Integrator, integrate, uniform
-from phys_samplers.integrators.base import ANY_NOISE, Equation
+from phys_samplers.integrators.base import ANY_NOISE, BrownianIncrement, Equation, Integrator, uniform
+from phys_samplers.integrators.driver import integrate
 from phys_samplers.nested import nested_options
-from phys_samplers.options import draw_option, fit_option
-from phys_samplers.parts import Part, make_part
+from phys_samplers.options import Part, draw_option, fit_option, make_part
 from phys_samplers.sampler import Model
 from phys_samplers.target import Target
 from phys_samplers.training import Callback

@@ -16,7 +16,7 @@ from phys_samplers.chains import ChainModel, ChainSampler
 from phys_samplers.errors import CheckpointError, ConfigurationError
 from phys_samplers.nested import nested_facts, nested_tensors, restore_nested
 from phys_samplers.objective import TrainedSampler
-from phys_samplers.parts import Part, make_part
+from phys_samplers.options import Part, make_part
 from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Target
 from phys_samplers.training import Callback

@@ -24,8 +24,7 @@ from phys_latent.vae import VAE, VAEModel
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.nested import nested_facts, nested_tensors, restore_nested
 from phys_samplers.objective import TrainedSampler
-from phys_samplers.options import draw_option, fit_option
-from phys_samplers.parts import Part, make_part
+from phys_samplers.options import Part, draw_option, fit_option, make_part
 from phys_samplers.randomness import derive_seed, make_generator
 from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.target import Target

@@ -21,10 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields import MLP
-from phys_samplers.fields.stacked import load_weights, weights
-from phys_samplers.losses import Loss
-from phys_samplers.objective import Problem, RowsSampler
+from phys_samplers.fields.stacked import MLP, load_weights, weights
+from phys_samplers.objective import Loss, Problem, RowsSampler
 from phys_samplers.options import draw_option, fit_option
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw, Model

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields import StackedLinear, activation
+from phys_samplers.fields.stacked import StackedLinear, activation
 from phys_samplers.randomness import Streams
 from phys_samplers.target import Target
 from phys_value_gradient.layers import Step, at_step, sloped_activation

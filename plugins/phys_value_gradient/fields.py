@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields import Field, StackedLinear, activation, make_field
-from phys_samplers.parts import Part
+from phys_samplers.fields.stacked import Field, StackedLinear, activation, make_field
+from phys_samplers.options import Part
 from phys_samplers.randomness import Streams
 from phys_samplers.target import Target
 from phys_value_gradient.features import Coordinates, Environments, Features, SortedDistances, particle_layout

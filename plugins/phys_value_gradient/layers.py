@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields import StackedLinear, activation
+from phys_samplers.fields.stacked import StackedLinear, activation
 from phys_samplers.randomness import Streams
 
 Step = Tensor | int

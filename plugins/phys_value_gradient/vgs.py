@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from phys_samplers.density import FlatDensity, same_target
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.objective import Objective, TrainedSampler
-from phys_samplers.options import draw_option, fit_option
-from phys_samplers.parts import Part
+from phys_samplers.options import Part, draw_option, fit_option
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.target import Target

@@ -192,7 +192,7 @@ def variants(recipe: RowsSampler) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("name", [name for name in catalogue.names("sampler") if not name.startswith("toy-")])
 def test_every_trained_model_takes_sampling_options_as_if_fitted_with_them(name: str, plugin: Path) -> None:
-    """What makes sharing right: no option outside ``fixed`` touches a fit, no model computes from one when made."""
+    """What makes sharing right: no option for draws touches a fit, no model computes from one when made."""
     recipe = catalogue.make("sampler", name)
     if not isinstance(recipe, RowsSampler):
         pytest.skip("trains nothing")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from phys_registry import Component, hookimpl
 from phys_samplers.objective import Problem, RowsSampler
+from phys_samplers.options import draw_option
 from phys_samplers.randomness import derive_seed, make_generator
 from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.target import Target, Task
@@ -61,11 +62,10 @@ class SlowModel(Model):
 class Slow(RowsSampler):
     """Trains nothing; with ``bad`` any fit that includes seed 1 of toy-normal raises."""
 
-    fixed: ClassVar[frozenset[str]] = RowsSampler.fixed | {"fit_pause", "bad"}
     fit_pause: float = 0.0
     bad: bool = False
-    draw_pause: float = 0.0
-    shift: float = 0.0
+    draw_pause: float = draw_option(0.0)
+    shift: float = draw_option(0.0)
 
     def fit_replicas(self, target: Any, *, seeds: Any, device: Any = "cpu", callbacks: Any = (), **_: Any) -> Any:
         time.sleep(self.fit_pause)

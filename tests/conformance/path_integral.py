@@ -18,8 +18,7 @@ from phys_samplers.density import FlatDensity
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import make_field
 from phys_samplers.objective import Objective, TrainedSampler
-from phys_samplers.options import fit_option
-from phys_samplers.parts import Part
+from phys_samplers.options import Part, fit_option
 from phys_samplers.randomness import Streams
 
 

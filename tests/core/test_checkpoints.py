@@ -21,7 +21,7 @@ from phys_samplers import catalogue, checkpoint, load
 from phys_samplers.atomic import write_atomically
 from phys_samplers.checkpoint import recipe_name
 from phys_samplers.errors import CheckpointError
-from phys_samplers.parts import Part
+from phys_samplers.options import Part
 from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.target import Target
 from phys_samplers.training import TrainingReport

@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from phys_samplers.denoisers.denoiser import Denoiser, Parametrisation
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields import Denoiser
-from phys_samplers.fields.denoiser import Parametrisation
-from phys_samplers.fields.mlp import MLP, Field
+from phys_samplers.fields.stacked import MLP, Field
 from phys_samplers.randomness import Streams
 from phys_samplers.schedules import LinearSchedule
 

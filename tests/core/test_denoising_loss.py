@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from phys_samplers.denoisers.denoiser import DenoisingLoss
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.losses import DenoisingLoss
 from phys_samplers.randomness import Streams
 
 VARIANCE = torch.tensor([0.25, 1.0, 4.0])

@@ -10,11 +10,11 @@ import pytest
 from phys_bellman.kernels import GaussianKernel, SlicedGaussianKernel
 from phys_registry import BadOption, UnknownComponent
 from phys_samplers import catalogue
+from phys_samplers.denoisers.denoiser import DenoisingLoss
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import MLP, FourierMLP
 from phys_samplers.integrators import Heun
-from phys_samplers.losses import DenoisingLoss
-from phys_samplers.parts import make_part, part_options
+from phys_samplers.options import make_part, part_options
 from phys_samplers.schedules import LinearSchedule
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from phys_samplers.denoisers.denoiser import Denoiser
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import (
     MLP,
-    Denoiser,
     Field,
     FourierMLP,
     ResidualMLP,

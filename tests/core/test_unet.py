@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phys_samplers import make
+from phys_samplers.denoisers.denoiser import Denoiser, DenoisingLoss
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields import Denoiser, StackedConv2d, UNet, parameters_per_replica, replica
+from phys_samplers.fields import StackedConv2d, UNet, parameters_per_replica, replica
 from phys_samplers.fields.stacked import fold, unfold
-from phys_samplers.losses import DenoisingLoss
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.training import TrainingPlan, train
 

@@ -14,11 +14,11 @@ import torch
 from phys_diffusion import DDPM, EDM
 from phys_registry import BadOption, UnknownComponent
 from phys_samplers import load, make
+from phys_samplers.denoisers.denoiser import DenoisingLoss
 from phys_samplers.errors import ConfigurationError, IncompatibleError, TrainingDiverged
 from phys_samplers.fields import MLP, FourierMLP
 from phys_samplers.integrators import EDMHeun
-from phys_samplers.losses import DenoisingLoss
-from phys_samplers.parts import make_part
+from phys_samplers.options import make_part
 from phys_samplers.randomness import make_generator
 from phys_samplers.schedules import CosineSchedule, EDMSchedule, LinearSchedule, VPSchedule
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from phys_electrostatic import EmpiricalDenoiser, PoissonDenoisingLoss, empirical_flow
 from phys_electrostatic.flow import log_kernel, widening
 from phys_electrostatic.pfgmpp import PoissonDenoiser, point_level
-from phys_samplers.fields import MLP, Denoiser
+from phys_samplers.denoisers.denoiser import Denoiser, DenoisingLoss
+from phys_samplers.fields import MLP
 from phys_samplers.integrators import EDMHeun, integrate
-from phys_samplers.losses import DenoisingLoss
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.schedules import EDMSchedule
 

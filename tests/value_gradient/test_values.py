@@ -8,9 +8,8 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import make_field, replica
-from phys_samplers.fields.mlp import MLP, StackedMLP
-from phys_samplers.fields.stacked import ACTIVATIONS
-from phys_samplers.parts import make_part, part_options
+from phys_samplers.fields.stacked import ACTIVATIONS, MLP, StackedMLP
+from phys_samplers.options import make_part, part_options
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.target import Target
 from phys_value_gradient import fields
