@@ -14,7 +14,7 @@ from phys_samplers.errors import ConfigurationError
 from .cells import Cell, Cells, Shared, cell_of
 from .published import Claim, Published, rows_of
 from .record import DamagedFile
-from .statistics import EXACT_VALUE, paired_difference, verdicts
+from .statistics import EXACT_VALUE, Estimate, paired_difference, verdicts
 from .store import Damage, RunFolder
 from .summary import run_text
 from .verdicts import Decided, Measured, decide, measure
@@ -229,7 +229,8 @@ def compare(first: Results, second: Results, metric: str = "all") -> pandas.Data
 
     columns = ["task", "sampler", "metric", "mean_first", "mean_second", "difference", "low", "high", "pairs"]
     rows: list[list[Any]] = []
-    found, known = [], {}
+    found: list[Estimate | None] = []
+    known: dict[str, None] = {}
     for task in first.tasks:
         for sampler in first.samplers:
             for name in first.metrics(task):

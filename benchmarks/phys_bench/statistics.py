@@ -275,5 +275,5 @@ def band(curves: Sequence[FloatArray], *, seed: int = 0) -> tuple[FloatArray, Fl
 
 def probability_of_improvement(first: FloatArray, second: FloatArray) -> float:
     """P(a seed of ``first`` is above one of ``second``), ties counted half."""
-    difference = first[:, None] - second[None]
-    return float((difference > 0).mean() + 0.5 * (difference == 0).mean())
+    one, other = first[:, None], second[None]
+    return float((one > other).mean() + 0.5 * (one == other).mean())

@@ -63,9 +63,9 @@ def _leaderboard_panel(axes: Axes, run: Cells, task: str, order: list[str], look
         axes.text(0.04, row, status, transform=across, fontsize=9.5, color=TROUBLE, va="center", bbox=white)
     spans = [(row, value.low, value.high) for row, value in values.items() if value and value.count > 1]
     if spans:
-        rows, low, high = (list(column) for column in zip(*spans, strict=True))
-        colours = [look[order[row]].colour for row in rows]
-        axes.hlines(rows, low, high, colors=colours, linewidth=2.4, alpha=0.6, capstyle="round")
+        rows, lows, highs = (list(column) for column in zip(*spans, strict=True))
+        paints = [look[order[int(row)]].colour for row in rows]
+        axes.hlines(rows, lows, highs, colors=paints, linewidth=2.4, alpha=0.6, capstyle="round")
     size = 80 if len(order) <= MANY else 45
     for marker, points in marks.items():
         x, y, colours = zip(*points, strict=True)
@@ -182,7 +182,8 @@ def _seeds(
     for kind, (at, colours) in marks.items():
         grey = kind == "others"
         style: dict[str, Any] = {"marker": "o", "label": kind} if grey else {"marker": kind}
-        axes.scatter(*np.array(at).T, s=18, c=colours, alpha=0.3 if grey else 0.4, linewidths=0, zorder=3, **style)
+        x, y = np.array(at).T
+        axes.scatter(x, y, s=18, c=colours, alpha=0.3 if grey else 0.4, linewidths=0, zorder=3, **style)
 
 
 def _means(
