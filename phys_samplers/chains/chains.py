@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from phys_samplers.density import DensityModel, DensitySampler
+from phys_samplers.density import DensityModel, DensitySampler, FlatDensity
 from phys_samplers.diagnostics import ess, split_rhat
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import draw_option
@@ -56,8 +57,12 @@ class ChainRecord:
         """``n`` kept states (n, D), the latest first."""
         return torch.cat(self._kept[::-1])[:n]
 
-    def diagnostics(self) -> dict[str, Any]:
+    def diagnostics(self, log_prob: Callable[[Tensor], Tensor] | None = None) -> dict[str, Any]:
         """ESS (smallest and mean over coordinates) and the largest split-R̂ of the record, and the size of the record.
+
+        ``rhat_rank_max`` is the largest rank-normalised, folded split-R̂, which sees chains that differ in spread only,
+        over the coordinates and, if it is given, ``log_prob``, (B, D) → (B,), which sees a narrow and a wide component
+        that are never exchanged.
 
         Read them together: chains that stay in the modes they started in have a large R̂ and few effective draws,
         even if every one of them started in the right place. None where a number is not finite.
@@ -67,10 +72,16 @@ class ChainRecord:
             return size
         chains = torch.stack(self._thinned)
         effective = ess(chains)
+        ranked = split_rhat(chains, rank_normalised=True).max()
+        if log_prob is not None:
+            heights = log_prob(chains.flatten(0, 1)).view(*chains.shape[:2], 1)
+            if heights.isfinite().all():
+                ranked = torch.maximum(ranked, split_rhat(heights, rank_normalised=True).max())
         return {
             "ess_min": _finite(effective.min()),
             "ess_mean": _finite(effective.mean()),
             "rhat_max": _finite(split_rhat(chains).max()),
+            "rhat_rank_max": _finite(ranked),
             **size,
         }
 
@@ -107,6 +118,12 @@ class ChainModel(DensityModel):
         """Precision of chains that start at ``start``: a density takes any."""
         return start.dtype
 
+    def _heights(self, source: Any) -> Callable[[Tensor], Tensor] | None:
+        """log p at flat particles, for diagnostics: not counted as evaluations of the sampler."""
+        if not isinstance(source, FlatDensity):
+            return None
+        return lambda z: source.target.law.log_prob(source.embed(z))  # type: ignore[no-any-return]
+
     @torch.no_grad()
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
         """``n`` samples with their cost; see ``Model.draw``.
@@ -129,7 +146,7 @@ class ChainModel(DensityModel):
             x = source.reduce(start[:chains].to(self._device, self.particle_dtype(start)))
         record = ChainRecord(recipe.sampling_steps, burn_in=recipe.burn_in, samples_per_chain=recipe.samples_per_chain)
         run = recipe.run(source, x, generator=make_generator(seed, "noise", device=self._device), record=record)
-        diagnostics = {**run.facts, "chains": chains, **record.diagnostics()}
+        diagnostics = {**run.facts, "chains": chains, **record.diagnostics(self._heights(source))}
         if (diagnostics.get("rhat_max") or math.inf) <= UNMIXED and diagnostics["ess_min"] is not None:
             diagnostics["ess"] = diagnostics["ess_min"] / diagnostics["recorded_chains"] * chains / n
         return Draw(source.embed(record.samples(n)), run.evaluations * chains / n, diagnostics)

@@ -62,7 +62,8 @@ def judge(
     asked = samplers or DEFAULT_SAMPLERS
 
     def announce(text: str) -> None:
-        click.echo(f"{text} ({asked.index(text) + 1} of {len(asked)}) ...", err=True)
+        place = f" ({asked.index(text) + 1} of {len(asked)})" if text in asked else ""
+        click.echo(f"{text}{place} ...", err=True)
 
     verdict = run(target, asked, n=count, seed=seed, scale=scale, device=choose_device(device), announce=announce)
     click.echo(verdict.table())

@@ -13,7 +13,8 @@ from torch import Tensor
 from phys_samplers.density import FlatDensity
 from phys_samplers.errors import DensityError
 from phys_samplers.evaluations import Evaluations
-from phys_samplers.judging.p_values import stein_p_value
+from phys_samplers.judging.p_values import pareto_k, stein_p_value
+from phys_samplers.judging.smoothness import Smoothness, smoothness
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw, Sampler
 from phys_samplers.target import Target
@@ -32,8 +33,13 @@ class Evidence:
         log_z: estimate of the logarithm of the normalising constant, None without one.
         log_z_std: its standard error, infinite if unknown.
         effective: number of independent draws that the samples are worth, None if unknown.
-        rhat: largest split-R̂ of chains, None without one.
-        stein: p-value of Stein's identities.
+        log_prob: log p at ``z`` (n,), None without samples.
+        unbiased: whether ``log_z`` is the logarithm of an unbiased estimate of Z, or nearly: only then does it bound
+            what there is from below.
+        pareto: k̂ of the importance weights, None without weights.
+        rhat: largest rank-normalised split-R̂ of chains over coordinates and log p, None without one.
+        stein: p-value of Stein's identities; 1 where they do not hold.
+        smoothness: of the density where the samples are: ``smooth``, ``border`` or ``jumps``.
         gradients: energy gradients per sample, training included.
         densities: energies without a gradient per sample, training included.
         seconds: of fitting and sampling.
@@ -46,8 +52,12 @@ class Evidence:
     log_z: float | None = None
     log_z_std: float = math.inf
     effective: float | None = None
+    log_prob: Tensor | None = None
+    unbiased: bool = True
+    pareto: float | None = None
     rhat: float | None = None
     stein: float = 1.0
+    smoothness: Smoothness = "smooth"
     gradients: float = 0.0
     densities: float = 0.0
     seconds: float = 0.0
@@ -123,15 +133,24 @@ def _tested(text: str, draw: Draw, target: Target, *, seed: int) -> Evidence:
     ess = facts.get("ess")
     effective = None if ess is None else min(1.0, float(ess)) * n
     log_z, std = facts.get("log_z"), facts.get("log_z_std")
+    log_prob, score = density.log_prob_and_score(z)
+    kept = _resampled(z, weights, seed)
+    kind = smoothness(density, kept, seed=seed)
+    # Stein's identities hold where density falls off smoothly: not at borders, not where it jumps
+    stein = stein_p_value(z, score, weights=weights, effective=effective) if kind == "smooth" else 1.0
     return Evidence(
         sampler=text,
         samples=_resampled(draw.samples.detach(), weights, seed),
-        z=_resampled(z, weights, seed),
+        z=kept,
+        log_prob=_resampled(log_prob, weights, seed),
+        unbiased=bool(facts.get("log_z_unbiased", draw.log_weights is not None)),
+        pareto=None if draw.log_weights is None else pareto_k(draw.log_weights),
+        smoothness=kind,
         log_z=None if log_z is None or not math.isfinite(log_z) else float(log_z),
         log_z_std=math.inf if std is None or not math.isfinite(std) else float(std),
         effective=effective,
-        rhat=facts.get("rhat_max"),
-        stein=stein_p_value(z, density.score(z), weights=weights, effective=effective),
+        rhat=facts.get("rhat_rank_max", facts.get("rhat_max")),
+        stein=stein,
     )
 
 

@@ -54,6 +54,8 @@ def stein_p_value(z: Tensor, score: Tensor, *, weights: Tensor | None = None, ef
 
 
 PERMUTATIONS = 1_999
+ROWS = 2_000
+"""Of each side, at most, whose distances are compared."""
 
 
 def two_sample_p_value(x: Tensor, y: Tensor, *, generator: torch.Generator) -> float:
@@ -74,3 +76,57 @@ def two_sample_p_value(x: Tensor, y: Tensor, *, generator: torch.Generator) -> f
     statistic = -(labels * (distance @ labels)).sum(0)
     # as large as the given one, up to rounding: ties count against the null's rejection
     return float((statistic >= statistic[0] * (1 - 1e-12)).double().mean())
+
+
+def pareto_k(log_weights: Tensor) -> float:
+    """Shape k̂ of a generalised Pareto law fitted to the largest importance weights: above .7 they cannot be trusted.
+
+    Moments of weights above 1/k̂ do not exist; an effective size computed from those drawn then says nothing.
+
+    Args:
+        log_weights: (n,), up to one constant.
+
+    Source: Vehtari, Simpson, Gelman, Yao & Gabry 2024, *Pareto smoothed importance sampling*, Section 3; the fit after
+    Zhang & Stephens 2009.
+    """
+    values = log_weights.detach().double().cpu()
+    values = (values - values.max()).exp().sort().values
+    m = int(min(0.2 * len(values), 3 * math.sqrt(len(values))))
+    tail = values[-m:] - values[-m - 1]
+    if m < 5 or not float(tail[-1]) > 0:
+        return -math.inf
+    tail = tail.clamp(min=1e-300)
+    count = 30 + int(math.sqrt(m))
+    j = torch.arange(1, count + 1, dtype=torch.float64)
+    quartile = tail[int(m / 4 + 0.5) - 1]
+    theta = 1 / tail[-1] + (1 - (count / (j - 0.5)).sqrt()) / (3 * quartile)
+    shapes = torch.log1p(-theta.unsqueeze(1) * tail).mean(1)
+    profile = m * ((-theta / shapes).log() - shapes - 1)
+    best = (profile.softmax(0) * theta).sum()
+    shape = float(torch.log1p(-best * tail).mean())
+    return (m * shape + 5) / (m + 10)  # drawn towards 1/2 where few values tell
+
+
+def far_and_dense(z: Tensor, log_prob: Tensor, others: Tensor, their_log_prob: Tensor) -> int:
+    """How many of ``others`` lie far from all of ``z`` although density is as high there: mass that ``z`` missed.
+
+    Far: three times the distance that 99 of 100 rows of ``z`` have to their nearest neighbour, in its own spreads.
+    Dense: above the 5 % quantile of log p over ``z``.
+
+    Args:
+        z: rows (n, K).
+        log_prob: log p there (n,).
+        others: rows (m, K) of another sampler.
+        their_log_prob: log p there (m,).
+    """
+    centre, spread = z.double().mean(0), z.double().std(0).clamp(min=1e-12)
+    own, other = ((rows.double() - centre) / spread for rows in (z[:ROWS], others[:ROWS]))
+    apart = torch.cdist(own, own)
+    # copies, which resampling makes, are no neighbours
+    near = torch.where(apart > 0, apart, torch.inf).amin(1)
+    near = near[torch.isfinite(near)]
+    if not len(near):
+        return 0
+    far = torch.cdist(other, own).amin(1) > 3 * near.quantile(0.99)
+    dense = their_log_prob[:ROWS].double() > log_prob.double().quantile(0.05)
+    return int((far & dense).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -18,6 +19,10 @@ DEFAULT_SAMPLERS: tuple[str, ...] = ("mala", "hmc", "parallel-tempering", "smc",
 """Local chains, which are cheap; three that anneal, which find modes and estimate log Z; one that learns."""
 
 
+OTHER_STARTS = (5.0, 0.2)
+"""By what starts are widened or narrowed where those asked for settled nothing."""
+
+
 def judge(
     target: Target,
     samplers: Sequence[Part] = DEFAULT_SAMPLERS,
@@ -25,6 +30,7 @@ def judge(
     n: int = 2_000,
     seed: int = 0,
     scale: float | None = None,
+    seconds: float = 120.0,
     device: torch.device | str = "cpu",
     callbacks: Sequence[Callback] = (),
     announce: Callable[[str], None] = lambda text: None,
@@ -38,6 +44,7 @@ def judge(
         seed: of every random draw made here.
         scale: standard deviation of the starting points, where the density is not of the order of one to ten units;
             set as ``prior_std`` of every sampler that has it.
+        seconds: after which no further run begins where those asked for settle nothing; 0 for none.
         device: where to compute.
         callbacks: told of training.
         announce: told the text of every sampler before it runs.
@@ -60,10 +67,22 @@ def judge(
     recipes = [(_text(part), _scaled(make_part("sampler", part), scale)) for part in samplers]
     probe(target, n=64, scale=scale or 1.0, seed=seed, device=device)
     evidence: list[Evidence] = []
+    began = time.perf_counter()
     for text, recipe in recipes:
         announce(text)
         evidence.append(gather(text, recipe, target, n=n, seed=seed, device=device, callbacks=callbacks))
-    return weigh(evidence, target=target.name, seed=seed)
+    found = weigh(evidence, target=target.name, seed=seed)
+    # nobody to be recommended: the samplers that anneal once more, from wider and from narrower starts
+    for factor in OTHER_STARTS:
+        for text, recipe in recipes:
+            if found.recommended or time.perf_counter() - began > seconds or not hasattr(recipe, "temperatures"):
+                continue
+            again = _scaled(recipe, factor * recipe.prior_std)
+            text = f"{text}, prior_std {again.prior_std:g}"
+            announce(text)
+            evidence.append(gather(text, again, target, n=n, seed=seed, device=device, callbacks=callbacks))
+            found = weigh(evidence, target=target.name, seed=seed)
+    return found
 
 
 def _text(part: Part) -> str:

@@ -1,17 +1,22 @@
-r"""From evidence to a verdict, by four rules.
+r"""From evidence to a verdict, by six rules.
 
-1. An unbiased estimate of Z is rarely far too high (by Markov's inequality it exceeds kZ with probability at most 1/k)
-   but is too low whenever mass was missed. So the estimate that is significantly the highest tells who covers most, and
-   whoever lies significantly below it misses mass.
-2. Among samplers with enough effective draws that satisfy Stein's identities and miss nothing, the one with the most
-   effective draws is the reference.
-3. Whoever differs from the reference in a two-sample test is not to be trusted; chains also not if they are not mixed.
-4. Of those left the cheapest effective draw is recommended.
+1. An *unbiased* estimate of Z is rarely far too high (by Markov's inequality it exceeds kZ with probability at most
+   1/k) but is too low whenever mass was missed. So the estimate that is significantly the highest tells who covers
+   most, and whoever lies significantly below it misses mass. Only estimates of annealed importance sampling, sequential
+   Monte Carlo and weighted paths count, and only from runs that are worth enough draws; ratios of bridges between
+   tempered chains are too high as easily as too low.
+2. Importance weights whose tail has k̂ above .7 say nothing, chains whose rank-normalised R̂ is above 1.05 neither.
+3. Among samplers with enough effective draws that satisfy Stein's identities (where the density is smooth, so that they
+   hold) and miss nothing, the one with the most effective draws is the reference.
+4. No sampler, be it rejected itself, may have met density as high as the reference's far from all of its samples:
+   else the reference misses mass, and the next one is asked.
+5. Whoever differs from the reference in a two-sample test is not to be trusted.
+6. Of those left the cheapest effective draw is recommended.
 
 A mode that no sampler met leaves no trace: agreement is evidence, not proof.
 
 Source: rule 1 after Grosse, Ancha & Roy 2016, *Measuring the reliability of MCMC inference with bidirectional Monte
-Carlo*, Section 2.2.
+Carlo*, Section 2.2; rule 2 after Vehtari et al. 2021 (R̂) and 2024 (k̂).
 """
 
 from __future__ import annotations
@@ -23,9 +28,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phys_samplers.chains.chains import UNMIXED
 from phys_samplers.judging.evidence import Evidence
-from phys_samplers.judging.p_values import two_sample_p_value
+from phys_samplers.judging.p_values import far_and_dense, two_sample_p_value
 from phys_samplers.layout import table
 from phys_samplers.randomness import make_generator
 
@@ -37,6 +41,12 @@ FEWEST = 100.0
 """Effective draws below which a sampler cannot be the reference."""
 COMPARED = 1_000
 """Rows of each side in a two-sample test, at most."""
+MIXED = 1.05
+"""Rank-normalised split-R̂ up to which chains count as mixed."""
+HEAVY = 0.7
+"""k̂ of importance weights above which their averages are not to be trusted (Vehtari et al. 2024)."""
+STRAYED = 3
+"""Samples in dense places far from the reference that are held against it."""
 HEADINGS = ("sampler", "verdict", "log Z", "draws", "R̂", "∇E", "E", "s", "why")
 
 
@@ -46,8 +56,8 @@ class Opinion:
 
     Attributes:
         evidence: its run.
-        verdict: ``trust``, ``biased``, ``misses mass``, ``not mixed``, ``differs``, ``too few draws``,
-            ``unresolved`` or ``failed``.
+        verdict: ``trust``, ``biased``, ``misses mass``, ``not mixed``, ``heavy weights``, ``differs``,
+            ``too few draws``, ``unresolved`` or ``failed``.
         why: one sentence.
         agreement: p-value of the two-sample test against the reference, None where there was none.
     """
@@ -88,8 +98,9 @@ class Judgement:
 
     @property
     def log_z(self) -> tuple[float, float] | None:
-        """log Z and its standard error, from the estimate with the smallest error among trusted samplers."""
-        known = [o.evidence for o in self.opinions if o.verdict == "trust" and o.evidence.log_z is not None]
+        """log Z and its standard error, from the unbiased estimate with the smallest error among trusted samplers."""
+        trusted = [o.evidence for o in self.opinions if o.verdict == "trust"]
+        known = [run for run in trusted if run.log_z is not None and run.unbiased]
         if not known:
             return None
         best = min(known, key=lambda evidence: evidence.log_z_std)
@@ -120,8 +131,13 @@ def weigh(evidence: Sequence[Evidence], *, target: str, seed: int) -> Judgement:
     """
     covering = _highest_floor(evidence)
     first = {run.sampler: _alone(run, covering) for run in evidence}
-    able = [r for r in evidence if first[r.sampler][0] == "trust" and r.log_z is not None and _enough(r)]
-    reference = max(able, key=lambda run: run.effective or 0.0, default=None)
+    reference = None
+    able = [r for r in evidence if first[r.sampler][0] == "trust" and r.log_z is not None and r.unbiased and _enough(r)]
+    for run in sorted(able, key=lambda run: run.effective or 0.0, reverse=True):
+        if reason := _missed_by(run, evidence):
+            first[run.sampler] = "misses mass", reason
+        elif reference is None:
+            reference = run
     opinions = tuple(_held_against(run, *first[run.sampler], reference, seed) for run in evidence)
     trusted = [opinion.evidence for opinion in opinions if opinion.verdict == "trust"]
     recommended = min(trusted, key=lambda run: run.cost, default=None) if reference else None
@@ -136,8 +152,27 @@ def weigh(evidence: Sequence[Evidence], *, target: str, seed: int) -> Judgement:
 
 def _highest_floor(evidence: Sequence[Evidence]) -> tuple[float, str] | None:
     """The largest log Z − 3 standard errors, and whose."""
-    floors = [(r.log_z - SIGMAS * r.log_z_std, r.sampler) for r in evidence if r.finished and r.log_z is not None]
+    floors = [
+        (run.log_z - SIGMAS * run.log_z_std, run.sampler)
+        for run in evidence
+        if run.finished and run.log_z is not None and run.unbiased and _enough(run) and not _heavy(run)
+    ]
     return max(floors, default=None)
+
+
+def _heavy(run: Evidence) -> bool:
+    return run.pareto is not None and run.pareto > HEAVY
+
+
+def _missed_by(run: Evidence, evidence: Sequence[Evidence]) -> str:
+    """Who has samples where density is as high as at those of ``run``, far from all of them; empty if nobody."""
+    assert run.z is not None
+    for other in evidence:
+        if other is run or other.z is None or other.log_prob is None or run.log_prob is None:
+            continue
+        if (count := far_and_dense(run.z, run.log_prob, other.z, other.log_prob)) >= STRAYED:
+            return f"{count} samples of {other.sampler} lie far from all of its own, where density is as high"
+    return ""
 
 
 def _enough(run: Evidence) -> bool:
@@ -153,10 +188,12 @@ def _alone(run: Evidence, covering: tuple[float, str] | None) -> tuple[str, str]
             "biased",
             f"Stein's identities fail (p = {run.stein:.1e}): a step too large, or chains still on their way",
         )
-    if covering and run.log_z is not None and run.log_z + SIGMAS * run.log_z_std < covering[0]:
+    if covering and run.log_z is not None and run.unbiased and run.log_z + SIGMAS * run.log_z_std < covering[0]:
         return "misses mass", f"its log Z of {run.log_z:.2f} lies below that of {covering[1]}"
-    if run.rhat is not None and run.rhat > UNMIXED:
-        return "not mixed", f"split-R̂ is {run.rhat:.2f}: chains stay where they started; run more steps or temper"
+    if _heavy(run):
+        return "heavy weights", f"k̂ of its weights is {run.pareto:.2f}: a few decide; more temperatures, a wider start"
+    if run.rhat is not None and run.rhat > MIXED:
+        return "not mixed", f"R̂ is {run.rhat:.2f}: chains stay where they started; run more steps, or temper"
     if run.log_z is not None and not _enough(run):
         return "too few draws", f"worth {run.effective or 0:.0f} independent draws; expected {FEWEST:.0f} or more"
     return "trust", "nothing held against it"
@@ -202,16 +239,27 @@ def _summary(
     recommended: Evidence | None,
 ) -> str:
     if reference is None or recommended is None:
-        tried = sum(run.log_z is not None for run in evidence)
-        return (
-            f"Unresolved: of {tried} samplers with a log Z estimate none has {FEWEST:.0f} effective draws and nothing "
-            "held against it. Raise their budgets (more temperatures, steps or particles), or give a starting scale "
-            "that covers the density."
-        )
+        return f"None yet: {_advice(evidence, opinions)}"
     agreeing = sum(opinion.verdict == "trust" for opinion in opinions)
     return (
         f"Take {recommended.sampler}: {agreeing} of {len(opinions)} samplers agree, and its effective draws cost "
-        f"fewest energy gradients ({recommended.cost:,.0f} each). A mode that none of them met would leave no trace."
+        f"fewest energy gradients ({recommended.cost:,.0f} each). A mode that none of them met, such as a narrow "
+        "spike, would leave no trace."
+    )
+
+
+def _advice(evidence: Sequence[Evidence], opinions: Sequence[Opinion]) -> str:
+    """Why nobody is recommended, and what to do."""
+    tried = sum(run.log_z is not None and run.unbiased for run in evidence)
+    found = {opinion.verdict for opinion in opinions}
+    steps = []
+    if found & {"failed", "misses mass", "heavy weights"}:
+        steps.append("give a starting scale that covers the density (scale=), or move its centre to the origin")
+    if found & {"too few draws", "not mixed", "unresolved"}:
+        steps.append("raise budgets (temperatures, steps, particles)")
+    return (
+        f"of {tried} samplers with an unbiased estimate of log Z none has {FEWEST:.0f} effective draws and nothing "
+        f"held against it. Next: {'; '.join(steps) or 'add samplers that anneal (smc, ais)'}."
     )
 
 

@@ -60,6 +60,7 @@ class SMC(PathSampler):
         facts = {
             "log_z": float(run.log_z),
             "log_z_std": float(run.variance) ** 0.5,
+            "log_z_unbiased": True,  # but for a share of order 1/n where steps in temperature adapt
             "ess": min(effective, 1.0) * min(1.0, size / n),
             "unique_ancestors": len(run.families.unique()) / size,
             **course(run),

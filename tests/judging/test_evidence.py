@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from phys_samplers import Density, judge, make
+from phys_samplers.chains import ChainRecord
+from phys_samplers.density import FlatDensity
 from phys_samplers.errors import DensityError
 from phys_samplers.judging.evidence import _resampled, gather
-from phys_samplers.judging.p_values import stein_p_value, two_sample_p_value
+from phys_samplers.judging.p_values import far_and_dense, pareto_k, stein_p_value, two_sample_p_value
+from phys_samplers.judging.smoothness import smoothness
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
@@ -71,9 +74,12 @@ def test_evidence_counts_costs_and_keeps_failures() -> None:
     assert run.densities == 0
     assert run.effective is not None
     broken = Target(event_shape=(3,), law=Density(lambda x: x.sum(), (3,)).law, name="broken")
-    failed = gather("mala", make("sampler", "mala"), broken, n=200, seed=0, device="cpu")
+    with pytest.raises(DensityError, match="one value per row"):
+        gather("mala", make("sampler", "mala"), broken, n=200, seed=0, device="cpu")
+    nowhere = Density(lambda x: torch.where(x[:, 0] > 1e9, 0.0, -torch.inf) - x.square().sum(1), (3,))
+    failed = gather("mala", make("sampler", "mala"), nowhere, n=200, seed=0, device="cpu")
     assert not failed.finished
-    assert "one value per row" in failed.error
+    assert "not finite at any" in failed.error
 
 
 @pytest.mark.parametrize(
@@ -89,3 +95,65 @@ def test_a_mistake_in_the_density_is_one_exception_and_no_failed_rows(
 ) -> None:
     with pytest.raises(DensityError, match=message):
         judge(Density(log_prob, (2,), **options), ["mala", "smc"], n=200)
+
+
+@pytest.mark.parametrize("shape", [0.2, 0.5, 0.9])
+def test_pareto_k_finds_the_shape_of_pareto_weights(shape: float) -> None:
+    """Standard error about (1 + k)/√m = .14 at m = 190 for .9; the mean over 16 draws is within four of them."""
+    u = torch.rand(16, 4_000, generator=make_generator(0, "pareto"), dtype=torch.float64)
+    found = sum(pareto_k(-shape * row.log()) for row in u) / 16
+    assert found == pytest.approx(shape, abs=0.14)
+
+
+def test_pareto_k_of_a_proposal_that_is_too_narrow_is_high_and_of_a_wide_one_low() -> None:
+    """In two dimensions weights of N(0, s²I) for N(0, I) are a Pareto law of k = 1 − s²; standard error .17/√16."""
+    found = [
+        sum(pareto_k(0.5 * (1 - s**2) * normal(2_000, f"k{r}", 2).square().sum(1)) for r in range(16)) / 16
+        for s in (0.3, 1.5)
+    ]
+    assert found[0] == pytest.approx(0.91, abs=0.2)
+    assert found[1] < 0.3
+
+
+BORDER = Density(lambda x: torch.where(x[:, 0] > 0, -0.5 * x[:, 0] ** 2, -torch.inf), (1,))
+STAIRS = Density(lambda x: -x.abs().floor()[:, 0] - 0 * x[:, 0], (1,))
+WAVES = Density(lambda x: -0.5 * x.square().sum(1) + x[:, 0].mul(3).cos(), (3,))
+
+
+@pytest.mark.parametrize(
+    ("target", "z", "kind"),
+    [
+        (NORMAL, normal(500, "a"), "smooth"),
+        (WAVES, normal(500, "a"), "smooth"),
+        (BORDER, normal(500, "b", 1).abs(), "border"),
+        (STAIRS, normal(500, "c", 1) * 2, "jumps"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_borders_and_jumps_are_noticed(target: Target, z: torch.Tensor, kind: str, dtype: torch.dtype) -> None:
+    assert smoothness(FlatDensity(target), z.to(dtype), seed=0) == kind
+
+
+def test_a_score_that_is_no_gradient_is_a_mistake() -> None:
+    wrong = Density(lambda x: -0.5 * x.square().sum(1), (3,), score=lambda x: -1.3 * x)
+    with pytest.raises(DensityError, match="is not the gradient of its log-density"):
+        smoothness(FlatDensity(wrong), normal(500, "a"), seed=0)
+
+
+def test_samples_far_away_in_dense_places_are_counted_and_tails_are_not() -> None:
+    z, tail = normal(1_000, "own"), torch.full((5, 3), 6.0, dtype=torch.float64)
+    assert far_and_dense(z, -0.5 * z.square().sum(1), tail, -0.5 * tail.square().sum(1)) == 0
+    assert far_and_dense(z, -0.5 * z.square().sum(1), tail, torch.zeros(5)) == 5
+    again = normal(1_000, "others")
+    assert far_and_dense(z, -0.5 * z.square().sum(1), again, -0.5 * again.square().sum(1)) == 0
+
+
+def test_chains_that_never_exchange_a_narrow_and_a_wide_part_are_not_mixed() -> None:
+    """Raw R̂ does not see them: their means are one."""
+    spread = torch.where(torch.arange(64) < 32, 0.05, 3.0).view(1, 64, 1)
+    record = ChainRecord(64)
+    for x in spread * torch.randn(64, 64, 1, generator=make_generator(0, "record")):
+        record.observe(x)
+    facts = record.diagnostics(lambda z: -z.square().sum(1))
+    assert facts["rhat_max"] < 1.05
+    assert facts["rhat_rank_max"] > 1.05

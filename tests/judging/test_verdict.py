@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from phys_samplers import Density, judge
 from phys_samplers.errors import ConfigurationError, MissingCapability
@@ -70,7 +72,7 @@ def test_without_an_estimate_of_log_z_nothing_is_trusted() -> None:
     found = weigh([run("mala"), run("hmc"), Evidence(sampler="vgs", error="lost")], target="t", seed=0)
     assert verdicts(found) == {"mala": "unresolved", "hmc": "unresolved", "vgs": "failed"}
     assert (found.recommended, found.samples, found.log_z) == ("", None, None)
-    assert found.summary.startswith("Unresolved")
+    assert found.summary.startswith("None yet")
 
 
 def test_the_table_fits_a_terminal() -> None:
@@ -92,3 +94,44 @@ def test_bad_input_is_refused() -> None:
         judge(target, [])
     with pytest.raises(MissingCapability, match="judge needs log_prob"):
         judge(Samples(torch.randn(20, 2, generator=make_generator(0))), ["mala"])
+
+
+def test_only_an_unbiased_estimate_sets_a_floor() -> None:
+    """A bridge ratio that is too high, with an error too small, does not veto right answers."""
+    bridge = run("parallel-tempering", log_z=2.0, log_z_std=0.01, unbiased=False)
+    found = weigh([run("smc", log_z=0.0, log_z_std=0.05), bridge], target="t", seed=0)
+    assert verdicts(found) == {"smc": "trust", "parallel-tempering": "trust"}
+    assert (found.reference, found.log_z) == ("smc", (0.0, 0.05))
+
+
+def test_a_run_worth_one_draw_sets_no_floor() -> None:
+    poor = run("smc", log_z=60.0, log_z_std=1.0, effective=1.0)
+    found = weigh([poor, run("ais", log_z=0.0, log_z_std=0.05)], target="t", seed=0)
+    assert verdicts(found) == {"smc": "too few draws", "ais": "trust"}
+
+
+def test_weights_with_a_heavy_tail_are_not_trusted() -> None:
+    found = weigh([run("ais", log_z=0.0, log_z_std=0.05, pareto=0.9)], target="t", seed=0)
+    assert verdicts(found) == {"ais": "heavy weights"}
+    assert found.summary.startswith("None yet: of 1 samplers")
+    assert "scale=" in found.summary
+
+
+def test_evidence_of_a_rejected_run_counts_against_the_reference() -> None:
+    """Nine samples of chains that did not mix sit where the density is as high, far from all of the reference's."""
+
+    def heights(z: Tensor) -> Tensor:
+        return -0.5 * torch.minimum(z.square().sum(1), (z - 15).square().sum(1))
+
+    smc = run("smc", log_z=-2.3, log_z_std=0.001)
+    strayed = run("parallel-tempering", rhat=1.5)
+    assert strayed.z is not None
+    strayed.z[:9] += 15
+    evidence = [replace(r, log_prob=heights(r.z)) for r in (smc, strayed) if r.z is not None]
+    found = weigh(evidence, target="t", seed=0)
+    assert verdicts(found)["smc"] == "misses mass"
+    assert "samples of parallel-tempering lie far from all of its own" in found.opinions[0].why
+    assert found.recommended == ""
+    strayed.z[:9] -= 15
+    evidence = [replace(r, log_prob=heights(r.z)) for r in (smc, strayed) if r.z is not None]
+    assert weigh(evidence, target="t", seed=0).recommended == "smc"
