@@ -12,6 +12,7 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.fitted import FittedReturns, ReturnLaws
 from phys_samplers.rl.law import ReturnScale
+from phys_samplers.rl.spaces import Observations
 from phys_samplers.sampler import Draw
 
 if TYPE_CHECKING:
@@ -23,14 +24,14 @@ class Agent(FittedReturns):
 
     Args:
         network: of one replica.
-        features: F.
-        discrete: whether observations are integers.
+        observations: what they may be.
         scale: unit of the network's returns.
         curve: evaluations: ``step`` (of the environment), ``return`` (undiscounted, greedy, mean) and ``length``.
         environment: the id, if it has one.
         environment_options: its keyword arguments.
         gamma: the discount factor.
         tail: share of the worst returns that actions are judged by.
+        first_action: the number of the first action.
     """
 
     role = "control"
@@ -39,23 +40,32 @@ class Agent(FittedReturns):
         self,
         network: ReturnLaws,
         *,
-        features: int,
-        discrete: bool,
+        observations: Observations,
         scale: ReturnScale,
         curve: Sequence[Mapping[str, float]],
         environment: Maker | None = None,
         environment_options: Mapping[str, Any] | None = None,
         gamma: float = 0.99,
         tail: float = 1.0,
+        first_action: int = 0,
     ) -> None:
-        super().__init__(network, features=features, scale=scale, discrete=discrete)
+        super().__init__(network, observations=observations, scale=scale)
         self.curve = [dict(row) for row in curve]
         self.environment, self.environment_options = environment, dict(environment_options or {})
-        self.gamma, self.tail = gamma, tail
+        self.gamma, self.tail, self.first_action = gamma, tail, first_action
 
-    def act(self, observation: Any, *, seed: int = 0) -> int:
-        """The best action at one observation."""
-        return int(self.law(observation, seed=seed).lower_tail(self.tail)[0].argmax())
+    def act(self, observation: Any, *, allowed: Any = None, seed: int = 0) -> int:
+        """The best action at one observation, as the environment takes it.
+
+        Args:
+            observation: what ``reset`` or ``step`` returned.
+            allowed: a mask (A,) of the actions that may be taken; None for all.
+            seed: of draws, where the model knows its laws through draws only.
+        """
+        worth = self.law(observation, seed=seed).lower_tail(self.tail)[0]
+        if allowed is not None:
+            worth = worth.masked_fill(~torch.as_tensor(allowed, device=worth.device).bool(), -torch.inf)
+        return self.first_action + int(worth.argmax())
 
     def place(self, environment: Maker | None = None) -> tuple[Maker, dict[str, Any]]:
         """Where to act, with keyword arguments of an id: ``environment``, or where the agent was trained.
@@ -109,11 +119,17 @@ class Agent(FittedReturns):
             "environment_options": self.environment_options if known else {},
             "gamma": self.gamma,
             "tail": self.tail,
+            "first_action": self.first_action,
             "curve": self.curve,
         }
 
     @classmethod
     def restored(cls, network: ReturnLaws, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Self:
         """Inverse of ``tensors`` and ``facts``, with the network rebuilt."""
-        names = ("features", "discrete", "curve", "environment", "environment_options", "gamma", "tail")
-        return cls(network, scale=ReturnScale(*facts["returns"]), **{name: facts[name] for name in names})
+        names = ("curve", "environment", "environment_options", "gamma", "tail", "first_action")
+        return cls(
+            network,
+            observations=Observations.from_facts(facts["observations"]),
+            scale=ReturnScale(*facts["returns"]),
+            **{name: facts[name] for name in names},
+        )

@@ -12,6 +12,7 @@ deployed: a linear head's preferences jitter from update to update, which averag
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,11 +26,12 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import replica
 from phys_samplers.objective import Objective
 from phys_samplers.options import check_values, option
-from phys_samplers.randomness import Streams
+from phys_samplers.randomness import Streams, derive_seed
 from phys_samplers.rl.agent import Agent
-from phys_samplers.rl.environment import RETURNS, Environments, GreedyEvaluation, Maker, name_of
+from phys_samplers.rl.environment import LIMIT, SEEDS, Environments, GreedyEvaluation, Maker, known_range, name_of
 from phys_samplers.rl.fitted import Build, ReturnNetwork
 from phys_samplers.rl.law import ReturnScale
+from phys_samplers.rl.spaces import RangeWatch, allowed_one
 from phys_samplers.rl.transitions import Replay, Transitions
 from phys_samplers.training import Callback, TrainingPlan
 from phys_samplers.training.loop import default_callbacks
@@ -63,6 +65,7 @@ class Control:
         decay: of the learning rate, ``constant`` or ``cosine``.
         evaluate_every: environment steps between evaluations.
         episodes: of each evaluation.
+        episode_limit: steps of an episode of an evaluation at most.
 
     Raises:
         ConfigurationError: on a bad value.
@@ -88,6 +91,7 @@ class Control:
     decay: Literal["constant", "cosine"] = "constant"
     evaluate_every: int = option(500, least=1)
     episodes: int = option(10, least=1)
+    episode_limit: int = option(LIMIT, least=1)
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -113,17 +117,7 @@ class Control:
         """
         if self.returns is not None:
             return ReturnScale(*map(float, self.returns))
-        if self.name not in RETURNS:
-            raise ConfigurationError(
-                f"returns is None, and for environment {self.name!r} the range of discounted returns is not known; "
-                "expected returns=(low, high); rewards of at most 1 give returns=(0, 1/(1 - gamma)) at the most"
-            )
-        return ReturnScale(*RETURNS[self.name](self.gamma))
-
-    @property
-    def updates(self) -> int:
-        """Optimiser steps."""
-        return (self.steps - self.learning_starts) // self.update_every
+        return known_range(self.environment, self.environment_options, self.gamma)
 
     def epsilon(self, step: int) -> float:
         """ε of the environment step ``step``."""
@@ -131,12 +125,9 @@ class Control:
 
     def plan(self, learning_rate: float) -> TrainingPlan:
         """How to train; the lagged network is the average of the weights."""
+        updates = (self.steps - self.learning_starts) // self.update_every
         return TrainingPlan(
-            steps=self.updates,
-            learning_rate=learning_rate,
-            decay=self.decay,
-            ema_decay=0.0,
-            clip_norm=self.clip_norm,
+            steps=updates, learning_rate=learning_rate, decay=self.decay, ema_decay=0.0, clip_norm=self.clip_norm
         )
 
     def facts(self) -> dict[str, Any]:
@@ -177,22 +168,32 @@ class Learner:
     ) -> None:
         self.control, self.seeds, self.device, self.callbacks = control, list(seeds), device, callbacks
         options = dict(control.environment_options)
-        self.environments = Environments(control.environment, seeds=seeds, labels=["training"], options=options)
+        self.environments = Environments(control.environment, len(seeds), options=options)
+        self.environments.reset([derive_seed(seed, "training") % SEEDS for seed in seeds])
         self.evaluation = GreedyEvaluation(
-            control.environment, seeds, episodes=control.episodes, options=options, device=device
+            control.environment,
+            seeds,
+            episodes=control.episodes,
+            options=options,
+            limit=control.episode_limit,
+            device=device,
+            others=self.environments.all,
         )
-        encoder, actions = self.environments.encoder, self.environments.actions
-        self.network = build(encoder.features, actions, streams=Streams(seeds, "weights", device="cpu")).to(device)
+        observations, actions = self.environments.observations, self.environments.actions
+        self.network = build(observations.features, actions, streams=Streams(seeds, "weights", device="cpu")).to(device)
         self.lagged = copy.deepcopy(self.network).requires_grad_(False)
         self.replay = Replay(
             len(seeds),
-            encoder.features,
+            observations.features,
             capacity=min(control.capacity, control.steps),
             n_step=control.n_step,
             gamma=control.gamma,
             device=device,
+            actions=0 if self.environments.allowed() is None else actions,
+            dtype=torch.uint8 if observations.bytes else torch.float32,
         )
         self.scale = control.scale
+        self._range = RangeWatch(self.scale, control.gamma, len(seeds))
         self._batches = _blocks(Streams(seeds, "replay", device=device), control.batch_size)
         self._choices = _blocks(Streams(seeds, "exploration", device="cpu"), 2)
         self.noise = Streams(seeds, "noise", device=device)
@@ -214,10 +215,13 @@ class Learner:
         for _ in range(fresh):
             self._act()
         self._updates += 1
-        observation, action, reward, discount, following = self.replay.draw(next(self._batches))
+        observation, action, reward, discount, following, allowed = self.replay.draw(next(self._batches))
+        seen = self.environments.observations.seen
         with torch.no_grad():
+            observation, following = seen(observation), seen(following)
             judge = self.network if control.double else self.lagged
-            chosen = judge.worth(following, tail=control.tail, noise=self._judging).argmax(-1)
+            worth = judge.worth(following, tail=control.tail, noise=self._judging)
+            chosen = (worth.masked_fill(~allowed, -math.inf) if allowed.shape[-1] else worth).argmax(-1)
             scaled = self.scale.reward(reward, discount)
         batch = Transitions(observation, action, scaled, discount, following, chosen, self.replay.discounts)
         return self.network.loss(batch, self.lagged, self.noise)
@@ -227,14 +231,15 @@ class Learner:
         if not self._finished:
             self._finished = True
             self._follow()
+            self._range.say()
             if not self.curve or self.curve[-1]["step"] != self.replay.taken:
                 self._evaluate()
         index, control = self.seeds.index(seed), self.control
         curve = [{"step": row["step"], **{k: row[k][index] for k in ("return", "length")}} for row in self.curve]
         return Agent(
             replica(self.deployed, index).requires_grad_(False),
-            features=self.environments.encoder.features,
-            discrete=self.environments.encoder.discrete,
+            observations=self.environments.observations,
+            first_action=self.environments.first_action,
             scale=self.scale,
             curve=curve,
             environment=control.environment,
@@ -253,13 +258,19 @@ class Learner:
         taken, control = self.replay.taken, self.control
         observation = self.environments.observation
         explore, choice = next(self._choices).unbind(-1)
+        allowed = self.environments.allowed()
         action = (choice * self.environments.actions).long()
+        if allowed is not None:
+            action = allowed_one(torch.from_numpy(allowed), choice)
         if taken >= control.learning_starts and (epsilon := control.epsilon(taken)) < 1:
-            rows = torch.from_numpy(observation).to(self.device).unsqueeze(1)
-            best = self.network.worth(rows, tail=control.tail, noise=self._judging)[:, 0].argmax(-1).cpu()
+            rows = self.environments.observations.seen(torch.from_numpy(observation).to(self.device)).unsqueeze(1)
+            worth = self.network.worth(rows, tail=control.tail, noise=self._judging)[:, 0].cpu()
+            best = (worth if allowed is None else worth.masked_fill(~torch.from_numpy(allowed), -math.inf)).argmax(-1)
             action = torch.where(explore < epsilon, action, best)
         numbers = action.numpy()
-        self.replay.add(observation, numbers, self.environments.step(numbers))
+        step = self.environments.step(numbers)
+        self.replay.add(observation, numbers, step)
+        self._range.add(step.reward, step.terminated | step.truncated)
         if self.replay.taken % control.evaluate_every == 0:
             self._evaluate()
 
@@ -281,14 +292,10 @@ class Learner:
             return self.deployed.worth(observation, tail=self.control.tail, noise=self._evaluating)
 
         returns, lengths = self.evaluation.run(worth, len(self.curve))
-        row = {
-            "step": self.replay.taken,
-            "return": np.mean(returns, 1).tolist(),
-            "length": np.mean(lengths, 1).tolist(),
-        }
-        self.curve.append(row)
+        means = {"return": np.mean(returns, 1).tolist(), "length": np.mean(lengths, 1).tolist()}
+        self.curve.append({"step": self.replay.taken, **means})
         for callback in self.callbacks:
-            callback.evaluated(row["step"], {"return": row["return"], "length": row["length"]})
+            callback.evaluated(self.replay.taken, means)
 
 
 def _blocks(streams: Streams, *shape: int) -> Iterator[Tensor]:

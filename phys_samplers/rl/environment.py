@@ -5,16 +5,14 @@ twice as much per step here, so environments are stepped one by one; an episode 
 (``AutoresetMode.SAME_STEP`` in gymnasium's terms), and the last observation of the old episode is what the transition
 holds.
 
-Greedy episodes have environments of their own, which share neither state nor randomness with those of training: each
-replica has a vector environment of all its episodes (gymnasium's own vectorised one where there is one, else one after
-the other); what follows an episode's first end is not counted, so that the autoreset mode is of no account.
+Greedy episodes have environments of their own, made like those of training, which share neither state nor randomness
+with them. They are cut off at a limit, so that an environment without an end does not stop everything else.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import gymnasium
@@ -25,6 +23,8 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, EnvironmentFailure
 from phys_samplers.randomness import derive_seed
+from phys_samplers.rl.law import ReturnScale
+from phys_samplers.rl.spaces import Bounds, ObservationError, Observations, short
 from phys_samplers.rl.transitions import Stepped
 
 Maker = str | Callable[[], gymnasium.Env]
@@ -34,6 +34,8 @@ Values = Callable[[Tensor], Tensor]
 Made = TypeVar("Made")
 SEEDS = 2**31
 """Environments take seeds below this."""
+LIMIT = 10_000
+"""Steps of an episode of an evaluation at most."""
 
 RETURNS: dict[str, Callable[[float], tuple[float, float]]] = {
     "CartPole-v0": lambda gamma: (0.0, 1 / (1 - gamma)),
@@ -45,44 +47,6 @@ RETURNS: dict[str, Callable[[float], tuple[float, float]]] = {
     "LunarLander-v3": lambda gamma: (-300.0, 300.0),
 }
 """Between what discounted returns lie, by environment and discount factor."""
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """Observations of a space as vectors of numbers: boxes flattened, discrete ones as one-hot vectors.
-
-    Args:
-        space: of observations.
-    """
-
-    space: spaces.Space[Any]
-
-    @property
-    def discrete(self) -> bool:
-        """Whether observations are integers."""
-        return isinstance(self.space, spaces.Discrete)
-
-    @property
-    def features(self) -> int:
-        """F."""
-        return int(spaces.flatdim(self.space))
-
-    def __call__(self, observation: Any) -> np.ndarray:
-        """The vector (F,) of one observation."""
-        if isinstance(self.space, spaces.Box):
-            return np.asarray(observation, dtype=np.float32).reshape(-1)
-        return np.asarray(spaces.flatten(self.space, observation), dtype=np.float32)
-
-    def batch(self, observations: np.ndarray) -> np.ndarray:
-        """Vectors (N, F) of the observations (N, …) of a vector environment."""
-        if isinstance(self.space, spaces.Discrete):
-            return np.eye(self.features, dtype=np.float32)[np.asarray(observations) - self.space.start]
-        if isinstance(self.space, spaces.Box):
-            return np.asarray(observations, dtype=np.float32).reshape(len(observations), -1)
-        from gymnasium.vector.utils import iterate
-
-        batched = gymnasium.vector.utils.batch_space(self.space, len(observations))
-        return np.stack([self(row) for row in iterate(batched, observations)])
 
 
 def make_environment(environment: Maker, options: Mapping[str, Any] | None = None) -> gymnasium.Env[Any, Any]:
@@ -97,7 +61,11 @@ def make_environment(environment: Maker, options: Mapping[str, Any] | None = Non
         made = _made(label, lambda: gymnasium.make(environment, disable_env_checker=True, **(options or {})))
     else:
         made = _made(label, environment)
-    _check_spaces(label, made.observation_space, made.action_space)
+    if not isinstance(made.action_space, spaces.Discrete):
+        raise ConfigurationError(
+            f"the actions of environment {label!r} are {made.action_space}; expected Discrete(n), "
+            "a finite set of actions (wrap the environment to offer one)"
+        )
     return made
 
 
@@ -115,103 +83,165 @@ def _made(label: str, maker: Callable[[], Made]) -> Made:
         raise EnvironmentFailure(f"environment {label!r} cannot be made: {type(error).__name__}: {error}") from error
 
 
-def _check_spaces(label: str, observations: spaces.Space[Any], actions: spaces.Space[Any]) -> None:
-    if not isinstance(actions, spaces.Discrete) or actions.start:
-        raise ConfigurationError(
-            f"the actions of environment {label!r} are {actions}; expected Discrete(n) from 0, "
-            "a finite set of actions (wrap the environment to offer one)"
-        )
-    try:
-        spaces.flatdim(observations)
-    except (NotImplementedError, ValueError):
-        raise ConfigurationError(
-            f"the observations of environment {label!r} are {observations}, which has no fixed length; "
-            "expected a Box, Discrete, MultiBinary, MultiDiscrete, Tuple or Dict space"
-        ) from None
-
-
 def name_of(environment: Maker) -> str:
     """For messages."""
     return environment if isinstance(environment, str) else getattr(environment, "__name__", type(environment).__name__)
 
 
-class Environments:
-    """R environments with seeds of their own.
+def known_range(environment: Maker, options: Mapping[str, Any], gamma: float) -> ReturnScale:
+    """Between what discounted returns of an environment lie, where that is known.
+
+    Raises:
+        ConfigurationError: if it is not; options may change it.
+    """
+    name = name_of(environment)
+    if name in RETURNS and not options:
+        return ReturnScale(*RETURNS[name](gamma))
+    raise ConfigurationError(
+        f"returns is None, and for environment {name!r}{' with options' if options else ''} the range of discounted "
+        "returns is not known; expected returns=(low, high); rewards of at most 1 give returns=(0, 1/(1 - gamma)) at "
+        "the most"
+    )
+
+
+class Watched:
+    """One environment whose every answer is looked at.
 
     Args:
         environment: id or maker.
         options: keyword arguments of the id.
-        seeds: one a replica.
-        labels: what they are for; environments of different labels see different randomness.
+        others: environments that it must not be one of.
+    """
+
+    def __init__(self, environment: Maker, options: Mapping[str, Any] | None, others: Sequence[Watched] = ()) -> None:
+        self.name = name_of(environment)
+        self.environment = make_environment(environment, options)
+        if any(self.environment is other.environment for other in others):
+            raise ConfigurationError(
+                f"{self.name!r} gave the same environment twice; expected a new one at every call, since training and "
+                "evaluation would disturb one another"
+            )
+        try:
+            self.observations = Observations.of(self.environment.observation_space)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"environment {self.name!r}: {error}") from None
+        space: Any = self.environment.action_space
+        self.actions, self.first_action = int(space.n), int(space.start)
+        self._bounds = Bounds(self.environment.observation_space, self.name)
+        self.steps = 0
+        self.allowed: np.ndarray | None = None
+
+    def reset(self, seed: int | None = None) -> np.ndarray:
+        """The row (F,) of the first observation of an episode."""
+        try:
+            observation, facts = self.environment.reset(seed=seed)
+        except Exception as error:
+            raise self._failure(f"reset() raised {type(error).__name__}: {error}") from error
+        # Once an episode; within one shapes, integers and finite numbers are checked, which costs next to nothing.
+        if not self.environment.observation_space.contains(observation):
+            raise self._failure(
+                f"reset() returned {short(observation)}, which its observation_space "
+                f"{self.environment.observation_space} does not contain; mend the space or the observation (its dtype)"
+            )
+        return self._row(observation, facts, "reset()")
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool]:
+        """The row that an action leads to, the reward, and whether the episode terminated or was truncated.
+
+        Raises:
+            EnvironmentFailure: if the environment raises, or returns what is not finite or not in its space.
+        """
+        self.steps += 1
+        try:
+            observation, reward, terminated, truncated, facts = self.environment.step(self.first_action + int(action))
+            number = float(reward)
+        except Exception as error:
+            raise self._failure(f"step({action}) raised {type(error).__name__}: {error}") from error
+        if not math.isfinite(number):
+            raise self._failure(f"step() returned the reward {number}; expected finite numbers")
+        return self._row(observation, facts, "step()"), number, bool(terminated), bool(truncated)
+
+    def close(self) -> None:
+        """Close it."""
+        self.environment.close()
+
+    def _row(self, observation: Any, facts: Any, what: str) -> np.ndarray:
+        try:
+            row = self.observations.row(observation)
+        except ObservationError as error:
+            raise self._failure(f"{what} returned the observation {short(observation)}; {error}") from None
+        self._bounds(row)
+        mask = facts.get("action_mask") if isinstance(facts, Mapping) else None
+        if mask is not None:
+            self.allowed = np.asarray(mask).astype(bool).reshape(-1)
+            if self.allowed.shape != (self.actions,) or not self.allowed.any():
+                raise self._failure(
+                    f"{what} returned the action_mask {short(mask)}; expected {self.actions}, not all 0"
+                )
+        return row
+
+    def _failure(self, what: str) -> EnvironmentFailure:
+        return EnvironmentFailure(f"environment {self.name!r}, after {self.steps} steps: {what}")
+
+
+class Environments:
+    """N environments that are stepped together.
+
+    Args:
+        environment: id or maker.
+        count: N.
+        options: keyword arguments of the id.
+        others: environments that these must be apart from.
     """
 
     def __init__(
-        self, environment: Maker, *, seeds: Sequence[int], labels: Sequence[str], options: dict[str, Any] | None = None
+        self,
+        environment: Maker,
+        count: int,
+        *,
+        options: Mapping[str, Any] | None = None,
+        others: Sequence[Watched] = (),
     ) -> None:
-        self.name = name_of(environment)
-        self._all = [make_environment(environment, options) for _ in seeds]
-        first = self._all[0]
-        self.encoder = Encoder(first.observation_space)
-        assert isinstance(first.action_space, spaces.Discrete)
-        self.actions = int(first.action_space.n)
-        self.steps = 0
-        shape = (len(seeds), self.encoder.features)
-        self.observation = np.empty(shape, np.float32)
-        for row, one, seed in zip(self.observation, self._all, seeds, strict=True):
-            self._reset(row, one, seed=derive_seed(seed, *labels) % SEEDS)
+        self.all: list[Watched] = []
+        for _ in range(count):
+            self.all.append(Watched(environment, options, [*others, *self.all]))
+        self.observations, self.actions = self.all[0].observations, self.all[0].actions
+        self.first_action = self.all[0].first_action
+        kind = np.uint8 if self.observations.bytes else np.float32
+        self.observation = np.empty((count, self.observations.features), kind)
+
+    def reset(self, seeds: Sequence[int | None]) -> None:
+        """Begin an episode in each."""
+        for row, one, seed in zip(self.observation, self.all, seeds, strict=True):
+            row[:] = one.reset(seed)
+
+    def allowed(self) -> np.ndarray | None:
+        """Which actions may be taken now (N, A), where the environments say so (``info["action_mask"]``)."""
+        if self.all[0].allowed is None:
+            return None
+        return np.stack([np.ones(one.actions, bool) if one.allowed is None else one.allowed for one in self.all])
 
     def step(self, actions: np.ndarray) -> Stepped:
-        """Take ``actions`` (R,).
-
-        Raises:
-            EnvironmentFailure: if an environment raises, or returns what is not finite or not in its space.
-        """
-        self.steps += 1
-        count = len(self._all)
+        """Take ``actions`` (N,)."""
+        count = len(self.all)
         reward = np.empty(count, np.float32)
         terminated, truncated = np.empty(count, bool), np.empty(count, bool)
         final = np.empty_like(self.observation)
-        for index, one in enumerate(self._all):
-            try:
-                observation, reward[index], terminated[index], truncated[index], _ = one.step(actions[index])
-                final[index] = self.encoder(observation)
-            except Exception as error:
-                raise self._failure(f"step({actions[index]}) raised {type(error).__name__}: {error}") from error
-        if not (np.isfinite(reward).all() and math.isfinite(float(final.sum()))):
-            raise self._failure(self._not_finite(reward, final))
+        for index, one in enumerate(self.all):
+            final[index], reward[index], terminated[index], truncated[index] = one.step(int(actions[index]))
+        allowed = self.allowed()
         self.observation = final
         done = terminated | truncated
         if done.any():
             self.observation = final.copy()
             for ended in np.flatnonzero(done).tolist():
-                self._reset(self.observation[ended], self._all[ended])
-        return Stepped(reward, terminated, truncated, final, self.observation)
+                self.observation[ended] = self.all[ended].reset()
+        return Stepped(reward, terminated, truncated, final, self.observation, allowed)
 
     def close(self) -> None:
         """Close every environment."""
-        for one in self._all:
+        for one in self.all:
             one.close()
-
-    def _reset(self, row: np.ndarray, one: gymnasium.Env[Any, Any], seed: int | None = None) -> None:
-        try:
-            observation, _ = one.reset(seed=seed)
-        except Exception as error:
-            raise self._failure(f"reset() raised {type(error).__name__}: {error}") from error
-        # Once an episode; within one only shapes and finite numbers are checked, which costs nothing.
-        if not one.observation_space.contains(observation):
-            raise self._failure(
-                f"reset() returned {_short(observation)}, which its observation_space {one.observation_space} does not "
-                "contain; mend the space or the observation (its dtype too)"
-            )
-        row[:] = self.encoder(observation)
-
-    def _not_finite(self, reward: np.ndarray, final: np.ndarray) -> str:
-        bad = int(np.flatnonzero(~np.isfinite(reward) | ~np.isfinite(final).all(1))[0])
-        what = f"reward {reward[bad]}" if not np.isfinite(reward[bad]) else f"observation {_short(final[bad])}"
-        return f"step() returned the {what} in replica {bad}; expected finite numbers"
-
-    def _failure(self, what: str) -> EnvironmentFailure:
-        return EnvironmentFailure(f"environment {self.name!r}, after {self.steps} steps: {what}")
 
 
 class GreedyEvaluation:
@@ -222,7 +252,9 @@ class GreedyEvaluation:
         seeds: one a replica.
         options: keyword arguments of the id.
         episodes: E, of each replica and evaluation.
+        limit: steps of an episode at most.
         device: where values are computed.
+        others: environments that these must be apart from.
     """
 
     def __init__(
@@ -232,58 +264,45 @@ class GreedyEvaluation:
         *,
         episodes: int,
         options: Mapping[str, Any] | None = None,
+        limit: int = LIMIT,
         device: torch.device | str = "cpu",
+        others: Sequence[Watched] = (),
     ) -> None:
-        self.name, self.seeds, self.episodes, self.device = name_of(environment), tuple(seeds), episodes, device
-        self._all = [_vector(environment, episodes, dict(options or {})) for _ in seeds]
-        self._encoder = Encoder(self._all[0].single_observation_space)
+        self.seeds, self.episodes, self.limit, self.device = tuple(seeds), episodes, limit, device
+        self._games = Environments(environment, len(seeds) * episodes, options=options, others=others)
 
     def run(self, values: Values, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Undiscounted returns and lengths (R, E) of the evaluation ``index``, whose number seeds its episodes.
 
         Raises:
-            EnvironmentFailure: if an environment raises.
+            EnvironmentFailure: if an environment raises, or returns what it must not.
         """
-        shape = (len(self._all), self.episodes)
-        returns, lengths = np.zeros(shape), np.zeros(shape, int)
-        running = np.ones(shape, bool)
+        games, count = self._games, self.episodes
+        returns, lengths = np.zeros(len(games.all)), np.zeros(len(games.all), int)
+        running = np.ones(len(games.all), bool)
         try:
-            rows = [
-                self._encoder.batch(one.reset(seed=derive_seed(seed, "evaluation", index) % SEEDS)[0])
-                for one, seed in zip(self._all, self.seeds, strict=True)
-            ]
-            while running.any():
-                observation = torch.from_numpy(np.stack(rows)).to(self.device)
-                actions = values(observation).argmax(-1).cpu().numpy()
-                for r, one in enumerate(self._all):
-                    if not running[r].any():
-                        continue
-                    observed, reward, terminated, truncated, _ = one.step(actions[r])
-                    returns[r] += np.where(running[r], reward, 0.0)
-                    lengths[r] += running[r]
-                    running[r] &= ~(terminated | truncated)
-                    rows[r] = self._encoder.batch(observed)
-        except gymnasium.error.Error as error:
-            raise EnvironmentFailure(f"environment {self.name!r}, in evaluation {index}: {error}") from error
-        return returns, lengths
+            games.reset([derive_seed(s, "evaluation", index, e) % SEEDS for s in self.seeds for e in range(count)])
+            for _ in range(self.limit):
+                rows = torch.from_numpy(games.observation).view(len(self.seeds), count, -1).to(self.device)
+                worth = values(games.observations.seen(rows)).flatten(0, 1)
+                if (allowed := games.allowed()) is not None:
+                    worth = worth.masked_fill(~torch.from_numpy(allowed).to(worth.device), -math.inf)
+                actions = worth.argmax(-1).cpu().numpy()
+                for place in np.flatnonzero(running).tolist():
+                    row, reward, terminated, truncated = games.all[place].step(actions[place])
+                    games.observation[place] = row
+                    returns[place] += reward
+                    lengths[place] += 1
+                    running[place] = not (terminated or truncated)
+                if not running.any():
+                    break
+        except EnvironmentFailure as error:
+            raise EnvironmentFailure(f"in evaluation {index}: {error}") from error
+        return returns.reshape(-1, count), lengths.reshape(-1, count)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         """Close every environment."""
-        for one in self._all:
-            one.close()
-
-
-def _vector(environment: Maker, episodes: int, options: dict[str, Any]) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
-    if not isinstance(environment, str):
-        return gymnasium.vector.SyncVectorEnv([lambda: make_environment(environment)] * episodes)
-    made = _made(environment, lambda: gymnasium.make_vec(environment, num_envs=episodes, **options))
-    _check_spaces(environment, made.single_observation_space, made.single_action_space)
-    return made
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+        self._games.close()

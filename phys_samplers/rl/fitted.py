@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +13,7 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import MLP
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.rl.law import ReturnLaw, ReturnScale, of_action
+from phys_samplers.rl.spaces import Observations
 from phys_samplers.rl.transitions import Transitions
 from phys_samplers.sampler import Draw, Model
 
@@ -102,16 +102,15 @@ class FittedReturns(Model):
 
     Args:
         network: of one replica.
-        features: F, length of an encoded observation.
+        observations: what they may be.
         scale: the unit of the network's returns.
-        discrete: whether observations are integers, which the network sees one-hot.
     """
 
     role: ClassVar[str]
 
-    def __init__(self, network: ReturnLaws, *, features: int, scale: ReturnScale, discrete: bool) -> None:
+    def __init__(self, network: ReturnLaws, *, observations: Observations, scale: ReturnScale) -> None:
         self.network = network
-        self.features, self.scale, self.discrete = features, scale, discrete
+        self.observations, self.scale = observations, scale
 
     @property
     def device(self) -> torch.device:
@@ -127,28 +126,13 @@ class FittedReturns(Model):
         """Rows (B, F) that the network sees, of one observation or of several.
 
         Args:
-            observation: an integer or integers (B,), if observations are discrete; else numbers (F,) or (B, F), or of
-                the shape of the observation space, which is flattened.
+            observation: one as the environment gives it, several (B, …) of them where they are arrays, or rows (F,) or
+                (B, F) of numbers.
 
         Raises:
             ConfigurationError: if they do not fit.
         """
-        given = torch.as_tensor(np.asarray(observation) if not isinstance(observation, Tensor) else observation)
-        if self.discrete and not given.is_floating_point():
-            if given.ndim > 1 or bool(((given < 0) | (given >= self.features)).any()):
-                raise ConfigurationError(
-                    f"observation is {observation!r}; expected integers from 0 to {self.features - 1}"
-                )
-            return torch.nn.functional.one_hot(given.reshape(-1).long(), self.features).to(self.device, torch.float32)
-        if given.numel() == self.features:
-            given = given.reshape(1, -1)
-        elif given.ndim > 1 and given[0].numel() == self.features:
-            given = given.flatten(1)
-        else:
-            raise ConfigurationError(
-                f"observation has shape {tuple(given.shape)}; expected {self.features} numbers, or rows of as many"
-            )
-        return given.to(self.device, torch.float32)
+        return self.observations.rows(observation).to(self.device, torch.float32)
 
     @torch.no_grad()
     def law(self, observation: Any, action: int | None = None, *, seed: int = 0) -> ReturnLaw:
@@ -209,10 +193,10 @@ class FittedReturns(Model):
         """What else ``restored`` needs."""
         return {
             "role": self.role,
-            "features": self.features,
+            "features": self.observations.features,
             "actions": self.actions,
             "returns": [self.scale.low, self.scale.high],
-            "discrete": self.discrete,
+            "observations": self.observations.facts(),
         }
 
     def _check(self, action: int, rows: Tensor) -> Tensor:
@@ -233,7 +217,7 @@ class PredictedReturns(FittedReturns):
     role = "prediction"
 
     def __init__(self, network: ReturnLaws, *, queries: Tensor, scale: ReturnScale) -> None:
-        super().__init__(network, features=queries.shape[1], scale=scale, discrete=False)
+        super().__init__(network, observations=Observations.numbers(queries.shape[1]), scale=scale)
         self.queries = queries
 
     def laws(self, *, seed: int = 0) -> ReturnLaw:

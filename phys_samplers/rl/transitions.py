@@ -47,6 +47,7 @@ class Stepped(NamedTuple):
         truncated: (R,), it was cut off by a time limit.
         final: observations (R, F) that the step led to.
         observation: those to act on next: the first of a new episode where one ended, else the same (R, F).
+        allowed: actions that may be taken at ``final`` (R, A); None for all.
     """
 
     reward: np.ndarray
@@ -54,6 +55,7 @@ class Stepped(NamedTuple):
     truncated: np.ndarray
     final: np.ndarray
     observation: np.ndarray
+    allowed: np.ndarray | None = None
 
 
 class Replay:
@@ -66,18 +68,30 @@ class Replay:
         n_step: n.
         gamma: γ, per step.
         device: where they are kept.
+        actions: A, where not all of them may always be taken; 0 if they may.
+        dtype: of observations.
     """
 
     def __init__(
-        self, replicas: int, features: int, *, capacity: int, n_step: int, gamma: float, device: torch.device | str
+        self,
+        replicas: int,
+        features: int,
+        *,
+        capacity: int,
+        n_step: int,
+        gamma: float,
+        device: torch.device | str,
+        actions: int = 0,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.capacity, self.n_step, self.gamma = capacity, n_step, gamma
         self.taken = 0
-        self._observation = torch.zeros(replicas, capacity, features, device=device)
-        self._next = torch.zeros(replicas, capacity, features, device=device)
+        self._observation = torch.zeros(replicas, capacity, features, dtype=dtype, device=device)
+        self._next = torch.zeros(replicas, capacity, features, dtype=dtype, device=device)
         self._action = torch.zeros(replicas, capacity, dtype=torch.int64, device=device)
         self._reward = torch.zeros(replicas, capacity, device=device)
         self._terminated = torch.zeros(replicas, capacity, dtype=torch.bool, device=device)
+        self._allowed = torch.ones(replicas, capacity, actions, dtype=torch.bool, device=device)
         self._ended = torch.zeros(replicas, capacity, dtype=torch.bool, device=device)
         self._rows = torch.arange(replicas, device=device).unsqueeze(1)
         self._ahead = torch.arange(n_step, device=device)
@@ -100,16 +114,19 @@ class Replay:
         self._next[:, at] = torch.from_numpy(step.final)
         self._terminated[:, at] = torch.from_numpy(step.terminated)
         self._ended[:, at] = torch.from_numpy(step.terminated | step.truncated)
+        if step.allowed is not None:
+            self._allowed[:, at] = torch.from_numpy(step.allowed)
         self.taken += 1
 
-    def draw(self, uniforms: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def draw(self, uniforms: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """n-step transitions from steps drawn uniformly.
 
         Args:
             uniforms: draws (R, B) on [0, 1).
 
         Returns:
-            Observation (R, B, F), action (R, B), reward (R, B), discount (R, B) and next observation (R, B, F).
+            Observation (R, B, F), action (R, B), reward (R, B), discount (R, B), next observation (R, B, F), and the
+            actions that may be taken there (R, B, A).
         """
         kept = len(self)
         oldest = self.taken - kept
@@ -132,4 +149,5 @@ class Replay:
             reward,
             discount,
             self._next[self._rows, last],
+            self._allowed[self._rows, last],
         )

@@ -17,7 +17,7 @@ from torch import Tensor
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.randomness import derive_seed
 from phys_samplers.rl.agent import Agent
-from phys_samplers.rl.environment import SEEDS, Encoder, Maker, make_environment
+from phys_samplers.rl.environment import SEEDS, Maker, make_environment
 
 FORMATS = (".gif", ".png")
 COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e")
@@ -62,15 +62,13 @@ def episode(
         ConfigurationError: without an environment.
     """
     made = _with_frames(*agent.place(environment))
-    encoder = Encoder(made.observation_space)
     low, width = agent.scale.low, agent.scale.width
     grid = torch.linspace(low - 0.05 * width, low + 1.05 * width, 241)
     moments, total = [], 0.0
     observation, _ = made.reset(seed=derive_seed(seed, "watching") % SEEDS)
     try:
         for step in range(max_steps):
-            encoded = torch.from_numpy(encoder(observation)).unsqueeze(0)
-            law = agent.law(encoded, seed=seed)
+            law = agent.law(observation, seed=seed)
             action = int(law.lower_tail(agent.tail)[0].argmax())
             if step % every == 0:
                 blur = 0.0 if law.bandwidth else 0.01 * width
@@ -78,7 +76,7 @@ def episode(
                 moments.append(
                     Moment(step, _frame(made), action, law.mean[0], law.density(grid, blur)[0], gradient, total)
                 )
-            observation, reward, terminated, truncated, _ = made.step(action)
+            observation, reward, terminated, truncated, _ = made.step(agent.first_action + action)
             total += float(reward)
             if terminated or truncated:
                 break

@@ -61,7 +61,7 @@ def test_every_transition_is_that_of_the_definition(n_step: int, steps: int, cap
     replay = filled(taken, capacity=capacity, n_step=n_step)
     kept = min(steps, capacity)
     assert len(replay) == kept
-    observation, action, reward, discount, following = replay.draw(every_start(kept))
+    observation, action, reward, discount, following, _ = replay.draw(every_start(kept))
     for r in range(REPLICAS):
         for column, start in enumerate(range(steps - kept, steps)):
             total, going, last = by_definition(taken, start, r, n_step)
@@ -88,7 +88,7 @@ def outcome(*ends: str, n_step: int) -> tuple[float, float, float]:
         )
         taken.append((observation, np.zeros(REPLICAS, int), step))
     replay = filled(taken, capacity=16, n_step=n_step)
-    _, _, reward, discount, following = replay.draw(torch.zeros(REPLICAS, 1))
+    _, _, reward, discount, following, _ = replay.draw(torch.zeros(REPLICAS, 1))
     return reward[0, 0].item(), discount[0, 0].item(), following[0, 0, 1].item()
 
 
@@ -116,7 +116,7 @@ def test_overwritten_steps_are_neither_drawn_nor_summed() -> None:
     taken = stream(13)
     replay = filled(taken, capacity=5, n_step=4)
     generator = make_generator(0, "uniforms")
-    observation, _, _, _, following = replay.draw(torch.rand(REPLICAS, 400, generator=generator))
+    observation, _, _, _, following, _ = replay.draw(torch.rand(REPLICAS, 400, generator=generator))
     assert sorted(set(observation[..., 1].flatten().tolist())) == [8.0, 9.0, 10.0, 11.0, 12.0]
     assert (following[..., 1] > observation[..., 1]).all()
     assert (following[..., 1] - observation[..., 1] <= 3.5).all()
@@ -145,7 +145,7 @@ def test_replicas_are_the_single_streams() -> None:
     both = filled(taken, capacity=12, n_step=3)
     one = Replay(1, 2, capacity=12, n_step=3, gamma=GAMMA, device="cpu")
     for observation, action, step in taken:
-        one.add(observation[1:], action[1:], Stepped(*(part[1:] for part in step)))
+        one.add(observation[1:], action[1:], Stepped(*(part[1:] for part in step if part is not None)))
     uniforms = torch.rand(REPLICAS, 20, generator=make_generator(1, "uniforms"))
     for stacked, single in zip(both.draw(uniforms), one.draw(uniforms[1:]), strict=True):
         assert torch.equal(stacked[1], single[0])
