@@ -110,18 +110,10 @@ class Control:
 
     @property
     def scale(self) -> ReturnScale:
-        """The unit of returns.
-
-        Raises:
-            ConfigurationError: if the range of returns is not known.
-        """
+        """The unit of returns; see ``known_range``."""
         if self.returns is not None:
             return ReturnScale(*map(float, self.returns))
         return known_range(self.environment, self.environment_options, self.gamma)
-
-    def epsilon(self, step: int) -> float:
-        """ε of the environment step ``step``."""
-        return max(self.epsilon_end, 1.0 - (1.0 - self.epsilon_end) * step / self.epsilon_decay)
 
     def plan(self, learning_rate: float) -> TrainingPlan:
         """How to train; the lagged network is the average of the weights."""
@@ -143,10 +135,7 @@ class Control:
         device: torch.device | str = "cpu",
         callbacks: Sequence[Callback] = (),
     ) -> Iterator[Objective]:
-        """One agent per seed; all of them in one stacked network.
-
-        The state of environments cannot be saved, so that this training cannot be resumed from a checkpoint.
-        """
+        """One agent per seed, all in one stacked network; environments cannot be saved, so it cannot be resumed."""
         learner = Learner(self, build, seeds=seeds, device=device, callbacks=default_callbacks(callbacks))
         try:
             yield Objective(learner.network, learner.loss, learner.finish, state=None)
@@ -262,7 +251,7 @@ class Learner:
         action = (choice * self.environments.actions).long()
         if allowed is not None:
             action = allowed_one(torch.from_numpy(allowed), choice)
-        if taken >= control.learning_starts and (epsilon := control.epsilon(taken)) < 1:
+        if taken >= control.learning_starts and (epsilon := self._epsilon(taken)) < 1:
             rows = self.environments.observations.seen(torch.from_numpy(observation).to(self.device)).unsqueeze(1)
             worth = self.network.worth(rows, tail=control.tail, noise=self._judging)[:, 0].cpu()
             best = (worth if allowed is None else worth.masked_fill(~torch.from_numpy(allowed), -math.inf)).argmax(-1)
@@ -273,6 +262,10 @@ class Learner:
         self._range.add(step.reward, step.terminated | step.truncated)
         if self.replay.taken % control.evaluate_every == 0:
             self._evaluate()
+
+    def _epsilon(self, step: int) -> float:
+        end = self.control.epsilon_end
+        return max(end, 1.0 - (1.0 - end) * step / self.control.epsilon_decay)
 
     @torch.no_grad()
     def _follow(self) -> None:
