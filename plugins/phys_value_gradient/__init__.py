@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from phys_value_gradient.policy import Policy as Policy
     from phys_value_gradient.policy import walk as walk
     from phys_value_gradient.process import AuxiliaryProcess as AuxiliaryProcess
+    from phys_value_gradient.replay import ReplaySampler as ReplaySampler
     from phys_value_gradient.vgs import ValueGradientModel as ValueGradientModel
     from phys_value_gradient.vgs import ValueGradientSampler as ValueGradientSampler
 

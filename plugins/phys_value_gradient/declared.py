@@ -71,6 +71,24 @@ The noise of 0.95 is that of the best policy: the exact steps from x_t to x_{t+1
 average, where Taylor's expansion takes s². Averaged weights would not fit the linear coefficients, which are current.
 """
 
+LJ13 = {
+    "sampling_steps": 20,
+    "start_variance": 0.2,
+    "total_variance": None,
+    "end_variance": 5e-4,
+    "initial_std": 0.7,
+    "core": 0.8,
+    "functions": 16,
+    "rows": 1_024,
+    "moves": 200,
+    "noise_scale": 0.88,
+    "corrections": 60,
+}
+"""LJ-13, in its units: particles of unit distance. Noise and corrections are found by trial, on seed 0."""
+
+DW4 = {"total_variance": 6.75, "end_variance": 0.01, "initial_std": 1.8}
+"""DW-4, with the schedule of ``PARTICLES``."""
+
 VALUES = tuple(
     Component(
         "field",
@@ -124,6 +142,16 @@ def phys_components() -> Iterable[Component]:
         citation="yoon2025vgs",
         presets={"default": {}, "paper": PAPER, "paper-128": PAPER_128, "particles": PARTICLES},
         renamed_options={"schedule": "spacing"},
+    )
+    yield Component(
+        "sampler",
+        "vgs-replay",
+        "phys_value_gradient.replay:ReplaySampler",
+        summary="walks down pair potentials fitted by least squares to their own ends, moved by MALA: no network",
+        reference="arXiv:2502.13280, Algorithm 1 and Theorem 3.1; the fit is not in the paper",
+        needs={"log_prob", "score"},
+        citation="yoon2025vgs",
+        presets={"default": {}, "lj13": LJ13, "dw4": DW4},
     )
     yield Component(
         "return_model",

@@ -77,8 +77,8 @@ class Coordinates(Features):
         return gradient
 
 
-class Pairs(Features):
-    """What features of pairs share: the differences of all pairs.
+class Differences(nn.Module):
+    """The differences of all pairs of particles, and gradients back from them.
 
     Args:
         layout: (n, m), particles and their dimensions.
@@ -110,11 +110,15 @@ class Pairs(Features):
         return torch.matmul(self.differences.to(pull.dtype), pull).mT
 
 
+class Pairs(Differences, Features):
+    """What features of pairs share."""
+
+
 class SortedDistances(Pairs):
     """√(d² + 1) of all pairs in rising order, or their inverses in falling order.
 
     Args:
-        layout: see ``Pairs``.
+        layout: see ``Differences``.
         subspace: likewise.
         replicas: likewise.
         inverse: whether to take inverses.
@@ -151,7 +155,7 @@ class Environments(Pairs):
     """The environments e_i of all particles, with a learned pair layer whose biases belong to the step.
 
     Args:
-        layout: see ``Pairs``.
+        layout: see ``Differences``.
         subspace: likewise.
         channels: F, numbers of one environment.
         core: c, a length; below it 1/r no longer rises.

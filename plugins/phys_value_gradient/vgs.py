@@ -56,11 +56,22 @@ class ValueGradientModel(Model):
         """V^T is the energy of the target."""
         return True
 
+    @property
+    def followed(self) -> Target:
+        """Whose energy walks follow; weights lead to the target, whatever it is."""
+        return self._target
+
     def landscape(self, energy: Energy) -> Landscape:
         """V^0, …, V^T with ``energy`` as the last."""
         if self.critic is None:
             return ExactLandscape(self._target, self.recipe.auxiliary, energy)
         return LearnedLandscape(self.critic, energy)
+
+    def corrected(
+        self, x: Tensor, density: FlatDensity, recipe: ValueGradientSampler, generator: torch.Generator
+    ) -> Tensor:
+        """Ends x (N, K) after steps that leave the law of ``density`` as it is, as ``recipe`` says; here none."""
+        return x
 
     @torch.no_grad()
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
@@ -73,7 +84,7 @@ class ValueGradientModel(Model):
         """
         self.check_draw(n, start)
         recipe = self.recipe.for_draw(options)
-        density = FlatDensity(self._target)
+        density = FlatDensity(self.followed)
         energy = Energy(density, recipe.energy_clip)
         generator = make_generator(seed, "walk", device=self.device)
         like = self.log_std
@@ -87,10 +98,12 @@ class ValueGradientModel(Model):
             z = z * self.log_std.exp()
         path = walk(self.landscape(energy), recipe.rule, z, noise, **recipe.walk_options)
         final = path.ends(recipe.sampling_steps)
-        log_weights = None
+        log_weights, exact = None, FlatDensity(self._target)
         if start is None and recipe.final_noise:
-            log_weights = energy.log_prob(final) - (path.cost + prior).squeeze(0)
-        nfe = density.evaluations + (0 if self.critic is None else recipe.sampling_steps - (recipe.policy == "taylor"))
+            log_weights = exact.log_prob(final).to(final) - (path.cost + prior).squeeze(0)
+        final = self.corrected(final, exact, recipe, generator)
+        network = 0 if self.critic is None else recipe.sampling_steps - (recipe.policy == "taylor")
+        nfe = density.evaluations + exact.evaluations + network
         return Draw(density.embed(final), float(nfe), path_diagnostics(log_weights), log_weights)
 
     @torch.no_grad()
@@ -131,7 +144,7 @@ class ValueGradientModel(Model):
 
     def _at(self, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """log q̃ of a_t x, up to a constant, (B,) and its gradient in x (B, *event_shape)."""
-        density = FlatDensity(self._target)
+        density = FlatDensity(self.followed)
         scale, _ = self.recipe.auxiliary.marginals[t]
         z = density.reduce(x.detach().to(self.log_std)).mul(scale)
         landscape = self.landscape(Energy(density, self.recipe.energy_clip))

@@ -72,6 +72,21 @@ SETTINGS: dict[str, dict[str, Any]] = {
         },
         "small_options": {"steps": 20, "sampling_steps": 5, "batch_size": 16},
     },
+    **{
+        f"vgs-replay:{preset}": {
+            "quick_options": {
+                "core": None,
+                "start_variance": None,
+                "total_variance": 4.0,
+                "end_variance": 0.1,
+                "noise_scale": 1.0,
+                "corrections": 0,
+                "rows": 2_000,
+            },
+            "small_options": {"rounds": 1, "walks": 20, "moves": 5, "rows": 40},
+        }
+        for preset in ("default", "lj13", "dw4")
+    },
 }
 """Settings of the kit for samplers that need others, by ``name`` or ``name:preset``."""
 
