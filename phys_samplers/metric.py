@@ -125,9 +125,10 @@ class Metric(ABC):
         super().__init_subclass__(**options)
         own = vars(cls).get("__call__")
         flags = [flag for flag in ("needs_model", "needs_draw", "needs_rows") if flag in vars(cls)]
-        if flags or (own is not None and len(inspect.signature(own).parameters) != 2):
+        signature = None if own is None else inspect.signature(own)
+        if flags or (signature is not None and len(signature.parameters) != 2):
             raise ConfigurationError(
-                f"metric {cls.__qualname__} {'sets ' + flags[0] if flags else f'takes {inspect.signature(own)}'}; "
+                f"metric {cls.__qualname__} {'sets ' + flags[0] if flags else f'takes {signature}'}; "
                 "expected __call__(self, scored: Scored) -> float, with scored.samples, scored.reference, "
                 "scored.target, scored.generator, scored.model and scored.draw in place of arguments, and "
                 f"needs = frozenset of names among a target's capabilities and {', '.join(BESIDES)}"

@@ -12,6 +12,7 @@ Source: Hinton 2002; Yoon et al. 2025 (arXiv:2502.13280), Sec. 5 and Algorithm 3
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
@@ -36,6 +37,14 @@ class Negatives(Protocol):
 
     def learn(self) -> None:
         """Follow a change of the energy: a learned sampler takes a training step, chains have nothing to do."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """The numbers it is in, with those of random streams; see ``phys_samplers.training.Resumable``."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Tensor], /) -> object:
+        """Go on from those numbers, in a supply that was started alike."""
         ...
 
     def model(self) -> Model:

@@ -209,9 +209,9 @@ def _contestant(kind: str, full: ComponentSpec) -> tuple[str, Any, Refusal | Non
 
 def _fit_id(recipe: Sampler | None, identity: Mapping[str, Any]) -> str | None:
     """See ``Pair.fit``. Samplers without training may use any option in ``fit``: nothing is shared."""
-    cls = type(recipe)
     if not isinstance(recipe, RowsSampler):
         return None
+    cls = type(recipe)
     of_sampling = {"sampler", "parts", "options"}
     return digest(
         {

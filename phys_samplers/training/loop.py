@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from phys_samplers.errors import ConfigurationError, DivergenceError, TrainingDiverged
 from phys_samplers.options import check_values, option
 from phys_samplers.training import state as states
-from phys_samplers.training.state import Resumable, TrainingReport, TrainingState
+from phys_samplers.training.state import OptimiserMemory, Resumable, TrainingReport, TrainingState, gather, scatter
 
 Loss = Callable[[], Tensor]
 """Draws its own batch and returns one loss per replica, shape (R,)."""
@@ -198,6 +198,7 @@ def train(
     values = flat.values.data
     replicas = len(values)
     optimiser = torch.optim.Adam([flat.values], lr=plan.learning_rate, fused=True)
+    memory = OptimiserMemory(optimiser)
     average = values.clone()
     best = values.clone()
     best_loss = torch.full((replicas,), math.inf, device=values.device)
@@ -205,27 +206,25 @@ def train(
     patience = plan.patience if validation is not None else None
     courses = [_Course() for _ in range(replicas)]
     begun, seconds = 1, 0.0
+    names = {name for name, _ in module.named_buffers()}
+    buffers = {name: tensor for name, tensor in module.state_dict().items() if name in names}
 
     keeper = None if checkpoint is None else TrainingState(checkpoint, identity or {}, state)
     if keeper is not None and (found := keeper.load(values.device)) is not None:
         numbers, progress = found
         for name, tensor in {"values": values, "average": average, "best": best, "best_loss": best_loss}.items():
             tensor.copy_(numbers[name])
-        buffers = dict(module.named_buffers())
-        for name, tensor in numbers.items():
-            kind, _, rest = name.partition(".")
-            if kind == "adam":
-                optimiser.state[flat.values][rest] = tensor
-            elif kind == "buffer":
-                buffers[rest].copy_(tensor)
+        for name, tensor in buffers.items():
+            tensor.copy_(numbers[f"buffer.{name}"])
+        scatter({"adam": memory}, numbers)
         courses = [_Course(**course) for course in progress["courses"]]
         begun, seconds = progress["step"] + 1, progress["seconds"]
 
     def save(step: int) -> None:
         assert keeper is not None
         numbers = {"values": values, "average": average, "best": best, "best_loss": best_loss}
-        numbers |= {f"adam.{name}": tensor for name, tensor in optimiser.state[flat.values].items()}
-        numbers |= {f"buffer.{name}": tensor for name, tensor in module.named_buffers()}
+        numbers |= gather({"adam": memory})
+        numbers |= {f"buffer.{name}": tensor for name, tensor in buffers.items()}
         facts = {"step": step, "seconds": seconds + time.perf_counter() - began}
         keeper.save(numbers, facts | {"courses": [asdict(course) for course in courses]})
 

@@ -60,13 +60,62 @@ class TrainingReport:
 
 
 class Resumable(Protocol):
-    """What changes while training beside the trained weights: random streams, buffers, chains, lagged networks."""
+    """What changes while training beside the trained weights: random streams, buffers, chains, lagged networks.
+
+    Numbers come back laid out by rows; where their layout may matter, copy them into the tensors that are there.
+    """
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """The numbers it is in."""
 
     def load_state_dict(self, state: Mapping[str, Tensor], /) -> object:
         """Be in those numbers again."""
+
+
+def gather(parts: Mapping[str, Resumable]) -> dict[str, Tensor]:
+    """The numbers of all parts, each under its own name; ``scatter`` is the inverse."""
+    return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
+
+
+def scatter(parts: Mapping[str, Resumable], tensors: Mapping[str, Tensor]) -> None:
+    """Set every part to its share of what ``gather`` gave; other tensors are left alone."""
+    for name, part in parts.items():
+        prefix = f"{name}."
+        part.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+
+
+class Counter:
+    """A number of calls as a part of a training's state."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """See ``Resumable``."""
+        return {"value": torch.tensor(self.value)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """See ``Resumable``."""
+        self.value = int(state["value"])
+
+
+class OptimiserMemory:
+    """What an optimiser remembers of its parameters, as a part of a training's state."""
+
+    def __init__(self, optimiser: torch.optim.Optimizer) -> None:
+        self._optimiser = optimiser
+        self._parameters = [p for group in optimiser.param_groups for p in group["params"]]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """See ``Resumable``; nothing before the first step."""
+        memories = enumerate(self._optimiser.state.get(p, {}) for p in self._parameters)
+        return {f"{index}.{name}": tensor for index, memory in memories for name, tensor in memory.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """See ``Resumable``."""
+        for key, tensor in state.items():
+            index, _, name = key.partition(".")
+            self._optimiser.state[self._parameters[int(index)]][name] = tensor.clone()
 
 
 class TrainingState:
@@ -86,7 +135,7 @@ class TrainingState:
             )
         self.path = Path(folder) / FILE
         self.identity = json.loads(json.dumps(identity))
-        self.parts = parts
+        self.parts = {f"part.{number}": part for number, part in enumerate(parts)}
 
     def save(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
         """Replace the file.
@@ -94,9 +143,7 @@ class TrainingState:
         Raises:
             CheckpointError: if it cannot be written; training itself is not at fault.
         """
-        everything = dict(tensors)
-        for number, part in enumerate(self.parts):
-            everything |= {f"part.{number}.{name}": value for name, value in part.state_dict().items()}
+        everything = {**tensors, **gather(self.parts)}
         header = {"format": FORMAT, "identity": json.dumps(self.identity), "progress": json.dumps(progress)}
         payload = save_tensors({name: t.detach().cpu().contiguous() for name, t in everything.items()}, header)
         try:
@@ -130,9 +177,5 @@ class TrainingState:
                 f"{self.path} holds the training of another fit ({', '.join(differing)} differ); name another folder, "
                 "or remove it"
             )
-        own = {name: value for name, value in tensors.items() if not name.startswith("part.")}
-        for number, part in enumerate(self.parts):
-            prefix = f"part.{number}."
-            state = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
-            part.load_state_dict(state)
-        return own, progress
+        scatter(self.parts, tensors)
+        return {name: value for name, value in tensors.items() if not name.startswith("part.")}, progress

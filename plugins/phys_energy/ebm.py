@@ -40,6 +40,7 @@ from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.standardise import Standardisation, Standardiser
 from phys_samplers.target import Target
 from phys_samplers.training import Callback
+from phys_samplers.training.state import Counter
 
 
 def contrastive_loss(data: Tensor, negatives: Tensor, *, gamma: float = 0.0) -> Tensor:
@@ -285,13 +286,15 @@ class EnergyBasedModel(TrainedSampler):
     ) -> list[Model | Exception]:
         """One seed after the other: each follows negative samples of its own; see ``Sampler.fit_replicas``.
 
-        A seed whose negative samples were lost ends with ``TrainingDiverged``.
+        A seed whose negative samples were lost ends with ``TrainingDiverged``. Each has its own folder in
+        ``checkpoint``.
         """
         results: list[Model | Exception] = []
         for seed in seeds:
+            folder = None if checkpoint is None else Path(checkpoint) / f"seed-{seed}"
             try:
                 results += super().fit_replicas(
-                    target, seeds=[seed], device=device, callbacks=callbacks, checkpoint=checkpoint
+                    target, seeds=[seed], device=device, callbacks=callbacks, checkpoint=folder
                 )
             except ArithmeticError as error:
                 results.append(error)
@@ -314,18 +317,17 @@ class EnergyBasedModel(TrainedSampler):
         )
         batches, noise = Streams([seed], "batches", device=device), Streams([seed], "noise", device=device)
         scattered = round(self.noise_share * self.batch_size)
-        step = 0
+        step = Counter()
 
         def loss() -> Tensor:
-            nonlocal step
             try:
-                if step:
+                if step.value:
                     supply.learn()  # the energy has changed since the last draw
-                step += 1
+                step.value += 1
                 negatives = supply.draw(self.batch_size - scattered).unsqueeze(0)
             except DivergenceError as error:
                 raise TrainingDiverged(
-                    f"{type(self).__name__} on {target.name}: negative samples were lost at step {step} of "
+                    f"{type(self).__name__} on {target.name}: negative samples were lost at step {step.value} of "
                     f"{self.steps}: {error}; try a smaller learning_rate (now {self.learning_rate:g}), more gamma (now "
                     f"{self.gamma:g}) or smaller steps of the sampler of negatives"
                 ) from error
@@ -346,7 +348,7 @@ class EnergyBasedModel(TrainedSampler):
                 self, energy, standardiser, drawer, target_name=target.name, event_shape=target.event_shape
             )
 
-        return Objective(energy, loss, finish)
+        return Objective(energy, loss, finish, state=(batches, noise, step, supply))
 
     def restore(
         self,

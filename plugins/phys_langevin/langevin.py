@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -159,10 +160,16 @@ class LangevinDynamics(ChainSampler):
         )
 
     def fit(
-        self, target: Target, *, seed: int = 0, device: torch.device | str = "cpu", callbacks: Sequence[Callback] = ()
+        self,
+        target: Target,
+        *,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        callbacks: Sequence[Callback] = (),
+        checkpoint: str | Path | None = None,
     ) -> DensityModel:
-        """Fit the sampler behind ``score``, if there is one; see ``Sampler.fit``."""
-        (result,) = self.fit_replicas(target, seeds=[seed], device=device, callbacks=callbacks)
+        """Fit the sampler behind ``score``, if there is one; see ``Sampler.fit``, and its own for ``checkpoint``."""
+        (result,) = self.fit_replicas(target, seeds=[seed], device=device, callbacks=callbacks, checkpoint=checkpoint)
         if isinstance(result, Exception):
             raise result
         assert isinstance(result, DensityModel)
@@ -175,12 +182,13 @@ class LangevinDynamics(ChainSampler):
         seeds: Sequence[int],
         device: torch.device | str = "cpu",
         callbacks: Sequence[Callback] = (),
+        checkpoint: str | Path | None = None,
     ) -> list[Model | Exception]:
         """One model per seed; the sampler behind ``score`` trains its own replicas stacked, if it can."""
         if self.score is None:
             return [super(LangevinDynamics, self).fit(target, device=device) for _ in seeds]
         target.require(*self.needs, by=type(self).__name__)
-        fitted = fit_score(self.score, target, seeds=seeds, device=device, callbacks=callbacks)
+        fitted = fit_score(self.score, target, seeds=seeds, device=device, callbacks=callbacks, checkpoint=checkpoint)
         dtype = torch.get_default_dtype() if target.train is None else target.train.dtype
         shape = target.event_shape
         return [

@@ -8,6 +8,7 @@ training then fits what T steps make of the start, and the energy is not that of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -87,6 +88,17 @@ class ChainNegatives:
 
     def learn(self) -> None:
         """Nothing: chains follow the energy as it is."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Where the random stream and persistent chains are."""
+        chains = {} if self.buffer is None else {"buffer": self.buffer}
+        return {"generator": self.generator.get_state(), **chains}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """See ``Negatives.load_state_dict``."""
+        self.generator.set_state(state["generator"].cpu())
+        if self.buffer is not None:
+            self.buffer.copy_(state["buffer"])
 
     def model(self) -> DensityModel:
         """Chains of T steps that start where those of the supply do; see ``Negatives.model``."""

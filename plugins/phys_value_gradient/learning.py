@@ -36,6 +36,7 @@ code averages it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -47,6 +48,7 @@ from torch.nn import functional
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import check_values, fit_option
 from phys_samplers.randomness import Streams
+from phys_samplers.training.state import Counter, Resumable, gather, scatter
 from phys_value_gradient.landscapes import Critic, LearnedLandscape
 from phys_value_gradient.policy import Energy, Landscape, Policy, walk
 from phys_value_gradient.process import log_ratio
@@ -210,6 +212,28 @@ def initial_slope(landscape: Landscape, x: Tensor, temperature: float) -> Tensor
     return ((x * gradient.squeeze(1)).sum(-1).mean(-1) / (temperature * x.shape[-1]) - 1).clamp_(-1, 1)
 
 
+class Walks(NamedTuple):
+    """Walks that are learned from, all (R, T, N, ·).
+
+    Args:
+        states: x_0..x_{T−1}.
+        shifts: μ there.
+        scales: η there, or 1.0.
+        energies: E there, if there is a skip.
+        energy_slopes: ∇E there, if gradients are learned too.
+    """
+
+    states: Tensor
+    shifts: Tensor
+    scales: Tensor | float
+    energies: Tensor | None
+    energy_slopes: Tensor | None
+
+    def part(self, part: slice) -> Walks:
+        """Some of the walks."""
+        return Walks(*(entry[:, :, part] if isinstance(entry, Tensor) else entry for entry in self))  # type: ignore[arg-type]
+
+
 class Learner:
     """Algorithm 2 as a loss: every call looks after walks, targets, target network and σ_init.
 
@@ -229,41 +253,62 @@ class Learner:
         self.options = options
         self._explore, self._noise = streams.child("walks"), streams.child("targets")
         self._landscape = LearnedLandscape(self.target, energy)
-        self._calls = 0
+        self._calls = Counter()
+        self._walks: Walks | None = None
+        self._parts: dict[str, Resumable] = {
+            "target": self.target,
+            "explore": self._explore,
+            "noise": self._noise,
+            "calls": self._calls,
+        }
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The target network, the kept walks, streams and the number of calls; not the critic, which is trained."""
+        walks = {} if self._walks is None else self._walks._asdict()
+        kept = {f"walks.{name}": entry.detach() for name, entry in walks.items() if isinstance(entry, Tensor)}
+        return {**gather(self._parts), **kept}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from where a learner of the same critic was."""
+        scatter(self._parts, state)
+        states, shifts, *others = (state.get(f"walks.{name}") for name in Walks._fields)
+        if states is not None and shifts is not None:
+            scales, energies, slopes = others
+            self._walks = Walks(states, shifts, 1.0 if scales is None else scales, energies, slopes)
 
     def loss(self) -> Tensor:
         """The temporal-difference loss (R,) of a batch, with a graph to the critic's parameters."""
         options = self.options
-        if self._calls % options.updates_per_walk == 0:
-            if self._calls:
+        calls = self._calls.value
+        if calls % options.updates_per_walk == 0:
+            if calls:
                 self._follow()
             self._adapt_initial()
-            self._explore_states()
-        turn, parts = self._calls % options.minibatches, options.minibatches
-        part = slice(turn * options.batch_size // parts, (turn + 1) * options.batch_size // parts)
-        self._calls += 1
-        states, scales = self._states[:, :, part], self._scales
+            self._walks = self._explored()
+        turn, parts = calls % options.minibatches, options.minibatches
+        assert self._walks is not None
+        walks = self._walks.part(slice(turn * options.batch_size // parts, (turn + 1) * options.batch_size // parts))
+        self._calls.value += 1
+        states, energies = walks.states, walks.energies
         targets = backed_up(
             self._landscape,
             self.policy,
             states,
-            self._shifts[:, :, part],
-            scales[:, :, part] if isinstance(scales, Tensor) else scales,
+            walks.shifts,
+            walks.scales,
             self._noise,
             backup=options.backup,
             draws=options.draws,
             n_step=options.n_step,
             gradients=options.gradient_weight > 0,
         )
-        energies = None if self._energies is None else self._energies[:, :, part]
         if targets.gradients is not None:
             states.requires_grad_()
         values = self.critic(states, energies)
         error = (values - targets.values) / self.policy.temperature
         loss = self._loss_of_values(error)
         if targets.gradients is not None:
-            slopes = None if self._energy_slopes is None else self._energy_slopes[:, :, part]
-            gradients = self.critic.gradients(values, states, slopes)
+            gradients = self.critic.gradients(values, states, walks.energy_slopes)
             loss = loss + options.gradient_weight * self._loss_of_drifts(gradients - targets.gradients)
         pull = error.detach() if options.error != "linex" else error.detach().clamp(max=STEEPEST).expm1_()
         tau = self.policy.temperature
@@ -295,7 +340,7 @@ class Learner:
         z = self._explore.normal(n, self.energy.dim)
         return z.mul_(self.target.log_std.exp().view(-1, 1, 1))
 
-    def _explore_states(self) -> None:
+    def _explored(self) -> Walks:
         """Walks of the target network's policy, kept for ``updates_per_walk`` losses."""
         options = self.options
         n, dim = options.batch_size, self.energy.dim
@@ -309,12 +354,13 @@ class Learner:
         )
         assert path.states is not None
         assert path.shifts is not None
-        self._states, self._shifts, self._scales = path.states, path.shifts, path.scales
-        self._energies, self._energy_slopes = None, None
+        energies, slopes = None, None
         if self.critic.skip is not None and options.gradient_weight:
-            self._energies, self._energy_slopes = self.energy.value_and_gradient(path.states)
+            energies, slopes = self.energy.value_and_gradient(path.states)
+            slopes = slopes.contiguous()  # as it comes back from a checkpoint
         elif self.critic.skip is not None:
-            self._energies = self.energy.value(path.states)
+            energies = self.energy.value(path.states)
+        return Walks(path.states, path.shifts, path.scales, energies, slopes)
 
     @torch.no_grad()
     def _follow(self) -> None:

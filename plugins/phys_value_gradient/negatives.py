@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from phys_samplers.fields.stacked import replica
 from phys_samplers.randomness import Streams
 from phys_samplers.sampler import Model
+from phys_samplers.training.state import OptimiserMemory, Resumable, gather, scatter
 from phys_value_gradient.landscapes import Critic, LearnedLandscape
 from phys_value_gradient.learning import Learner
 from phys_value_gradient.policy import walk
@@ -46,6 +47,13 @@ class ValueNegatives:
         self._parameters = list(learner.critic.parameters())
         self._optimiser = torch.optim.Adam(self._parameters, lr=learning_rate, fused=True)
         self._streams = Streams([seed], "negatives", device=learner.critic.offset.device)
+        memory = OptimiserMemory(self._optimiser)
+        self._parts: dict[str, Resumable] = {
+            "critic": learner.critic,
+            "learner": learner,
+            "adam": memory,
+            "streams": self._streams,
+        }
 
     @torch.no_grad()
     def draw(self, n: int) -> Tensor:
@@ -68,6 +76,14 @@ class ValueNegatives:
             if self._clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
             self._optimiser.step()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Those of the critic, its learning loop, its optimiser and the random stream."""
+        return gather(self._parts)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """See ``Negatives.load_state_dict``."""
+        scatter(self._parts, state)
 
     def model(self) -> Model:
         """The values of the target network as a model, whose walks start at the prior; see ``Negatives.model``."""

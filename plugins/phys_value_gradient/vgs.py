@@ -298,7 +298,7 @@ class ValueGradientSampler(Learning, TrainedSampler):
             assert isinstance(critic, Critic)
             return self._model(target, critic)
 
-        return Objective(learner.critic, learner.loss, finish)
+        return Objective(learner.critic, learner.loss, finish, state=(learner,))
 
     def negatives(self, target: Target, *, seed: int, device: torch.device | str = "cpu") -> ValueNegatives:
         """A supply of negative samples that learns along; see ``phys_samplers.negatives.SuppliesNegatives``.

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from phys_samplers.errors import ConfigurationError, PhysError
+from phys_registry import PhysError
+from phys_samplers.errors import ConfigurationError
 from phys_samplers.sampler import Sampler
 from phys_samplers.testing.subject import ConformanceError, Subject, expect
 
