@@ -61,14 +61,15 @@ class FlatDensity:
         """∇_z log p (B, K).
 
         Raises:
-            ConfigurationError: when asked first, if no point has a finite log-density.
+            DivergenceError: when asked first, if no point has a finite log-density (and the value is at hand).
         """
         self.evaluations += 1
         x = self.embed(z)
-        if self.evaluations == 1:
-            with torch.no_grad():
-                self._refuse_nowhere(self.target.law.log_prob(x))
-        return self.reduce(self.target.score(x))
+        if self.evaluations > 1 or callable(getattr(self.target.law, "score", None)):
+            return self.reduce(self.target.score(x))
+        log_prob, score = self.target.log_prob_and_score(x)  # by autograd: the value comes with the gradient
+        self._refuse_nowhere(log_prob)
+        return self.reduce(score)
 
     def log_prob_and_score(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """log p (B,) and its gradient (B, K), counted as one evaluation."""
@@ -80,9 +81,13 @@ class FlatDensity:
 
     def _refuse_nowhere(self, log_prob: Tensor) -> None:
         if not torch.isfinite(log_prob).any():
-            raise ConfigurationError(
-                f"the log-density of target {self.target.name!r} is not finite at any of the {len(log_prob)} points "
-                "where particles start; set prior_std to the scale of its support, or give start= inside of it"
+            n = len(log_prob)
+            raise DivergenceError(
+                f"{n} of {n} particles are lost: the log-density of target {self.target.name!r} is not finite at any "
+                "of the points where they start; set prior_std to the scale of its support, or give start= inside it",
+                lost=n,
+                total=n,
+                step=0,
             )
 
 

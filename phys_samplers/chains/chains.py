@@ -113,16 +113,12 @@ class ChainModel(DensityModel):
     """Chains ready to run; see ``DensityModel``."""
 
     recipe: ChainSampler
+    diagnose_heights: bool = False
+    """Whether R̂ of log p is diagnosed too, at one evaluation of the density for each recorded state."""
 
     def particle_dtype(self, start: Tensor) -> torch.dtype:
         """Precision of chains that start at ``start``: a density takes any."""
         return start.dtype
-
-    def _heights(self, source: Any) -> Callable[[Tensor], Tensor] | None:
-        """log p at flat particles, for diagnostics: not counted as evaluations of the sampler."""
-        if not isinstance(source, FlatDensity):
-            return None
-        return lambda z: source.target.law.log_prob(source.embed(z))  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
@@ -146,7 +142,13 @@ class ChainModel(DensityModel):
             x = source.reduce(start[:chains].to(self._device, self.particle_dtype(start)))
         record = ChainRecord(recipe.sampling_steps, burn_in=recipe.burn_in, samples_per_chain=recipe.samples_per_chain)
         run = recipe.run(source, x, generator=make_generator(seed, "noise", device=self._device), record=record)
-        diagnostics = {**run.facts, "chains": chains, **record.diagnostics(self._heights(source))}
+        diagnostics = {
+            **run.facts,
+            "chains": chains,
+            **record.diagnostics(
+                source.log_prob if self.diagnose_heights and isinstance(source, FlatDensity) else None
+            ),
+        }
         if (diagnostics.get("rhat_max") or math.inf) <= UNMIXED and diagnostics["ess_min"] is not None:
             diagnostics["ess"] = diagnostics["ess_min"] / diagnostics["recorded_chains"] * chains / n
         return Draw(source.embed(record.samples(n)), run.evaluations * chains / n, diagnostics)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from phys_samplers.chains import ChainModel
 from phys_samplers.density import FlatDensity
 from phys_samplers.errors import DensityError
 from phys_samplers.evaluations import Evaluations
@@ -114,7 +115,10 @@ def gather(
     counted = replace(target, evaluations=asked)
     began = time.perf_counter()
     try:
-        draw = recipe.fit(counted, seed=seed, device=device, callbacks=callbacks).draw(n, seed=seed + 1)
+        model = recipe.fit(counted, seed=seed, device=device, callbacks=callbacks)
+        if isinstance(model, ChainModel):
+            model.diagnose_heights = True
+        draw = model.draw(n, seed=seed + 1)
         if not torch.isfinite(draw.samples).all():
             raise FloatingPointError("some samples are not finite")
     except DensityError:

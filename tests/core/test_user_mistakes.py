@@ -12,7 +12,7 @@ import torch.distributions as td
 from torch import Tensor
 
 from phys_samplers import Density, make
-from phys_samplers.errors import ConfigurationError, DensityError
+from phys_samplers.errors import ConfigurationError, DensityError, DivergenceError
 from phys_samplers.target import Target
 
 
@@ -57,7 +57,7 @@ def test_points_outside_of_the_support_may_be_asked() -> None:
 @pytest.mark.parametrize("name", ["mala", "hmc", "langevin", "baoab", "svgd"])
 def test_a_density_that_no_start_finds_is_told(name: str) -> None:
     nowhere = Density(lambda x: quadratic(x) * 0 - math.inf, (2,))
-    with pytest.raises(ConfigurationError, match=r"not finite at any of the .* points where particles start"):
+    with pytest.raises(DivergenceError, match=r"64 of 64 particles are lost: .* not finite at any of the points"):
         make("sampler", name).fit(nowhere).draw(64)
 
 
