@@ -137,8 +137,8 @@ def learning_table(run: Cells, task: str) -> Table:
         rows.append(row)
     heads = ["sampler", "seeds", *(f"{_words(level)}, median" for level in levels), *means.values()]
     remark = (
-        "Brackets: 95 % bootstrap over seeds, too narrow below about fifteen of them. IQM: mean of the middle half of the seeds. A median of steps counts runs "
-        "that never reach the level with all their steps."
+        "Brackets: 95 % bootstrap over seeds, too narrow below about fifteen of them. IQM: mean of the middle half of "
+        "the seeds. A median of steps counts runs that never reach the level with all their steps."
     )
     return Table("", [*map(Column, heads), Column(f"P(area above {first})")], rows, remarks=[remark])
 
