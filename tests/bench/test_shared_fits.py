@@ -106,11 +106,16 @@ def test_only_recipes_that_train_alike_share(plugin: Path) -> None:
     first, *others = fit_ids(["bellman", "bellman[integrator=euler-maruyama,sigma_min=0.05]", "bellman[depth=2]"])
     assert others[0] == first
     assert others[1] != first
-    # Training-free samplers, and classes that add options without saying what only fitting uses, share nothing.
-    assert fit_ids(["exact", "langevin", "toy-stacked", "toy-undeclared"]) == [None] * 4
+    # Training-free samplers share nothing.
+    assert fit_ids(["exact", "langevin", "toy-stacked"]) == [None] * 3
     slow, shifted, renamed = fit_ids(["toy-slow[shift=1,2]", "toy-renamed"])
     assert slow == shifted
     assert renamed not in (slow, None)
+    # An option that does not say when it acts is taken to decide the fit; one for draws is not.
+    plain, other, late = fit_ids(["toy-undeclared", "toy-undeclared[extra=1]", "toy-undeclared[draw_pause=1.0]"])
+    assert plain not in (slow, None)
+    assert other not in (plain, slow, None)
+    assert late == plain
 
 
 def test_a_shared_fit_counts_against_the_limit_of_each(plugin: Path, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ class Slow(RowsSampler):
 
 @dataclass(frozen=True, kw_only=True)
 class Undeclared(Slow):
-    """Adds an option without saying what uses it."""
+    """Adds an option without saying when it acts."""
 
     extra: int = 0
 
