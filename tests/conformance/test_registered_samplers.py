@@ -38,6 +38,23 @@ SETTINGS: dict[str, dict[str, Any]] = {
             },
         }.items()
     },
+    **{
+        f"{name}:{preset}": {
+            "quick_options": {
+                "steps": 250,
+                "sampling_steps": 20,
+                "detail": 0.15,
+                "field": "mlp",
+                "width": 32,
+                "batch_size": 64,
+                "learning_rate": 1e-2,
+                "gate": 1.0 if name == "dis" else 0.5,
+            },
+            "small_options": {"steps": 5, "sampling_steps": 5, "batch_size": 16},
+        }
+        for name in ("pis", "dds", "dis", "cmcd")
+        for preset in ("default", "kl")
+    },
     "parallel-tempering": {"quick_options": {"temperatures": 5}},
     "vgs:default": {
         "quick_options": {"steps": 300, "sampling_steps": 8, "total_variance": 4.0, "width": 32},

@@ -1,0 +1,41 @@
+"""What the path samplers register."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from phys_registry import Component, hookimpl
+
+KL = {"alignment": "kl"}
+"""The objective of the papers of PIS, DDS and CMCD."""
+
+
+@hookimpl
+def phys_components() -> Iterable[Component]:
+    """One sampler a process."""
+    for name, summary, reference, key in (
+        (
+            "pis",
+            "Brownian motion from a point, steered (PIS)",
+            "2111.15141, Eq. 5 and 9",
+            "zhang2022pis",
+        ),
+        ("dds", "reversal of an exact Ornstein-Uhlenbeck chain (DDS)", "2302.13834, Eq. 20", "vargas2023dds"),
+        ("dis", "reversal of a diffusion by Euler steps (DIS)", "2211.01364, Eq. 13", "berner2024dis"),
+        (
+            "cmcd",
+            "annealed Langevin moves with a learned correction (CMCD)",
+            "2307.01050, Eq. 22",
+            "vargas2024cmcd",
+        ),
+    ):
+        yield Component(
+            "sampler",
+            name,
+            f"phys_path.sampler:{name.upper()}",
+            summary=summary,
+            reference=f"arXiv:{reference}",
+            needs={"log_prob", "score"},
+            citation=f"{key} richter2024lv",
+            presets={"default": {}, "kl": KL},
+        )

@@ -1,0 +1,147 @@
+"""Identities of paths that hold whatever was learned, and what the optimum makes of the weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from phys_path.paths import UnitDensity, carried_back, walk, weighed
+from phys_path.sampler import PathSampler, aligned
+from phys_samplers import Density, make
+from phys_samplers.randomness import Streams
+
+LOG_Z = math.log(2 * math.pi) + math.log(0.8) + 1.3
+MEAN = torch.tensor([0.5, -0.3])
+TARGET = Density(lambda x: 1.3 - 0.5 * ((x - MEAN) / torch.tensor([0.8, 1.0])).square().sum(-1), event_shape=(2,))
+NAMES = ("pis", "dds", "dis", "cmcd")
+
+
+def recipe(name: str, **options: Any) -> PathSampler:
+    gate = 1.0 if name == "dis" else 0.0  # near the control of N(0, I), so that weights have moments to be tested by
+    common = {"sampling_steps": 5, "scale": 1.0, "detail": 0.3, "width": 16, "depth": 2, "gate": gate}
+    return make("sampler", name, **{**common, **options})
+
+
+def controlled(name: str, seeds: tuple[int, ...] = (0,), *, spread: float = 0.04, **options: Any):
+    """A control whose every number is random, with its density and draws."""
+    control = recipe(name, **options).control(2, Streams(seeds, "weights"))
+    for parameter, scale in ((control.gate, 0.1), (control.temperatures, 0.5), (control.network.out.weight, spread)):
+        parameter.data += scale * Streams(seeds, "random").normal(*parameter.shape[1:])
+    return control.requires_grad_(False), UnitDensity(TARGET, 1.0), Streams(seeds, "noise")
+
+
+def start_of(control, noise: Streams, n: int):
+    x = noise.normal(n, 2)
+    return torch.zeros_like(x) if control.process.point else x
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_are_unbiased_with_random_networks(name: str) -> None:
+    """E[w] = Z; five standard errors: a false alarm in 1.7 million, while a missing factor is off by more than 4 %."""
+    control, density, noise = controlled(name)
+    paths = walk(control, density, start_of(control, noise, 60_000), lambda: noise.normal(60_000, 2), keep=False)
+    weights = (paths.log_weights[0].double() - LOG_Z).exp()
+    error = weights.std() / len(weights) ** 0.5
+    assert error < 0.04
+    assert abs(weights.mean() - 1) < 5 * error
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_inverse_weights_of_exact_samples_carried_back(name: str) -> None:
+    """E[1/w] = 1/Z over paths of the backward chain from the target."""
+    control, density, noise = controlled(name)
+    exact = MEAN + torch.tensor([0.8, 1.0]) * noise.normal(60_000, 2)
+    paths = carried_back(control, density, exact, lambda: noise.normal(60_000, 2))
+    inverse = (LOG_Z - paths.log_weights[0].double()).exp()
+    error = inverse.std() / len(inverse) ** 0.5
+    assert error < 0.04
+    assert abs(inverse.mean() - 1) < 5 * error
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_call_weighs_as_the_walk_does(name: str) -> None:
+    control, density, noise = controlled(name, seeds=(0, 5))
+    paths = walk(control, density, start_of(control, noise, 40), lambda: noise.normal(40, 2), exploration=1.3)
+    found, _ = weighed(control, density.log_prob(paths.states[:, -1]), paths.states, paths.scores)
+    torch.testing.assert_close(found, paths.log_weights, rtol=1e-4, atol=1e-4)
+
+
+def test_the_exact_control_of_dds_makes_weights_constant() -> None:
+    """For N(m, I) the reversal of the chain is Gaussian with its own variance: log w = log Z for every path."""
+    mean = torch.tensor([0.7, -0.4], dtype=torch.float64)
+    target = Density(lambda x: -0.5 * (x - mean).square().sum(-1), event_shape=(2,))
+    density, noise = UnitDensity(target, 1.0), Streams([0], "noise")
+    control = recipe("dds", sampling_steps=6, gate=0.0).control(2, Streams([0], "weights")).double()
+    variances = control.process.variances
+    left = torch.cat(((1 - variances).sqrt().flip(0).cumprod(0).flip(0), torch.ones(1, dtype=torch.float64)))
+
+    def exact(x, t):
+        # The marginal at step k is N(m Π_{j ≥ k} √(1 − α_j), I).
+        k = int((t.flatten()[0] * 6).round())
+        here, there = mean * left[k], mean * left[k + 1]
+        alpha = variances[k]
+        return ((there - (1 - alpha).sqrt() * here) / alpha.sqrt()).expand_as(x)
+
+    control.steer = exact
+    draw = lambda: noise.normal(500, 2, dtype=torch.float64)  # noqa: E731
+    start = mean * left[0] + draw()
+    with torch.no_grad():
+        paths = walk(control, density, start, draw)
+    # The chain starts in the marginal rather than in N(0, I), whose factor is put right here.
+    shift = 0.5 * (start - mean * left[0]).square().sum(-1) - 0.5 * start.square().sum(-1)
+    constant = paths.log_weights + shift
+    assert float((constant - math.log(2 * math.pi)).abs().max()) < 1e-10
+
+
+def test_half_the_gradient_of_the_log_variance_is_that_of_kl() -> None:
+    """On the sampler's own paths, for processes with a fixed backward chain; 5 standard errors over 60 batches."""
+    for name in ("pis", "dds", "dis"):
+        control, density, streams = controlled(name)
+        control.requires_grad_(True)
+
+        def noise(streams: Streams = streams) -> torch.Tensor:
+            return streams.normal(1_000, 2)
+
+        gaps = []
+        for _ in range(60):
+            attached = walk(control, density, start_of(control, streams, 1_000), noise, attached=True)
+            (kl,) = torch.autograd.grad(-attached.log_weights.mean(), control.network.out.bias)
+            with torch.no_grad():
+                paths = walk(control, density, start_of(control, streams, 1_000), noise)
+                ends = density.log_prob(paths.states[:, -1])
+            found, forward = weighed(control, ends, paths.states, paths.scores)
+            loss = aligned("log-variance", found, forward, control.log_z)
+            (variance,) = torch.autograd.grad(loss.sum(), control.network.out.bias)
+            gaps.append(0.5 * variance - kl)
+        gap = torch.stack(gaps).flatten(1)
+        assert (gap.mean(0).abs() < 5 * gap.std(0) / len(gap) ** 0.5).all(), name
+        assert gap.std() / len(gap) ** 0.5 < 0.2
+
+
+def test_log_variance_is_trajectory_balance_at_the_optimal_constant() -> None:
+    log_weights = torch.randn(3, 200, generator=torch.Generator().manual_seed(0))
+    balance = aligned("trajectory-balance", log_weights, log_weights, log_weights.mean(1, keepdim=True))
+    torch.testing.assert_close(
+        balance * 200 / 199, aligned("log-variance", log_weights, log_weights, torch.zeros(3, 1))
+    )
+
+
+def test_monte_carlo_diffusion_without_a_network_is_annealed_langevin() -> None:
+    """An independent loop with unadjusted moves in both directions gives the same weights."""
+    control = recipe("cmcd", sampling_steps=5).control(2, Streams([0], "weights")).requires_grad_(False)
+    density, noise = UnitDensity(TARGET, 1.0), Streams([0], "noise")
+    paths = walk(control, density, noise.normal(7, 2), lambda: noise.normal(7, 2))
+    path, steps = paths.states[0], control.process.variances.float()
+    betas = torch.linspace(0, 1, 6)
+    log_w = torch.distributions.Normal(0, 1).log_prob(path[0]).sum(-1).neg() + TARGET.log_prob(path[-1])
+    for k in range(5):
+
+        def kernel(x: torch.Tensor, beta: torch.Tensor, h: torch.Tensor = steps[k]) -> torch.distributions.Normal:
+            return torch.distributions.Normal(x + 0.5 * h * ((1 - beta) * -x + beta * TARGET.score(x)), h.sqrt())
+
+        log_w += kernel(path[k + 1], betas[k + 1]).log_prob(path[k]).sum(-1)
+        log_w -= kernel(path[k], betas[k]).log_prob(path[k + 1]).sum(-1)
+    torch.testing.assert_close(paths.log_weights[0], log_w, rtol=1e-4, atol=1e-4)
