@@ -147,10 +147,10 @@ class PathSampler(TrainedSampler):
     scale: float | None = fit_option(None, above=0)
     detail: float = fit_option(0.02, above=0, below=1)
     gate: float = fit_option(0.5)
-    score_clip: float = fit_option(20.0, above=0)
+    score_clip: float = fit_option(5.0, above=0)
     exploration: float = fit_option(1.0, least=1)
     steps: int = fit_option(1_000, least=1)
-    learning_rate: float = fit_option(2e-3, above=0)
+    learning_rate: float = fit_option(1e-3, above=0)
     ema_decay: float = fit_option(0.98, least=0, below=1)
 
     def objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
