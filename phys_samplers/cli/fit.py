@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shlex
 import time
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         ("phys-samplers fit bellman --task moons -o moons", "train on a task"),
         ("phys-samplers fit 'bellman-fields[preset=paper]' --task gmm9 -o gmm9", "with a preset"),
         ("phys-samplers fit bellman --data rows.csv --set steps=500 -o mine", "on your own rows"),
+        ("phys-samplers fit edm --task moons -o moons --checkpoint state", "again after a kill: it goes on"),
         ("phys-samplers show sampler bellman", "which options there are"),
     ),
 )
@@ -51,6 +53,12 @@ if TYPE_CHECKING:
 @device_option
 @settings_option
 @click.option("--overwrite", is_flag=True, help="Replace a model that the folder holds.")
+@click.option(
+    "--checkpoint",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the state of training; the same command goes on from there after it was killed.",
+)
 def fit(
     sampler: str,
     task: str | None,
@@ -60,6 +68,7 @@ def fit(
     device: str,
     settings: tuple[str, ...],
     overwrite: bool,
+    checkpoint: Path | None,
 ) -> None:
     """Fit SAMPLER to a task or to data, and save the model to a folder.
 
@@ -70,8 +79,11 @@ def fit(
         raise click.UsageError("give either --task TASK or --data FILE")
     _check_folder(out, overwrite)
     recipe: Sampler = make("sampler", sampler, settings)
+    kept: dict[str, Any] = {} if checkpoint is None else {"checkpoint": checkpoint}
+    if kept and "checkpoint" not in inspect.signature(recipe.fit).parameters:
+        raise Failure(f"--checkpoint is given, but {sampler!r} trains nothing that could go on; leave it out")
     target = _target(task, data)
-    model = recipe.fit(target, seed=seed, device=choose_device(device))
+    model = recipe.fit(target, seed=seed, device=choose_device(device), **kept)
     folder = model.save(out)
     click.echo(table(_facts(sampler, model)))
     again = f" --task {shlex.quote(task or '...')}" if model.needs_target else ""

@@ -109,6 +109,20 @@ def test_bad_fits(run: Run, words: list[str], part: str) -> None:
     assert not Path("m").exists()
 
 
+def test_a_fit_goes_on_from_its_checkpoint(run: Run) -> None:
+    words = ("--task", "moons", *SMALL, "--checkpoint", "state")
+    run("fit", "edm", *words, "-o", "first")
+    state = next(Path("state").iterdir())
+    before = state.read_bytes()
+    run("fit", "edm", *words, "-o", "second")
+    assert state.read_bytes() == before  # nothing was trained again
+    first, second = (load(folder).tensors() for folder in ("first", "second"))
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert "(seeds differ)" in run("fit", "edm", *words, "--seed", 1, "-o", "third", code=2).output
+    text = run("fit", "mala", *words[:2], "-o", "third", "--checkpoint", "state", code=2).output
+    assert "trains nothing that could go on" in " ".join(text.split())
+
+
 def test_models_and_other_files_are_not_overwritten(run: Run) -> None:
     words = ("fit", "exact", "--task", "moons", "-o")
     run(*words, "m")
