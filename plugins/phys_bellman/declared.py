@@ -33,7 +33,9 @@ across, and the Jacobian's loss overfits. Chosen by W1 to validation rows of thr
 Parkinsons), where whitening does most, then the blur; the box is a guard that hardly a particle meets."""
 
 
-CDF = {"density_weight": 0.0, "cdf_weight": 1.0, "preserve": False}
+BLURRED = {"low": -0.06, "high": 1.06, "overlap": 1.0, "sharp": False}
+"""A grid that meets no atom, read as the Gaussians that it is made of."""
+CDF = {**BLURRED, "density_weight": 0.0, "cdf_weight": 1.0, "preserve": False}
 """Distribution functions, whose plain backup is a contraction."""
 POSITIVE = {**CDF, "positive": True, "learning_rate": 0.003}
 """Distribution functions of laws: steadier agents; laws of given policies are further from exact than by default."""
@@ -92,7 +94,13 @@ def phys_components() -> Iterable[Component]:
         reference="arXiv:2410.01796, Sec. 4.3",
         needs={"experience"},
         citation="li2024bellman",
-        presets={"default": {}, "sharp": {"sharp": True}, "cdf": CDF, "positive": POSITIVE},
+        presets={
+            "default": {},
+            "blurred": BLURRED,
+            "sharp": {**BLURRED, "sharp": True},
+            "cdf": CDF,
+            "positive": POSITIVE,
+        },
     )
     yield Component(
         "return_model",

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from phys_bellman.declared import BLURRED
 from phys_bellman.returns import BellmanReturns, FieldProduct, GaussianBasis, TabulatedBackups, backed_up, gram
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams, make_generator
@@ -101,7 +102,7 @@ def batch(rows: int, features: int) -> Transitions:
 def test_the_loss_is_the_squared_distance_of_fields_up_to_a_constant(weights, positive: bool) -> None:
     names = ("density_weight", "gradient_weight", "cdf_weight")
     options = {"positive": positive, **dict(zip(names, weights, strict=True))}
-    recipe = BellmanReturns(atoms=21, low=-0.1, high=1.1, width=8, depth=1, **options)
+    recipe = BellmanReturns(**{**BLURRED, "low": -0.1, "high": 1.1}, atoms=21, width=8, depth=1, **options)
     nets = [recipe.build(3, 2, streams=Streams([seed], "weights")).double() for seed in (0, 1, 2)]
     for net in nets:
         for p in net.parameters():
@@ -131,7 +132,7 @@ def test_the_loss_is_the_squared_distance_of_fields_up_to_a_constant(weights, po
     "options", [{}, {"normalise": False}, {"whiten": None}, {"whiten": None, "normalise": False}, {"positive": True}]
 )
 def test_means_are_those_of_the_laws(options) -> None:
-    recipe = BellmanReturns(width=8, depth=1, **options)
+    recipe = BellmanReturns(**BLURRED, width=8, depth=1, **options)
     net = recipe.build(3, 2, streams=Streams([0, 1], "weights")).double()
     observation, noise = draws(2, 5, 3), Streams([0, 1], "noise")
     laws = net.law(observation, noise=noise)
@@ -144,7 +145,7 @@ def test_means_are_those_of_the_laws(options) -> None:
 def test_positive_weights_are_densities_and_their_logits_are_scaled() -> None:
     observation, noise = torch.ones(1, 1, 3), Streams([0], "noise")
     steep, flat = (
-        BellmanReturns(width=8, depth=1, positive=True, logit_scale=scale)
+        BellmanReturns(**BLURRED, width=8, depth=1, positive=True, logit_scale=scale)
         .build(3, 2, streams=Streams([0], "w"))
         .law(observation, noise=noise)
         for scale in (100.0, 50.0)
@@ -157,9 +158,9 @@ def test_positive_weights_are_densities_and_their_logits_are_scaled() -> None:
 
 def test_positive_weights_follow_the_natural_gradient() -> None:
     """The Jacobian of the softmax takes it to the gradient of the loss itself, by differences."""
-    net = BellmanReturns(atoms=21, low=-0.1, high=1.1, width=8, depth=1, positive=True, logit_scale=2.0).build(
-        3, 2, streams=Streams([0], "weights")
-    )
+    net = BellmanReturns(
+        **{**BLURRED, "low": -0.1, "high": 1.1}, atoms=21, width=8, depth=1, positive=True, logit_scale=2.0
+    ).build(3, 2, streams=Streams([0], "weights"))
     net.double()
     head, pull = 3 * draws(1, 1, 21), draws(1, 1, 21)
     head.requires_grad_()
@@ -174,7 +175,8 @@ def test_positive_weights_follow_the_natural_gradient() -> None:
 
 def test_sharp_laws_are_the_blurred_ones_without_their_blur() -> None:
     nets = [
-        BellmanReturns(width=8, depth=1, sharp=sharp).build(3, 2, streams=Streams([0], "w")) for sharp in (False, True)
+        BellmanReturns(**{**BLURRED, "sharp": sharp}, width=8, depth=1).build(3, 2, streams=Streams([0], "w"))
+        for sharp in (False, True)
     ]
     blurred, sharp = (net.law(torch.ones(1, 1, 3), noise=Streams([0], "noise")) for net in nets)
     grid = torch.linspace(-0.2, 1.2, 57)

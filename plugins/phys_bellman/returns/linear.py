@@ -50,9 +50,10 @@ class BellmanReturns(ReturnModel):
 
     Args:
         atoms: K.
-        low: centre of the first Gaussian, in units where returns lie between 0 and 1.
+        low: centre of the first Gaussian, in units where returns lie between 0 and 1; by default 0 and 1 are centres
+            themselves, with two more beyond each.
         high: of the last.
-        overlap: bandwidth over spacing.
+        overlap: bandwidth over spacing; at one half weights are nearly those of atoms, at one they are a smooth law's.
         preserve: whether backups preserve the bandwidth.
         density_weight: of the loss of s.
         gradient_weight: of the loss of g = ∂s/∂x.
@@ -66,9 +67,9 @@ class BellmanReturns(ReturnModel):
     """
 
     atoms: int = fit_option(51, least=2)
-    low: float = fit_option(-0.06, below=1)
-    high: float = fit_option(1.06, above=0)
-    overlap: float = fit_option(1.0, above=0)
+    low: float = fit_option(-2 / 46, below=1)
+    high: float = fit_option(48 / 46, above=0)
+    overlap: float = fit_option(0.5, above=0)
     preserve: bool = True
     density_weight: float = fit_option(1.0, least=0)
     gradient_weight: float = fit_option(0.0, least=0)
@@ -77,7 +78,7 @@ class BellmanReturns(ReturnModel):
     logit_scale: float = fit_option(3.0, above=0)
     normalise: bool = True
     whiten: float | None = fit_option(1e-3, above=0)
-    sharp: bool = False
+    sharp: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
