@@ -82,7 +82,7 @@ LJ13 = {
     "rows": 1_024,
     "moves": 200,
     "noise_scale": 0.88,
-    "corrections": 60,
+    "corrections": 100,
 }
 """LJ-13, in its units: particles of unit distance. Noise and corrections are found by trial, on seed 0."""
 
