@@ -197,7 +197,9 @@ def _history(rows: Any) -> dict[str, tuple[FloatArray, FloatArray]]:
     for row in rows if isinstance(rows, list) else ():
         numbers = _numbers(row, str) if isinstance(row, Mapping) else {}
         step = numbers.pop("step", None)
-        for name, value in numbers.items() if step is not None else ():
+        if step is None:
+            continue
+        for name, value in numbers.items():
             if math.isfinite(value):
                 steps, values = found.setdefault(name, ([], []))
                 steps.append(step)

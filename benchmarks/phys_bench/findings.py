@@ -54,7 +54,7 @@ def headline(cells: Cells) -> list[str]:
 
 def _cheapest(cells: Cells, names: Sequence[str]) -> list[str]:
     """Who of several samplers costs least, by evaluations and by processor time, where that is known of all."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for key, words in (("nfe", "evaluations a sample"), ("cpu_seconds", "CPU seconds a cell")):
         means = {}
         for name in names:

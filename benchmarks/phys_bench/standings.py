@@ -66,11 +66,14 @@ def normalised_ranks(fields: Mapping[str, Field]) -> dict[str, Estimate]:
         mean = sum(sum(row.values()) / len(row) for row in tasks.values()) / len(tasks)
         shared = set.intersection(*(set(row) for row in tasks.values()))
         over = estimate([sum(row[seed] for row in tasks.values()) / len(tasks) for seed in sorted(shared)])
-        std, low, high, count = (over.std, over.low, over.high, over.count) if over else (*[math.nan] * 3, 0)
-        found[sampler] = Estimate(
-            mean, std, *(min(max(end, 0.0), 1.0) if end == end else end for end in (low, high)), count
-        )
+        over = over or Estimate(mean, math.nan, math.nan, math.nan, 0)
+        found[sampler] = Estimate(mean, over.std, _share(over.low), _share(over.high), over.count)
     return found
+
+
+def _share(value: float) -> float:
+    """Between 0 and 1; NaN stays."""
+    return min(max(value, 0.0), 1.0) if value == value else value
 
 
 def told_apart(fields: Mapping[str, Field]) -> set[tuple[str, str]]:

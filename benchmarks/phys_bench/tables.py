@@ -8,7 +8,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .statistics import Distance, Estimate
 
@@ -158,15 +158,15 @@ class Table:
         columns = [self._cells(i) for i in block]
         for i, cells in zip(block, columns, strict=True):
             words = self.columns[i].words
-            flush = "left" if words or i == 0 else "right"
+            flush: Literal["left", "right"] = "left" if words or i == 0 else "right"
             drawn.add_column(
                 Text(cells[0]), justify=flush, no_wrap=not words, min_width=14 if words else None, overflow="fold"
             )
         for row in list(zip(*columns, strict=True))[1:]:
             drawn.add_row(*map(Text, row))
-        console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
-        console.print(drawn)
-        return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip("\n").split("\n"))
+        written = io.StringIO()
+        Console(file=written, width=width, color_system=None, legacy_windows=False).print(drawn)
+        return "\n".join(line.rstrip() for line in written.getvalue().rstrip("\n").split("\n"))
 
     @property
     def frame(self) -> pandas.DataFrame:

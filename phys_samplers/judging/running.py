@@ -77,8 +77,8 @@ def judge(
         for text, recipe in recipes:
             if found.recommended or time.perf_counter() - began > seconds or not hasattr(recipe, "temperatures"):
                 continue
-            again = _scaled(recipe, factor * recipe.prior_std)
-            text = f"{text}, prior_std {again.prior_std:g}"
+            std = factor * recipe.prior_std  # type: ignore[attr-defined]
+            again, text = _scaled(recipe, std), f"{text}, prior_std {std:g}"
             announce(text)
             evidence.append(gather(text, again, target, n=n, seed=seed, device=device, callbacks=callbacks))
             found = weigh(evidence, target=target.name, seed=seed)
