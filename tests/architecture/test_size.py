@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 300
-LINES = 42_000
-MEDIAN = 130
+MODULES = 312
+LINES = 46_000
+MEDIAN = 136
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""
