@@ -19,12 +19,11 @@ from phys_samplers.errors import ConfigurationError
 
 from .environment import choose_device, cpu_count
 from .execution import inline_threads
+from .executors import InlinePool, Pool, ProcessPool
 from .fingerprint import Fingerprints
 from .folders import load, merge, status
 from .head import check_owner, new_head
 from .plan import Plan, PlannedCell, plan_cells
-from .pool import InlinePool, Pool
-from .process_pool import ProcessPool
 from .progress import Progress, choose_progress
 from .resolve import Resolver, needs_inline
 from .results import Conflict, Results, compare, find_conflicts

@@ -5,21 +5,22 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping
+from json import JSONEncoder
 from pathlib import PurePath
 from typing import Any
 
 from phys_samplers.errors import ConfigurationError
 
+_ENCODE = JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
 
 
 def digest(data: Any) -> str:
     """BLAKE2b hash (32 hexadecimal digits) of JSON-like data or of bytes."""
-    payload = data if isinstance(data, bytes) else canonical_text(data).encode()
+    payload = data if isinstance(data, bytes) else canonical_text(data).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(payload, digest_size=16).hexdigest()
 
 
@@ -29,7 +30,7 @@ def canonical_text(data: Any) -> str:
     Raises:
         ValueError: on a number that is not finite.
     """
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODE(data)
 
 
 def identify(value: Any, what: str) -> Any:
@@ -95,3 +96,17 @@ def plain(value: Any, *, longest: int = 1_000) -> Any:
     if hasattr(value, "tolist"):
         return plain(value.tolist(), longest=longest)
     return str(value)
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def escaped(value: Any) -> Any:
+    """JSON-like data whose texts any file and terminal can hold: control characters and lone surrogates are spelt."""
+    if isinstance(value, str):
+        return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), value)
+    if isinstance(value, Mapping):
+        return {escaped(str(key)): escaped(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [escaped(item) for item in value]
+    return value

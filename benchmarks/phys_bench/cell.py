@@ -59,6 +59,7 @@ class TaskPlan:
         eval_size: number of generated samples scored against as many exact rows.
         metrics: the first one ranks.
         identity: name, version, options and code of the task, its metrics and its size.
+        plugins: whose code runs for it, those that are built in left out.
         problem: why nothing can be run on it.
     """
 
@@ -66,6 +67,7 @@ class TaskPlan:
     eval_size: int = 0
     metrics: tuple[Metric, ...] = ()
     identity: Mapping[str, Any] = field(default_factory=dict)
+    plugins: tuple[str, ...] = ()
     problem: Refusal | None = None
 
     @property
@@ -97,6 +99,7 @@ class Pair:
         budget: per cell. Not part of the identity: a result within the limits does not depend on them, and a cell that
             hit one is tried again when it is raised.
         stacks: whether the sampler fits several seeds as one stacked network.
+        plugins: whose code runs for it, those that are built in left out.
         fit: hash of everything that decides the fit but its seeds, equal for pairs that differ in sampling options
             only; None if the fit cannot be shared.
         refusal: why it is not run, or None.
@@ -109,6 +112,7 @@ class Pair:
     budget: Budget
     kind: str = "sampler"
     stacks: bool = False
+    plugins: tuple[str, ...] = ()
     fit: str | None = None
     refusal: Refusal | None = None
 

@@ -5,9 +5,10 @@ Jobs and events are JSON-like, so that the same code serves a worker process and
 
 from __future__ import annotations
 
+import copy
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from phys_samplers import catalogue
 from phys_samplers.evaluations import Evaluations
 from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Task
@@ -25,12 +27,14 @@ from . import seeds
 from .arrays import energies, learned_fields, nearest_images, write_arrays
 from .canonical import plain
 from .environment import environment
+from .events import diagnostics
 from .fits import Fit, LastFit, fit_key
 from .meter import Meter
 from .outcome import outcome_of
 from .resolve import make, one_spec
 from .scoring import floor_facts, metric_of, reference_rows, score
 from .store import now
+from .surroundings import Surroundings
 
 Emit = Callable[[dict[str, Any]], None]
 HISTORY_ROWS = 200
@@ -38,8 +42,8 @@ STEP_INTERVAL = 1.0
 """Least seconds between two reports of training steps."""
 
 
-def execute(job: Mapping[str, Any], emit: Emit, kept: LastFit) -> None:
-    """Do a job.
+def execute(job: Mapping[str, Any], emit: Emit, kept: LastFit) -> list[str]:
+    """Do a job, and put back what it changed around it.
 
     Args:
         job: ``kind`` (``cells`` or ``floors``), ``task``, ``metrics``, ``eval_size``; for cells also ``sampler``, its
@@ -47,12 +51,35 @@ def execute(job: Mapping[str, Any], emit: Emit, kept: LastFit) -> None:
             by seed, ``device`` and ``arrays`` (the folder).
         emit: told of ``step``, ``cell``, ``floor`` and ``error`` events, and of ``shared``, a fit that was kept.
         kept: the last fit made here.
+
+    Returns:
+        What the job left changed, though it is put back.
     """
+    catalogue.registry.plugins()  # so that all plugins are imported before the first look
     torch.set_grad_enabled(True)
-    if job["kind"] == "floors":
-        _floors(job, emit)
-    else:
-        _cells(job, emit, kept)
+    around = Around()
+    try:
+        if job["kind"] == "floors":
+            _floors(job, emit)
+        else:
+            _cells(job, emit, kept, around)
+    finally:
+        around.restore()
+    return around.changed
+
+
+class Around:
+    """What the parts of a job share: the state that each of them finds, and which process this is."""
+
+    def __init__(self) -> None:
+        self._surroundings, self._process = Surroundings(), os.getpid()
+        self.changed: list[str] = []
+
+    def restore(self) -> None:
+        """Put back what code of a plugin changed; if it went on in a copy of this process too, the copy ends here."""
+        if os.getpid() != self._process:
+            os._exit(1)
+        self.changed += self._surroundings.restore()
 
 
 def _floors(job: Mapping[str, Any], emit: Emit) -> None:
@@ -65,22 +92,45 @@ def _floors(job: Mapping[str, Any], emit: Emit) -> None:
         emit({"event": "floor", "metric": metric, **facts})
 
 
-def _cells(job: Mapping[str, Any], emit: Emit, kept: LastFit) -> None:
+def _cells(job: Mapping[str, Any], emit: Emit, kept: LastFit, around: Around) -> None:
     started = now()
     try:
-        # The fitted model keeps the counting target, so that sampling is counted too; scoring uses the task itself.
         task: Task = make("task", one_spec(job["task"], "task"))
         recipe: Sampler = make(job["contestant"], one_spec(job["sampler"], job["contestant"]))
-        fit = _fit_or_share(recipe, replace(task, evaluations=Evaluations()), job, emit, kept)
+        # The fitted model keeps the counting target, so that sampling is counted too; scoring uses the task itself.
+        fit = _fit_or_share(recipe, shown(task, recipe.needs), job, emit, kept)
     except Exception as error:
-        emit({"event": "error", **outcome_of(error, during="fitting"), "started": started, "finished": now()})
+        outcome = {**outcome_of(error, during="fitting"), "started": started, "finished": now()}
+        emit({"event": "error", "outcome": outcome})
         return
+    finally:
+        around.restore()
     for seed, model in zip(job["seeds"], fit.models, strict=True):
         if seed not in job["wanted"]:
             continue
-        outcome = _finish(model, task, job, seed, dict(fit.costs), fit.evaluations)
+        outcome = _finish(model, task, job, seed, dict(fit.costs), fit.evaluations, around)
         facts = {"environment": environment(job["device"]), "started": started, "finished": now()}
         emit({"event": "cell", "seed": seed, "outcome": {**outcome, **facts}})
+
+
+def shown(task: Task, needs: Collection[str]) -> Task:
+    """What a sampler is fitted to: a copy of the task without what scores are computed from.
+
+    It lacks the held-out rows, and exact draws and modes unless the sampler says that it needs them. Being a copy, it
+    can be written to without a trace in any score.
+
+    Args:
+        task: the task.
+        needs: of the sampler.
+    """
+    modes = task.modes if "modes" in needs else None
+    hidden = replace(task, heldout=None, features=None, modes=modes, evaluations=Evaluations())
+    if task.contestants != Sampler.kind:  # experience holds whole environments, from which nothing is scored
+        return hidden
+    seen = copy.deepcopy(hidden)
+    if "sample" not in needs and callable(getattr(seen.law, "sample", None)):
+        object.__setattr__(seen.law, "sample", None)
+    return seen
 
 
 def _fit_or_share(recipe: Sampler, task: Task, job: Mapping[str, Any], emit: Emit, kept: LastFit) -> Fit:
@@ -126,6 +176,7 @@ def _finish(
     seed: int,
     costs: dict[str, Any],
     evaluations: Evaluations,
+    around: Around,
 ) -> dict[str, Any]:
     """Sample, score and keep one seed; whatever goes wrong is its outcome."""
     if isinstance(model, BaseException):
@@ -152,10 +203,13 @@ def _finish(
         }
         if meter.peak_device_memory_mib is not None:
             costs["peak_device_memory_mib"] = max(costs["peak_device_memory_mib"] or 0.0, meter.peak_device_memory_mib)
-        kept["diagnostics"] = plain(draw.diagnostics)
+        around.restore()
+        kept["diagnostics"] = diagnostics(plain(draw.diagnostics))
         samples = _checked(draw.samples, task, job["eval_size"])
     except Exception as error:
         return {**outcome_of(error, during="sampling"), **kept}
+    finally:
+        around.restore()
     reference = reference_rows(task, job["task"], job["eval_size"], seed).flatten(1)
     began = time.perf_counter()
     scores, errors = score(

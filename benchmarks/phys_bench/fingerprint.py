@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import textwrap
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -66,6 +67,11 @@ class Fingerprints:
         named = sorted({text.partition("[")[0] for text in _texts(options)})
         found = [part for name in named for part in self._parts.get(name, ())]
         return {part.key: self.component(part.kind, part.name) for part in found}
+
+    def plugins(self, keys: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+        """The plugins that brought these components, sorted; those that are built in left out."""
+        found = [self._registry.get(*key) for key in keys]
+        return tuple(sorted({self._registry.owner(c.kind, c.name) for c in found if self._source_kind(c) != "builtin"}))
 
     def in_process(self, kind: str, name: str) -> bool:
         """Whether the component was registered by running code, so that no other process knows it."""

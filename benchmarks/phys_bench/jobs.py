@@ -8,9 +8,9 @@ from itertools import chain
 from typing import Any
 
 from .cell import Cell, Pair, TaskPlan
+from .events import Job
 from .fits import Key, fit_key
 from .plan import Plan
-from .pool import Job
 from .scoring import FLOOR_REPEATS
 from .store import RunFolder
 from .suite import Budget
@@ -18,7 +18,13 @@ from .suite import Budget
 
 def floor_job(task: TaskPlan, metrics: Sequence[str]) -> Job:
     """Score exact samples of a task against exact samples."""
-    return {"kind": "floors", "task": task.label, "metrics": list(metrics), "eval_size": task.eval_size}
+    return {
+        "kind": "floors",
+        "task": task.label,
+        "metrics": list(metrics),
+        "eval_size": task.eval_size,
+        "plugins": list(task.plugins),
+    }
 
 
 def cell_job(cells: Sequence[Cell], seeds: Sequence[int], folder: RunFolder, device: str) -> Job:
@@ -35,6 +41,7 @@ def cell_job(cells: Sequence[Cell], seeds: Sequence[int], folder: RunFolder, dev
         "wanted": [cell.seed for cell in cells],
         "ids": {str(cell.seed): cell.id for cell in cells},
         "metrics": [metric.label for metric in pair.task.metrics],
+        "plugins": list(pair.plugins),
         "eval_size": pair.task.eval_size,
         "device": device,
         "arrays": str((folder.path / "arrays").absolute()),
@@ -79,21 +86,30 @@ def jobs_of(plan: Plan, folder: RunFolder) -> deque[Job]:
     return deque([*floors, *chain.from_iterable(stacked.values()), *single])
 
 
-def next_job(jobs: Iterable[Job], idle: Collection[Key | None], busy: Collection[Key | None]) -> Job | None:
+def next_job(
+    jobs: Iterable[Job],
+    idle: Collection[Key | None],
+    busy: Collection[Key | None],
+    plugins: Sequence[frozenset[str]] = (),
+) -> Job | None:
     """Which job a free worker should do next, None if there is none.
 
     The first one whose fit a free worker keeps; else the first one whose fit no busy worker has in hand; else the
-    first one: fitting once more on an idle core costs no time, and its drawing need not wait.
+    first one: fitting once more on an idle core costs no time, and its drawing need not wait. Among equals the one for
+    which no worker has to be replaced, because other plugins' code has run in all of them.
 
     Args:
         jobs: that can be done now.
         idle: fits that free workers keep.
         busy: fits that busy workers keep or make.
+        plugins: those whose code has run in each free worker.
     """
 
-    def urgency(job: Job) -> int:
+    def urgency(job: Job) -> tuple[int, bool]:
         key = fit_key(job)
-        return 1 if key is None else 0 if key in idle else 2 if key in busy else 1
+        own = frozenset(job.get("plugins", ()))
+        strange = bool(plugins) and not any(ran <= own for ran in plugins)
+        return (1 if key is None else 0 if key in idle else 2 if key in busy else 1), strange
 
     return min(jobs, key=urgency, default=None)
 

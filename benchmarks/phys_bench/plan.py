@@ -91,7 +91,8 @@ def plan_cells(
     """Decide about every cell.
 
     A record that exists is kept. Failed, diverged and timed-out cells are kept too, since with the same seed and code
-    they end the same way, unless ``retry_failed``, or unless they hit a limit that is higher now.
+    they end the same way, unless ``retry_failed``, unless they hit a limit that is higher now, or unless they were
+    killed from outside.
     """
     broken = {damage.id: damage for damage in damaged}
     found = []
@@ -118,6 +119,8 @@ def _worth_retrying(cell: Cell, record: Mapping[str, Any], retry_failed: bool) -
     if retry_failed:
         return f"{record['status']} before, tried again"
     hit, budget = record.get("hit_limit"), cell.pair.budget
+    if hit == "outside":
+        return f"{record['reason']}, which was not the cell's own doing"
     if hit == "seconds" and budget.seconds > record["budget"]["seconds"]:
         return f"the limit is {budget.seconds:g} s now, it was {record['budget']['seconds']:g} s"
     if hit == "memory" and budget.memory_mib > record["budget"]["memory_mib"]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from json import JSONDecoder, JSONEncoder
 from typing import Any
 
-from .canonical import canonical_text, digest
+from .canonical import canonical_text, digest, escaped
 from .cell import Cell
+from .events import STATUSES
 
 FORMAT = 1
-STATUSES = ("ok", "failed", "timeout", "diverged", "incompatible")
-"""``ok``            scored;
-``failed``        raised, died, or used more memory than allowed;
-``timeout``       took longer than allowed;
-``diverged``      training or sampling left the finite numbers;
-``incompatible``  the task does not offer what the sampler needs."""
+_ENCODE = JSONEncoder(indent=1, allow_nan=False).encode  # not json.dumps, which a plugin may have replaced
+_DECODE = JSONDecoder().decode
 
 
 class DamagedFile(ValueError):  # noqa: N818 - reads as the condition it names
@@ -52,14 +49,12 @@ def new_record(cell: Cell, outcome: Mapping[str, Any], **facts: Any) -> dict[str
         "started": None,
         "finished": None,
     }
-    return {**record, **facts, **outcome}
+    return {**record, **escaped({**facts, **outcome})}
 
 
 def seal(data: Mapping[str, Any]) -> bytes:
     """JSON with a checksum of its own content."""
-    return (
-        json.dumps({**data, "checksum": digest(data)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    ).encode()
+    return (_ENCODE({**data, "checksum": digest(data)}) + "\n").encode("ascii")
 
 
 def unseal(payload: bytes) -> dict[str, Any]:
@@ -69,8 +64,8 @@ def unseal(payload: bytes) -> dict[str, Any]:
         DamagedFile: if the content is not what was written.
     """
     try:
-        data = json.loads(payload)
-    except ValueError as error:
+        data = _DECODE(payload.decode())
+    except (ValueError, RecursionError) as error:
         raise DamagedFile(f"it is not whole JSON ({error})") from None
     if not isinstance(data, dict) or not isinstance(data.get("checksum"), str):
         raise DamagedFile("it has no checksum")

@@ -96,7 +96,16 @@ class Resolver:
             )
             problem = Refusal(status="incompatible", reason=reason)
         identity = self._task_identity(spec, task, size, metrics)
-        return TaskPlan(spec=spec, eval_size=size, metrics=metrics, identity=identity, problem=problem), task
+        keys = [("task", spec.name), *(("metric", one_spec(metric.label, "metric").name) for metric in metrics)]
+        plan = TaskPlan(
+            spec=spec,
+            eval_size=size,
+            metrics=metrics,
+            identity=identity,
+            plugins=self.code.plugins(keys),
+            problem=problem,
+        )
+        return plan, task
 
     def _metric(self, text: str) -> Metric:
         spec = one_spec(text, "metric")
@@ -154,6 +163,7 @@ class Resolver:
             "options": resolved,
             "device": self.device,
         }
+        own = [(kind, spec.name), *(tuple(key.split("/", 1)) for key in identity["parts"])]
         return Pair(
             task=task,
             sampler=str(spec),
@@ -162,6 +172,7 @@ class Resolver:
             identity=identity,
             budget=budget,
             stacks=isinstance(recipe, Sampler) and type(recipe).fit_replicas is not Sampler.fit_replicas,
+            plugins=tuple(sorted({*task.plugins, *self.code.plugins(own)})),
             fit=_fit_id(recipe, identity),
             refusal=task.problem or problem or _unfit(str(spec), component, recipe, target) or _left_out(skip),
         )

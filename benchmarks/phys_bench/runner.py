@@ -9,16 +9,17 @@ from typing import Any
 from phys_registry import Registry
 
 from .cell import Cell, TaskPlan
+from .events import Job
+from .executors import Pool
 from .jobs import budgets_of, floors_of, jobs_of, limit_of, name_of, next_job, one_by_one
 from .plan import Plan, PlannedCell
-from .pool import Job, Pool
 from .progress import Progress
 from .record import new_record
 from .scoring import FLOOR_REPEATS
 from .store import RunFolder, now
 
-_STATUS = {"timeout": "timeout", "memory": "failed", "died": "failed", "done": "failed"}
-_LIMIT = {"timeout": "seconds", "memory": "memory"}
+_STATUS = {"timeout": "timeout", "memory": "failed", "outside": "failed", "died": "failed", "done": "failed"}
+_LIMIT = {"timeout": "seconds", "memory": "memory", "outside": "outside"}
 
 
 class Runner:
@@ -61,7 +62,7 @@ class Runner:
         """Give jobs to free workers; cells of a task wait for its floors, which their records hold."""
         while self._pool.free:
             ready = [job for job in self._queue if job["kind"] == "floors" or job["task"] not in self._pending_floors]
-            job = next_job(ready, *self._pool.fits)
+            job = next_job(ready, self._pool.idle.fits, self._pool.fits, self._pool.idle.plugins)
             if job is None:
                 return
             self._queue.remove(job)

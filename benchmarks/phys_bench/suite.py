@@ -49,8 +49,8 @@ class Budget:
     """What one cell may use; a cell that needs more is killed.
 
     Args:
-        seconds: wall-clock time of fitting, sampling and scoring.
-        memory_mib: resident memory of the worker, the libraries' own 300 to 500 MiB included.
+        seconds: of fitting, sampling and scoring, without those in which it waited for a processor.
+        memory_mib: resident memory of the worker and what it starts, the libraries' own 300 to 500 MiB included.
     """
 
     seconds: float = 300.0

@@ -1,21 +1,29 @@
-"""A worker process: imports torch once, then does one job after another, until it is told to stop or is killed.
+"""A worker: imports torch once, then does one job after another, until it is told to stop or is killed.
 
-Messages are JSON. This module imports nothing heavy at its top: the environment must be set before torch is loaded.
+Two processes: a *keeper*, which the runner starts, and its child, which does the jobs. Whatever the jobs start stays a
+descendant of the keeper (on Linux also what leaves its parent), and the keeper takes all of it along when the child
+ends or the runner is gone, in the middle of C code too: an orphan would hold the machine for nothing.
+
+This module imports nothing heavy at its top: the environment must be set before torch is loaded.
 """
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
-import json
-import multiprocessing
 import os
 import signal
 import sys
-import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+PATIENCE = 0.2
+"""Seconds between two looks of a keeper."""
+_SET_CHILD_SUBREAPER, _SET_PDEATHSIG = 36, 1
 
 
 def work(connection: Connection, log: str, variables: Mapping[str, str]) -> None:
@@ -29,47 +37,114 @@ def work(connection: Connection, log: str, variables: Mapping[str, str]) -> None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     os.environ.update(variables)
     os.environ["PHYS_SAMPLERS_PROGRESS"] = "0"
-    _redirect(Path(log))
-    _follow_parent()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
         os.environ[name] = "1"
+    _redirect(Path(log))
+    parent = os.getppid()
+    _prctl(_SET_CHILD_SUBREAPER, 1)
+    child = os.fork()
+    if child == 0:
+        _prctl(_SET_PDEATHSIG, signal.SIGKILL)
+        _serve(connection)
+        os._exit(0)
+    connection.close()
+    _keep(child, parent)
 
+
+def _keep(child: int, parent: int) -> None:
+    """Wait for the child or for the end of the parent, and end as the child does, with all that is left of it."""
+    status = None
+    while status is None and os.getppid() == parent:
+        time.sleep(PATIENCE if _ended(child) is None else 0)
+        status = _ENDED.pop(child, None)
+    end_descendants(os.getpid())
+    if status is None or os.WIFEXITED(status):
+        os._exit(1 if status is None else os.WEXITSTATUS(status))
+    with suppress(OSError):
+        signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+    os.kill(os.getpid(), os.WTERMSIG(status))
+
+
+_ENDED: dict[int, int] = {}
+
+
+def _ended(child: int) -> int | None:
+    """The status of the child if it ended; strangers that were left to this process are buried."""
+    while True:
+        try:
+            number, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return _ENDED.get(child)
+        if number == 0:
+            return _ENDED.get(child)
+        if number == child:
+            _ENDED[child] = status
+
+
+def end_descendants(process: int) -> None:
+    """Kill what a process has started, and what that has, until there is no more of it."""
+    import psutil
+
+    for _ in range(100):  # a process that starts others as fast as they are killed is not waited for
+        try:
+            found = [row for row in psutil.Process(process).children(recursive=True) if _lives(row)]
+        except psutil.Error:
+            return
+        for row in found:
+            with suppress(psutil.Error):
+                row.kill()
+        if not found:
+            return
+        time.sleep(0.01)
+
+
+def _lives(process: Any) -> bool:
+    import psutil
+
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _serve(connection: Connection) -> None:
+    from .events import decode, encode
     from .execution import execute, single_threaded
     from .fits import LastFit
     from .meter import resident_mib
 
     single_threaded()
+    send, own, sent = connection.send_bytes, os.getpid(), 0
+    job: dict[str, Any] = {}
 
     def emit(event: Mapping[str, Any]) -> None:
-        connection.send_bytes(json.dumps(event).encode())
+        nonlocal sent
+        send(encode({**event, "job": job.get("number"), "process": own, "number": sent}))
+        sent += 1
 
     kept = LastFit()
     emit({"event": "ready"})
     while True:
         try:
-            job = json.loads(connection.recv_bytes())
+            job = decode(connection.recv_bytes())
         except EOFError:
             return
-        execute(job, emit, kept)
+        changed = execute(job, emit, kept)
         sys.stdout.flush()
-        emit({"event": "done", "resident_mib": resident_mib()})
+        emit({"event": "done", "resident_mib": resident_mib(), "changed": changed})
+        job = {}
 
 
 def _redirect(log: Path) -> None:
-    stream = open(log, "a", buffering=1)  # noqa: SIM115 - lives as long as the process
+    stream = open(log, "a", buffering=1, errors="backslashreplace")  # noqa: SIM115 - lives as long as the process
     os.dup2(stream.fileno(), 1)
     os.dup2(stream.fileno(), 2)
     sys.stdout = sys.stderr = stream
     faulthandler.enable(stream)
 
 
-def _follow_parent() -> None:
-    """Die with the parent, in the middle of a job too: an orphan would hold the machine for nothing."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True, name="parent watch").start()
+def _prctl(option: int, value: int) -> None:
+    """Ask the kernel of Linux; elsewhere nothing happens."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

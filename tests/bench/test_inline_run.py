@@ -286,3 +286,15 @@ def test_a_sampler_whose_inner_one_trains_seed_by_seed_runs_with_several_seeds(
     results = run(suite, tmp_path)
     assert list(results.frame.status) == ["ok", "ok"]
     assert [r["costs"]["stacked_seeds"] for r in results.records] == [2, 2], "nobody was tried again by itself"
+
+
+def test_a_sampler_sees_nothing_that_scores_it_and_what_it_writes_is_lost(toys: Path, tmp_path: Path) -> None:
+    """Overwriting the rows it is given once made the held-out ones equal to its samples."""
+    suite = {"name": "toy", "tasks": ["toy-normal"], "samplers": ["toy-cheating", "exact"], "seeds": 2}
+    results = api.run(suite, out=tmp_path, executor="inline", device="cpu", progress=False)
+    cheats, exact = results.records[:2], results.records[2:]
+    for record in cheats:
+        assert record["history"] == [{"heldout": False, "sample": False}]
+        assert record["scores"]["toy-mean"] > 3
+    for record in exact:
+        assert record["scores"]["toy-spread"] == pytest.approx(1, abs=0.3)

@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from phys_bench import api
+from phys_bench.events import Job
 from phys_bench.fits import LastFit, fit_key
 from phys_bench.jobs import jobs_of, next_job
-from phys_bench.pool import Job
 from phys_bench.resolve import Resolver
 from phys_bench.store import RunFolder
 from phys_bench.suite import expand, load_suite
 from phys_samplers import catalogue
 from phys_samplers.errors import ConfigurationError, MissingCapability, PhysError
 from phys_samplers.objective import RowsSampler
-from phys_samplers.sampler import Model
+from phys_samplers.sampler import Model, Sampler
 
 SWEEP: dict[str, Any] = {
     "name": "sweep",
@@ -106,8 +106,10 @@ def test_only_recipes_that_train_alike_share(plugin: Path) -> None:
     first, *others = fit_ids(["bellman", "bellman[integrator=euler-maruyama,sigma_min=0.05]", "bellman[depth=2]"])
     assert others[0] == first
     assert others[1] != first
-    # Training-free samplers share nothing.
-    assert fit_ids(["exact", "langevin", "toy-stacked"]) == [None] * 3
+    assert fit_ids(["exact", "langevin", "toy-stacked"]) == [None] * 3  # there is nothing to share
+    plain, other = fit_ids(["toy-undeclared[extra=0,1]"])  # an option that does not say when it acts decides the fit
+    assert None not in (plain, other)
+    assert plain != other
     slow, shifted, renamed = fit_ids(["toy-slow[shift=1,2]", "toy-renamed"])
     assert slow == shifted
     assert renamed not in (slow, None)
@@ -240,3 +242,42 @@ def test_runs_of_one_seed_and_of_three_can_be_merged(plugin: Path, tmp_path: Pat
     assert len(union.records) == 9
     assert {r["id"] for r in one.records} < {r["id"] for r in three.records}
     assert outcomes(union) == outcomes(three)
+
+
+def others_of(recipe: Sampler, name: str) -> list[Any]:
+    """Values of a part that differ from the recipe's."""
+    kinds = {"schedule": ["linear", "cosine", "vp", "ve", "edm"], "integrator": ["euler", "heun", "euler-maruyama"]}
+    return [text for text in kinds.get(name, []) if text != getattr(recipe, name)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(name for name in catalogue.names("sampler") if not name.startswith(("toy-", "hostile"))),
+        "edm[loss=denoising[levels=schedule]]",
+        "pfgmpp[loss=poisson-denoising[levels=schedule]]",
+    ],
+)
+def test_an_option_that_does_not_decide_the_fit_leaves_it_as_it_is_to_the_bit(text: str, plugin: Path) -> None:
+    """The schedule of a loss over the schedule's levels once passed for an option of draws, and a fit was shared."""
+    (spec,) = expand([text])
+    recipe: Any = catalogue.make("sampler", spec.name, **spec.options)
+    if not isinstance(recipe, RowsSampler):
+        pytest.skip("trains on no rows")
+    few: dict[str, Any] = {"steps": 3, "width": 16, "levels": 4}
+    if spec.name == "latent":
+        few["sampler"] = "bellman[steps=3,width=16]"
+    recipe = recipe.with_options(**{key: v for key, v in few.items() if hasattr(recipe, key)})
+    task = catalogue.make("task", "toy-normal")
+    fitted = recipe.fit(task, seed=3).tensors()
+    changes = list(variants(recipe).values())
+    for name in (f.name for f in dataclasses.fields(recipe) if f.name not in recipe.fit_options()):
+        changes += [{name: other} for other in others_of(recipe, name)]
+    tried = 0
+    for change in changes:
+        with suppress(PhysError):  # a value that does not go with the others
+            twin = recipe.with_options(**change).fit(task, seed=3).tensors()
+            tried += 1
+            assert twin.keys() == fitted.keys()
+            assert all(torch.equal(twin[key], fitted[key]) for key in fitted), change
+    assert tried

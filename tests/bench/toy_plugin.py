@@ -182,6 +182,29 @@ class Misbehaving(Good):
         return OddModel(self, seed)
 
 
+class CopyingModel(ToyModel):
+    rows: Tensor
+
+    def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
+        return Draw(self.rows[:1].expand(n, 2).clone(), nfe=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cheating(Good):
+    """Overwrites every tensor of the target that it can reach, and notes what it could read."""
+
+    def fit(self, target: Any, *, seed: int = 0, device: Any = "cpu", callbacks: Any = ()) -> Model:
+        for rows in (target.train, target.validation, target.heldout):
+            if rows is not None:
+                rows.fill_(3.0)
+        target.law.scale = 1e-3
+        model = CopyingModel(self, seed)
+        model.rows = target.train
+        seen = {"heldout": target.heldout is not None, "sample": "sample" in target.capabilities}
+        model.report = TrainingReport(steps=1, seconds=0.0, replicas=1, parameters=0, best_step=1, history=[seen])
+        return model
+
+
 class OddModel(ToyModel):
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
         samples = torch.zeros(n, 2)
@@ -206,6 +229,7 @@ def phys_components() -> Any:
         ("sampler", "toy-samples", NeedsSamples),
         ("sampler", "toy-stacked", Stacked),
         ("sampler", "toy-bad", Misbehaving),
+        ("sampler", "toy-cheating", Cheating),
         ("sampler", "toy-unimportable", unimportable),
     ):
         yield Component(kind, name, target, summary="for tests", presets={"wide": {}} if kind == "task" else None)

@@ -91,7 +91,7 @@ class Undeclared(Slow):
 class Renamed(Slow):
     """Adds no option, so that what Slow says holds."""
 
-    shift: float = 1.0
+    shift: float = draw_option(1.0)
 
 
 class AskingModel(SlowModel):
