@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import secrets
+import socket
+import time
 from pathlib import Path
 
 _SUFFIX = ".part"
+LEFT_FOR = 24 * 3600.0
+"""Seconds after which a file that nobody finished is taken for left behind."""
 
 
 def write_atomically(path: Path, payload: bytes) -> None:
@@ -16,7 +22,7 @@ def write_atomically(path: Path, payload: bytes) -> None:
         path: where to; its folder exists.
         payload: the whole content.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
+    temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}")
     try:
         with open(temporary, "wb") as stream:
             stream.write(payload)
@@ -35,10 +41,20 @@ def write_atomically(path: Path, payload: bytes) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what writers that no longer live left behind."""
+    """Remove what writers left behind: those of this machine that no longer live, and whatever is a day old.
+
+    On a disk that several machines share the numbers of processes say nothing of those of another one.
+    """
     import psutil
 
     for path in folder.glob(f".*{_SUFFIX}"):
-        writer = path.name.removesuffix(_SUFFIX).rpartition(".")[2]
-        if not (writer.isdigit() and psutil.pid_exists(int(writer))):
-            path.unlink(missing_ok=True)
+        host, _, rest = path.name.removesuffix(_SUFFIX).rpartition(".")[2].rpartition("-")[0].rpartition("-")
+        with contextlib.suppress(OSError):
+            gone = host == _host() and rest.isdigit() and not psutil.pid_exists(int(rest))
+            if gone or time.time() - path.stat().st_mtime > LEFT_FOR:
+                path.unlink(missing_ok=True)
+
+
+def _host() -> str:
+    """The machine's name, with letters that every file system takes and no dot."""
+    return re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())[:40] or "host"

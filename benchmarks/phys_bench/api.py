@@ -166,25 +166,28 @@ def run(
     how, note = _choose_executor(executor, made)
     count = _choose_workers(workers, made, how)
     folder.prepare()
-    head = new_head(made, folder.read_head(), executor=how, workers=count)
-    head["suite"] |= load_suite(suite).papers()  # of the cells of earlier calls too
-    folder.write_head(head)
+    with folder.owned():
+        problem = folder.head_damage()
+        head = new_head(made, folder.read_head(), executor=how, workers=count)
+        head["suite"] |= load_suite(suite).papers()  # of the cells of earlier calls too
+        folder.write_head(head)
+        notes = [note, problem and f"{problem}; it is written anew, and lists the cells of this run alone"]
+        return _run(made, folder, how, count, notes, choose_progress(progress))
+
+
+def _run(made: Plan, folder: RunFolder, how: str, count: int, notes: list[str], shown: Progress) -> Results:
+    """Run a plan in a folder that is ours."""
     facts = {"suite": made.suite.to_dict(), "folder": str(folder.path), "device": made.device, "plan": made.summary()}
     folder.log("run started", plan=made.summary(), executor=how, workers=count)
     registry.emit("phys_run_started", run=facts)
-    shown = choose_progress(progress)
     pool = _pool(how, count, folder)
     runner = Runner(made, folder, pool, shown, registry)
     outcome = "failed"
     try:
         with shown, inline_threads(how == "inline"):
-            for text in [
-                made.summary(),
-                note,
-                *(f"{d.file} is damaged: {d.reason}; running it again" for d in made.damaged),
-            ]:
-                if text:
-                    shown.note(text)
+            damaged = [f"{d.file} is damaged: {d.reason}; running it again" for d in made.damaged]
+            for text in filter(None, [made.summary(), *notes, *damaged]):
+                shown.note(text)
             runner.run()
         outcome = "finished"
     except KeyboardInterrupt:

@@ -29,7 +29,13 @@ def load(path: str | Path) -> Results:
     ids = listed_ids(head)
     results = Results.read(folder, ids, head)
     missing = len(ids or ()) - len(results.cells)
-    notes = ["run.json is missing or damaged: rows are in alphabetical order."] if ids is None else []
+    notes = []
+    if ids is None:
+        problem = folder.head_damage() or "run.json is missing"
+        notes.append(
+            f"{problem}; every record is shown, rows are in alphabetical order, and what a paper reports is left out. "
+            "Run the suite again to renew it."
+        )
     if ids and missing:
         notes.append(f"{missing} of {len(ids)} cells have no record yet; run the suite to complete it.")
     notes += [f"{damage.file} is damaged: {damage.reason}." for damage in results.damaged]

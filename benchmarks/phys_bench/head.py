@@ -53,7 +53,8 @@ def check_owner(folder: RunFolder, suite: str) -> None:
     Raises:
         ConfigurationError: naming both.
     """
-    found = ((folder.read_head() or {}).get("suite") or {}).get("name", suite)
+    head = folder.read_head() or {}
+    found = (head.get("suite") or {}).get("name", suite)
     if found != suite:
         raise ConfigurationError(
             f"{folder.path} holds a run of suite {found!r}; give another folder for suite {suite!r} (out=...)"

@@ -4,6 +4,7 @@
 ``records/<id>.json``         one sealed record per cell
 ``arrays/<id>.safetensors``   samples and field grids of a cell, for pictures; written before its record
 ``floors/<id>.json``          what exact samples score against exact samples
+``run.lock``                  whose the folder is while a run goes on
 ``log.jsonl``                 what happened when
 ``logs/worker-<n>.log``       what workers printed
 """
@@ -11,17 +12,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from phys_samplers.atomic import remove_leftovers, write_atomically
 from phys_samplers.errors import ConfigurationError
 
 from .canonical import digest
 from .record import DamagedFile, check_record, seal, unseal
+
+
+def _holder(lock: Path) -> str:
+    """Who has a lock; empty if it is gone, or its process is."""
+    try:
+        facts = json.loads(lock.read_text())
+        host, process, since = str(facts["host"]), int(facts["process"]), str(facts["since"])
+        born = float(facts["born"])
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return "a run whose lock cannot be read"
+    if host == socket.gethostname():
+        try:
+            if abs(psutil.Process(process).create_time() - born) > 1:  # its number was given to another one
+                return ""
+        except psutil.NoSuchProcess:
+            return ""
+    return f"process {process} on {host} since {since}"
 
 
 @dataclass(frozen=True)
@@ -80,6 +105,38 @@ class RunFolder:
             (self.path / name).mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.path / name)
         remove_leftovers(self.path)
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Let no other run into the folder meanwhile, on whatever machine; the file ``run.lock`` says whose it is.
+
+        A lock whose process no longer lives on this machine is taken over. Of one from another machine nobody here can
+        tell: it is removed by hand.
+
+        Raises:
+            ConfigurationError: naming the run that has the folder.
+        """
+        own: dict[str, Any]
+        lock, own = self.path / "run.lock", {"host": socket.gethostname(), "process": os.getpid(), "since": now()}
+        own["born"] = psutil.Process().create_time()
+        for _ in range(2):
+            try:
+                handle = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+                break
+            except FileExistsError:
+                if problem := _holder(lock):
+                    raise ConfigurationError(
+                        f"{self.path} is in use by {problem}; wait for it, or remove {lock} if that run is gone"
+                    ) from None
+                lock.unlink(missing_ok=True)
+        else:
+            raise ConfigurationError(f"{self.path} is being taken by another run at this moment; try again")
+        with os.fdopen(handle, "w") as stream:
+            json.dump(own, stream)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
     def arrays_file(self, cell_id: str) -> Path:
         """Where the arrays of a cell lie."""
@@ -147,20 +204,29 @@ class RunFolder:
         return data if data.get("id") == floor_id else None
 
     def write_head(self, head: Mapping[str, Any]) -> None:
-        """Write ``run.json``."""
-        write_atomically(self.path / "run.json", (json.dumps(head, indent=1, ensure_ascii=False) + "\n").encode())
+        """Write ``run.json``, sealed as records are: published numbers, claims and verdicts come from it."""
+        write_atomically(self.path / "run.json", seal({key: value for key, value in head.items() if key != "checksum"}))
 
     def read_head(self) -> dict[str, Any] | None:
-        """``run.json``; None if it is missing or damaged, which costs the order of rows only."""
+        """``run.json``; None if it is missing or damaged, which ``head_damage`` tells apart."""
         try:
-            data = json.loads((self.path / "run.json").read_bytes())
-        except (OSError, ValueError):
+            return unseal((self.path / "run.json").read_bytes())
+        except (OSError, DamagedFile):
             return None
-        return data if isinstance(data, dict) else None
+
+    def head_damage(self) -> str:
+        """What is wrong with ``run.json``; empty if it is whole, or not there."""
+        try:
+            unseal((self.path / "run.json").read_bytes())
+        except FileNotFoundError:
+            return ""
+        except (OSError, DamagedFile) as error:
+            return f"run.json is damaged: {error}"
+        return ""
 
     def log(self, event: str, **facts: Any) -> None:
         """Append a line to the log."""
-        with open(self.path / "log.jsonl", "a", encoding="utf-8") as stream:
+        with open(self.path / "log.jsonl", "a", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(json.dumps({"time": now(), "event": event, **facts}, ensure_ascii=False, default=str) + "\n")
 
 

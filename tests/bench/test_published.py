@@ -295,7 +295,7 @@ def test_the_page_and_markdown_have_the_section_with_its_rules(tmp_path: Path) -
     for row in run.records:
         (tmp_path / "records" / f"{row['id']}.json").write_bytes(seal(row))
     cells = [{**{k: r["identity"][k] for k in ("task", "sampler", "seed")}, "id": r["id"]} for r in run.records]
-    (tmp_path / "run.json").write_text(json.dumps({**run.head, "cells": cells}))
+    (tmp_path / "run.json").write_bytes(seal({**run.head, "cells": cells}))
     page = write_report(tmp_path)
     html, markdown = page.read_text(encoding="utf-8"), page.with_suffix(".md").read_text(encoding="utf-8")
     assert '<section id="published">' in html
@@ -309,7 +309,7 @@ def test_the_page_and_markdown_have_the_section_with_its_rules(tmp_path: Path) -
         for expected in (NUMBER_RULE, CLAIM_RULE, "Paper and measurement", "not run", "does not hold", "0.763"):
             assert expected in text, expected
 
-    (tmp_path / "run.json").write_text(json.dumps({"suite": {"name": "s"}, "cells": cells}))
+    (tmp_path / "run.json").write_bytes(seal({"suite": {"name": "s"}, "cells": cells}))
     assert "Paper and measurement" not in write_report(tmp_path).read_text(encoding="utf-8")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -36,7 +35,7 @@ def write(folder: Path, tasks: int, samplers: int, seeds: int) -> Path:
         }  # fmt: skip
         (folder / "records" / f"{record['id']}.json").write_bytes(seal(record))
         cells.append({"task": identity["task"], "sampler": label, "seed": seed, "id": record["id"]})
-    (folder / "run.json").write_text(json.dumps({"suite": {"name": "big"}, "cells": cells}))
+    (folder / "run.json").write_bytes(seal({"suite": {"name": "big"}, "cells": cells}))
     return folder
 
 

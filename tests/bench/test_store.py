@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from phys_bench import api
 from phys_bench.record import DamagedFile, seal, unseal
 from phys_bench.store import RunFolder
 from phys_samplers.atomic import remove_leftovers, write_atomically
+from phys_samplers.errors import ConfigurationError
 
 
 @pytest.fixture
@@ -102,7 +105,58 @@ def test_a_missing_run_file_costs_the_order_only(finished: tuple[dict[str, Any],
     _, out = finished
     before = {r["id"] for r in api.load(out).records}
     (out / "run.json").write_text("{")
-    assert {r["id"] for r in api.load(out).records} == before
+    results = api.load(out)
+    assert {r["id"] for r in results.records} == before
+    assert any("run.json is damaged: it is not whole JSON" in note for note in results.notes)
+
+
+def test_no_flipped_bit_of_the_run_file_goes_unnoticed(finished: tuple[dict[str, Any], Path]) -> None:
+    _, out = finished
+    folder, payload = RunFolder(out), (out / "run.json").read_bytes()
+    whole = folder.read_head()
+    assert whole is not None
+    draw = random.Random(0)
+    for _ in range(200):
+        place, bit = draw.randrange(len(payload)), 1 << draw.randrange(8)
+        (out / "run.json").write_bytes(payload[:place] + bytes([payload[place] ^ bit]) + payload[place + 1 :])
+        assert folder.read_head() in (None, whole)  # a flip in the white space between values changes nothing
+        assert folder.read_head() == whole or folder.head_damage().startswith("run.json is damaged: it")
+
+
+def test_writers_on_one_disk_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two containers may give the same number to their processes."""
+    names = set()
+    real = os.replace
+    monkeypatch.setattr("os.replace", lambda a, b: (names.add(Path(a).name), real(a, b))[1])
+    for _ in range(3):
+        write_atomically(tmp_path / "file", b"x")
+    assert len(names) == 3
+    fresh, old, own = (tmp_path / f".{name}.part" for name in ("a.other-host-7-abc", "b.other-host-7-abc", "c.gone"))
+    for path in (fresh, old, own):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    remove_leftovers(tmp_path)
+    assert fresh.exists()
+    assert not old.exists()
+
+
+def test_one_run_owns_a_folder(toy_suite: dict[str, Any], tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.prepare()
+    with (
+        folder.owned(),
+        pytest.raises(ConfigurationError, match=r"in use by process \d+ on .* since .*remove .*run.lock"),
+    ):
+        api.run(toy_suite, out=tmp_path, executor="inline", progress=False, seeds=1)
+    lock = tmp_path / "run.lock"
+    assert not lock.exists()
+    here = {"host": socket.gethostname(), "process": 2**22 + 1, "since": "then", "born": 0.0}
+    lock.write_text(json.dumps(here))  # left by a run that was killed on this machine
+    with folder.owned():
+        assert json.loads(lock.read_text())["process"] == os.getpid()
+    lock.write_text(json.dumps({**here, "host": "elsewhere"}))
+    with pytest.raises(ConfigurationError, match="process 4194305 on elsewhere since then"), folder.owned():
+        pass
 
 
 def test_records_of_other_code_do_not_enter_the_table(finished: tuple[dict[str, Any], Path]) -> None:
