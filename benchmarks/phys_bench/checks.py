@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from phys_registry.errors import suggest
 from phys_samplers.errors import ConfigurationError
 
+MOST_SEEDS = 100_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
@@ -95,6 +96,8 @@ class Checks:
     def seeds(self, data: Mapping[str, Any], key: str, default: tuple[int, ...]) -> tuple[int, ...]:
         """A number of seeds, or a list of different seeds."""
         value = data.get(key, default)
+        if isinstance(value, int) and value > MOST_SEEDS:
+            self.fail(key, f"is {value:,}", f"at most {MOST_SEEDS:,} seeds")
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return tuple(range(value))
         if not isinstance(value, Sequence) or isinstance(value, str) or not value:

@@ -30,6 +30,7 @@ from .fingerprint import Fingerprints
 from .suite import Budget, Override, Suite, expand
 
 T = TypeVar("T")
+MOST_CELLS = 1_000_000
 _MISTAKES = (UnknownComponent, BadOption, SpecError, DuplicateComponent, ConfigurationError)
 
 
@@ -73,6 +74,9 @@ class Resolver:
             PhysError: naming the text that is wrong.
         """
         samplers = expand(self.suite.samplers)
+        count = len(samplers) * len(expand(self.suite.tasks)) * len(self.suite.seeds)
+        if count > MOST_CELLS:
+            raise ConfigurationError(f"suite {self.suite.name!r} has {count:,} cells; expected at most {MOST_CELLS:,}")
         tasks = [self._task(spec) for spec in expand(self.suite.tasks)]
         pairs = [self._pair(task, target, spec) for task, target in tasks for spec in samplers]
         return [Cell(pair=pair, seed=seed) for pair in pairs for seed in self.suite.seeds]

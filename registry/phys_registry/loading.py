@@ -105,7 +105,8 @@ class Loader:
             return self._keep(replace(status, status="denied", error=refusal)), None
         outer, self.loading = self.loading, name
         try:
-            plugin = source.load()
+            with sources.bounded(source):
+                plugin = source.load()
             self.join(plugin, name)
         except KeyboardInterrupt:  # the user's, not the plugin's
             self.store.remove_owner(name)

@@ -6,11 +6,14 @@ import importlib
 import keyword
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import PluginError, one_line, suggest
 from .hooks import PluginSource
@@ -111,6 +114,53 @@ def discover(builtins: Iterable[str], group: str | None, policy: Policy) -> list
         *((source, "") for source in absent),
         *((file(path), "") for path in policy.files),
     ]
+
+
+IMPORT_PROCESSOR_SECONDS, IMPORT_SECONDS = 60.0, 600.0
+"""How long the import of a plugin that is not built in may take: processor time, and the clock."""
+
+
+@contextmanager
+def bounded(source: Source) -> Iterator[None]:
+    """Let the import of a foreign plugin neither end this process nor take for ever.
+
+    The time is bounded in the main thread of systems with interval timers, unless somebody else uses these.
+
+    Args:
+        source: The plugin that is imported meanwhile.
+
+    Raises:
+        PluginError: In the middle of the import, if it calls ``os._exit`` or takes too long.
+    """
+    if source.kind == "builtin":
+        yield
+        return
+
+    def refuse(code: int = 0) -> NoReturn:
+        raise PluginError(f"it called os._exit({code}) while it was imported")
+
+    def stop(number: int, frame: object) -> NoReturn:
+        kind = "of processor time" if number == signal.SIGPROF else "on the clock"
+        limit = IMPORT_PROCESSOR_SECONDS if number == signal.SIGPROF else IMPORT_SECONDS
+        raise PluginError(f"its import was stopped after {limit:g} s {kind}")
+
+    leave, os._exit = os._exit, refuse  # type: ignore[assignment]
+    timers = []
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
+        for timer, number, seconds in (
+            (signal.ITIMER_PROF, signal.SIGPROF, IMPORT_PROCESSOR_SECONDS),
+            (signal.ITIMER_REAL, signal.SIGALRM, IMPORT_SECONDS),
+        ):
+            if signal.getitimer(timer) == (0.0, 0.0):
+                timers.append((timer, number, signal.signal(number, stop)))
+                signal.setitimer(timer, seconds)
+    try:
+        yield
+    finally:
+        os._exit = leave
+        for timer, number, handler in timers:
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
 
 
 def builtin(module: str) -> Source:

@@ -8,6 +8,7 @@ the text of one other component: ``edm[integrator=edm-heun[churn=0.2]]``. The ke
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import Any
 from .component import NAME_PATTERN, FrozenDict
 from .errors import SpecError
 
+MOST_COMBINATIONS = 10_000
+"""Components that one text may stand for."""
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=")
 _BARE = re.compile(r"[^\s,\[\]=\"']+(?:[ \t]+[^\s,\[\]=\"']+)*")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -65,6 +68,9 @@ def parse_spec(text: str) -> list[ComponentSpec]:
     name = reader.name()
     values = reader.options()
     reader.end(bool(values))
+    count = math.prod(map(len, values.values()))
+    if count > MOST_COMBINATIONS:
+        raise SpecError(f"{text[:80]!r} stands for {count:,} components; expected at most {MOST_COMBINATIONS:,}")
     found: dict[str, ComponentSpec] = {}
     for combination in itertools.product(*values.values()):
         options = dict(zip(values, combination, strict=True))

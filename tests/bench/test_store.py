@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -193,7 +194,8 @@ def test_a_failed_write_leaves_the_old_file_and_leftovers_of_the_dead_are_cleare
         write_atomically(path, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert path.read_bytes() == b"old"
-    (tmp_path / f".file.{2**22 + 1}.part").touch()  # beyond the largest process number of Linux
-    (tmp_path / f".file.{os.getpid()}.part").touch()
+    host = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())[:40]
+    (tmp_path / f".file.{host}-{2**22 + 1}-ab.part").touch()  # beyond the largest process number of Linux
+    (tmp_path / f".file.{host}-{os.getpid()}-ab.part").touch()
     remove_leftovers(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [f".file.{os.getpid()}.part", "file"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f".file.{host}-{os.getpid()}-ab.part", "file"]

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from phys_bench.resolve import Resolver
 from phys_bench.suite import Budget, Suite, expand, list_suites, load_suite
+from phys_registry import SpecError
 from phys_samplers.errors import ConfigurationError
 
 MINIMAL: dict[str, Any] = {"name": "mine", "tasks": ["moons"], "samplers": ["exact"]}
@@ -69,3 +71,15 @@ def test_a_missing_key_an_unknown_suite_and_a_file_that_is_not_toml(tmp_path: Pa
     broken.write_text("name = ")
     with pytest.raises(ConfigurationError, match=r"broken\.toml is not TOML"):
         load_suite(broken)
+
+
+def test_what_would_never_end_is_refused_at_once(tmp_path: Path) -> None:
+    many = ",".join(f"o{i}=0,1" for i in range(40))
+    with pytest.raises(SpecError, match="stands for 1,099,511,627,776 components; expected at most 10,000"):
+        expand([f"exact[{many}]"])
+    rest: dict[str, Any] = {"name": "x", "tasks": ["moons"], "samplers": ["exact"]}
+    with pytest.raises(ConfigurationError, match="seeds is 1,000,000,000; expected at most 100,000 seeds"):
+        Suite.from_dict({**rest, "seeds": 10**9})
+    wide = {**rest, "samplers": [f"exact[a={','.join(map(str, range(100)))}]"], "seeds": 50_000}
+    with pytest.raises(ConfigurationError, match="suite 'x' has 5,000,000 cells; expected at most 1,000,000"):
+        Resolver(Suite.from_dict(wide), "cpu").cells()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 from pathlib import Path
 
@@ -138,3 +139,22 @@ def test_a_denied_file_is_not_loaded(write, of) -> None:
         assert [status.status for status in registry.plugins()] == ["denied"]
         assert registry.names("sampler") == []
     assert of(PHYS_SAMPLERS_PLUGINS="").load_file(path).status == "loaded"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import os\nos._exit(3)\n", r"it called os._exit\(3\) while it was imported"),
+        ("while True:\n    pass\n", "its import was stopped after 0.3 s of processor time"),
+        ("raise SystemExit(4)\n", "SystemExit"),
+    ],
+)
+def test_an_import_can_neither_end_the_process_nor_go_on_for_ever(
+    write, empty: Registry, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    monkeypatch.setattr("phys_registry.sources.IMPORT_PROCESSOR_SECONDS", 0.3)
+    before = os._exit, signal.getsignal(signal.SIGPROF)
+    with pytest.raises(PluginError, match=message):
+        empty.load_file(write("endless", text))
+    assert (os._exit, signal.getsignal(signal.SIGPROF)) == before
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
