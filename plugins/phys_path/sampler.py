@@ -155,7 +155,7 @@ class PathSampler(TrainedSampler):
 
     def objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
         """See ``TrainedSampler.objective``."""
-        scale = self.scale or spread(target, seed=seeds[0])
+        scale = self.scale or spread(target)
         density, noise = UnitDensity(target, scale), Streams(seeds, "noise", device=device)
         control = self.control(density.dim, Streams(seeds, "weights", device="cpu")).to(device)
         shape = (self.batch_size, density.dim)
@@ -244,14 +244,14 @@ def weight_diagnostics(log_weights: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def spread(target: Target, *, seed: int) -> float:
+def spread(target: Target) -> float:
     """Root mean square of a coordinate under the target, by importance sampling from N(0, s²I).
 
     The widest s of a grid counts whose draws have ``ENOUGH`` effective ones: a narrow proposal looks best from within
     the one mode that it covers. Weights are raised to min(1, 4/D), so that they tell widths apart in many dimensions.
     """
     density = UnitDensity(target, 1.0)
-    z = torch.randn(SCALE_DRAWS, density.dim, generator=make_generator(seed, "spread"))
+    z = torch.randn(SCALE_DRAWS, density.dim, generator=make_generator(0, "spread"))
     z = z.to(torch.empty(0) if target.train is None else target.train)
     for scale in SCALES.tolist():
         log_weights = density.log_prob(z * scale).double() - log_normal(z * scale, scale**2).double()

@@ -30,7 +30,7 @@ from phys_bench.tasks.laws import (
 )
 from phys_bench.tasks.particles import dw4
 from phys_registry import parse_spec
-from phys_samplers.catalogue import names
+from phys_samplers.catalogue import names, registry
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Modes, Target, Task
@@ -279,7 +279,7 @@ def test_registration(tasks: dict[str, Task]) -> None:
         assert "\n" not in component.summary
         if name in DATA_DIMENSIONS:
             assert component.reference
-            assert component.bibtex.startswith("@")
+            assert registry.get("task", name).bibtex.startswith("@")
 
 
 def test_the_plugin_module_does_not_import_torch() -> None:

@@ -21,6 +21,8 @@ SEEDS = [0, 3, 11]
 
 
 def recipe(name: str, preset: str | None, **options: Any) -> Sampler:
+    if (name, preset) == ("bellman", "paper"):
+        name = "bellman-fields"  # the two networks of the paper
     return make("sampler", name, preset=preset, **{"steps": 100, "sampling_steps": 30} | options)
 
 

@@ -148,7 +148,7 @@ def test_texts_nest() -> None:
     (spec,) = parse_spec("latent[sampler=bellman-fields[preset=paper,width=90],latent_dim=4]")
     recipe = make("sampler", spec.name, **spec.options)
     assert recipe.latent_dim == 4
-    assert recipe.inner() == make("sampler", "bellman", preset="paper", width=90)
+    assert recipe.inner() == make("sampler", "bellman-fields", preset="paper", width=90)
 
 
 def test_samplers_that_need_more_than_samples_are_refused(sheet: Target) -> None:

@@ -209,8 +209,8 @@ def test_half_a_law_is_sampled_from_a_whole_reference() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"share": 1.0}, "share is 1.0; expected a share between 0 and 1"),
-        ({"reference": "laplace"}, "reference is 'laplace'; expected 'fitted' or 'broad'"),
+        ({"share": 1.0}, "share is 1.0; expected a number above 0 and below 1"),
+        ({"reference": "laplace"}, "reference is 'laplace'; expected one of fitted, broad"),
         ({"pilot": 3}, "pilot is 3; expected an integer of at least 16"),
         ({"particles": 0}, "particles is 0"),
         ({"temperatures": 0}, "temperatures is 0"),

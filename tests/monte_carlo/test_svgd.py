@@ -109,5 +109,5 @@ def test_checkpoints_and_refusals(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="group_size is 1"):
         SVGD(group_size=1)
     nowhere = Density(lambda x: (x / 0.0).sum(1), event_shape=(1,), name="nowhere")
-    with pytest.raises(DivergenceError, match=r"7 of 7 particles.*svgd"):
+    with pytest.raises(DivergenceError, match=r"7 of 7 particles.*nowhere"):
         SVGD(sampling_steps=5).fit(nowhere).sample(7)
