@@ -21,8 +21,7 @@ from .environment import choose_device, cpu_count
 from .execution import inline_threads
 from .executors import InlinePool, Pool, ProcessPool
 from .fingerprint import Fingerprints
-from .folders import load, merge, status
-from .head import check_owner, new_head
+from .folders import check_owner, load, merge, new_head, status
 from .plan import Plan, PlannedCell, plan_cells
 from .progress import Progress, choose_progress
 from .resolve import Resolver, needs_inline

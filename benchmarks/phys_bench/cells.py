@@ -135,7 +135,7 @@ def cell_of(
     """The cell that a record describes.
 
     Args:
-        record: of `phys_bench.record`.
+        record: of `phys_bench.store`.
         shared: of the run.
         arrays: the file of its arrays.
         problem: why that file cannot be used.

@@ -1,12 +1,18 @@
-"""Where a run happened: versions and hardware."""
+"""Where a run happens, and what a piece of work uses there: versions, hardware; wall time, CPU time, peak memory."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
-from typing import Any
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
 
+import psutil
 import torch
 
 PACKAGES = ("phys-samplers", "torch", "numpy", "scipy", "pot", "torchdiffeq", "safetensors")
@@ -54,3 +60,128 @@ def choose_device(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("device is 'cuda', but torch sees no CUDA device here; use device='cpu' or 'auto'")
     return device
+
+
+MIB = 2**20
+_INTERVAL = 0.02
+"""Seconds between looks at the resident memory; a peak shorter than this is missed."""
+
+
+class Meter:
+    """Measures the ``with`` block.
+
+    Args:
+        device: where the work happens; a CUDA device is waited for before the clock is read.
+
+    Attributes:
+        seconds: wall time.
+        cpu_seconds: CPU time of all threads of this process.
+        peak_memory_mib: largest resident memory of this process, the libraries themselves included.
+        peak_device_memory_mib: largest memory taken on a CUDA device, None without one.
+    """
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_mib: float = 0.0
+    peak_device_memory_mib: float | None = None
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self._device = torch.device(device)
+        self._process = psutil.Process()
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._look, daemon=True, name="memory meter")
+
+    def __enter__(self) -> Self:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+            torch.cuda.reset_peak_memory_stats(self._device)
+        self._note()
+        self._watch.start()
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._device.type == "cuda" and error is None:
+            torch.cuda.synchronize(self._device)
+            self.peak_device_memory_mib = torch.cuda.max_memory_allocated(self._device) / MIB
+        self.seconds = time.perf_counter() - self._wall
+        self.cpu_seconds = time.process_time() - self._cpu
+        self._over.set()
+        self._watch.join()
+        self._note()
+
+    def _look(self) -> None:
+        while not self._over.wait(_INTERVAL):
+            self._note()
+
+    def _note(self) -> None:
+        self.peak_memory_mib = max(self.peak_memory_mib, self._process.memory_info().rss / MIB)
+
+
+def resident_mib() -> float:
+    """Resident memory of this process now."""
+    return float(psutil.Process().memory_info().rss) / MIB
+
+
+@dataclass
+class Used:
+    """What a job has used: ``seconds`` are those in which it had a processor or did not ask for one."""
+
+    seconds: float = 0.0
+    clock: float = 0.0
+    looked: float = field(default_factory=time.monotonic)
+    processor: float | None = None
+
+    def charge(self, family: list[psutil.Process], worker: int) -> None:
+        """Add what passed since the last look.
+
+        A process that could run and was given no processor is not charged for the wait: on a machine with more work
+        than processors the clock runs much faster than the work. Whether it could run is what the system says now.
+
+        Args:
+            family: all processes of the job.
+            worker: number of the one that does it.
+        """
+        now = time.monotonic()
+        passed, self.looked = now - self.looked, now
+        processor, runs = 0.0, False
+        for process in family:
+            with suppress(psutil.Error):
+                times = process.cpu_times()
+                processor += times.user + times.system
+                runs |= process.pid == worker and process.status() == psutil.STATUS_RUNNING
+        got = passed if self.processor is None else processor - self.processor
+        self.processor = processor
+        self.clock += passed
+        self.seconds += min(passed, max(got, 0.0)) if runs else passed
+
+
+def descendants(process: int) -> list[psutil.Process]:
+    """What a process has started, and what that has."""
+    try:
+        return psutil.Process(process).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def memory_mib(family: list[psutil.Process], limit: float) -> float:
+    """Memory of several processes; where it is over ``limit``, without counting twice what they share."""
+    used = sum(_resident(process) for process in family) / MIB
+    return used if used <= limit else sum(_proportional(process) for process in family) / MIB
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def _proportional(process: psutil.Process) -> int:
+    """Bytes of memory, those that several processes share divided among them, where the system tells."""
+    try:
+        return int(getattr(process.memory_full_info(), "pss", 0)) or _resident(process)
+    except psutil.Error:
+        return _resident(process)

@@ -23,16 +23,13 @@ from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Task
 from phys_samplers.training import Callback
 
-from . import seeds
 from .arrays import energies, learned_fields, nearest_images, write_arrays
 from .canonical import plain
-from .environment import environment
+from .environment import Meter, environment
 from .events import diagnostics
-from .fits import Fit, LastFit, fit_key
-from .meter import Meter
-from .outcome import outcome_of
+from .jobs import Fit, LastFit, fit_key
 from .resolve import make, one_spec
-from .scoring import floor_facts, metric_of, reference_rows, score
+from .scoring import draw_seed, fit_seed, floor_facts, metric_of, outcome_of, reference_rows, score
 from .store import now
 from .surroundings import Surroundings
 
@@ -158,7 +155,7 @@ def _fit_or_share(recipe: Sampler, task: Task, job: Mapping[str, Any], emit: Emi
 
 
 def _fit(recipe: Sampler, task: Task, job: Mapping[str, Any], emit: Emit) -> Sequence[Model | Exception]:
-    own = [seeds.fit_seed(job["task"], seed) for seed in job["seeds"]]
+    own = [fit_seed(job["task"], seed) for seed in job["seeds"]]
     steps = _Steps(job["seeds"], emit)
     target, device = task.to(job["device"]), job["device"]
     if len(own) == 1:
@@ -191,7 +188,7 @@ def _finish(
     try:
         before = evaluations.copy()
         with Meter(job["device"]) as meter:
-            draw = model.draw(job["eval_size"], seed=seeds.draw_seed(job["task"], seed))
+            draw = model.draw(job["eval_size"], seed=draw_seed(job["task"], seed))
         asked, n = evaluations.since(before), job["eval_size"]
         costs |= {
             "energy_densities": costs["fit_densities"] / n + asked.densities / n,

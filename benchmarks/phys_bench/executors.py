@@ -16,13 +16,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-import psutil
-
 from phys_registry import PhysError
 
+from .environment import MIB, Used, descendants, memory_mib
 from .events import LARGEST, BadEvent, Job, checked, decode, encode
-from .fits import Key, LastFit, fit_key
-from .meter import MIB
+from .jobs import Key, LastFit, fit_key
 from .suite import Budget
 from .worker import end_descendants, work
 
@@ -159,17 +157,7 @@ class _Slot:
     fit: Key | None = None
     plugins: frozenset[str] = frozenset()
     log_start: int = 0
-    used: _Used = field(default_factory=lambda: _Used())
-
-
-@dataclass
-class _Used:
-    """What a job has used: ``seconds`` are those in which it had a processor or did not ask for one."""
-
-    seconds: float = 0.0
-    clock: float = 0.0
-    looked: float = field(default_factory=time.monotonic)
-    processor: float | None = None
+    used: Used = field(default_factory=Used)
 
 
 class ProcessPool:
@@ -263,8 +251,8 @@ class ProcessPool:
             slot.job, slot.limit = {**job, "number": self._taken}, limit
             slot.fit = key if job["kind"] == "cells" else slot.fit
             slot.plugins |= plugins
-            slot.used = _Used()
-            slot.log_start = slot.log.stat().st_size if slot.log.exists() else 0
+            slot.used = Used()
+            slot.log_start = _size(slot.log)
             with suppress(OSError):  # a dead worker shows at the next step
                 slot.connection.send_bytes(encode(slot.job))
 
@@ -343,12 +331,10 @@ class ProcessPool:
             return
         if slot.job is None or slot.limit is None:
             return
-        family = _family(slot.process.pid)
-        _charge(slot.used, family, slot.worker)
+        family = descendants(slot.process.pid)
+        slot.used.charge(family, slot.worker)
         seconds, memory = slot.limit.seconds, slot.limit.memory_mib
-        used = sum(_resident(process) for process in family) / MIB
-        if used > memory:
-            used = sum(_proportional(process) for process in family) / MIB
+        used = memory_mib(family, memory)
         if slot.used.seconds > seconds:
             how, reason = "timeout", f"stopped at the limit of {seconds:g} s"
         elif slot.used.clock > LONGEST_WAIT * seconds:
@@ -374,54 +360,8 @@ class ProcessPool:
             self._slots.append(self._start())
 
 
-def _family(keeper: int) -> list[psutil.Process]:
-    """The descendants of a keeper."""
-    try:
-        return psutil.Process(keeper).children(recursive=True)
-    except psutil.Error:
-        return []
-
-
-def _charge(used: _Used, family: list[psutil.Process], worker: int) -> None:
-    """Add what passed since the last look.
-
-    A process that could run and was given no processor is not charged for the wait: on a machine with more work than
-    processors the clock runs much faster than the work. Whether it could run is what the system says of it now.
-    """
-    now = time.monotonic()
-    passed, used.looked = now - used.looked, now
-    processor, runs = 0.0, False
-    for process in family:
-        with suppress(psutil.Error):
-            times = process.cpu_times()
-            processor += times.user + times.system
-            runs |= process.pid == worker and process.status() == psutil.STATUS_RUNNING
-    got = passed if used.processor is None else processor - used.processor
-    used.processor = processor
-    used.clock += passed
-    used.seconds += min(passed, max(got, 0.0)) if runs else passed
-
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0
-
-
-def _proportional(process: psutil.Process) -> int:
-    """Bytes of memory, those that several processes share divided among them, where the system tells."""
-    try:
-        return int(getattr(process.memory_full_info(), "pss", 0)) or _resident(process)
-    except psutil.Error:
-        return _resident(process)
-
-
 def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+    return path.stat().st_size if path.exists() else 0
 
 
 def _kill(process: Any) -> None:

@@ -13,9 +13,8 @@ from phys_samplers.errors import ConfigurationError
 
 from .cells import Cell, Cells, Shared, cell_of
 from .published import Claim, Published, rows_of
-from .record import DamagedFile
 from .statistics import EXACT_VALUE, Estimate, paired_difference, verdicts
-from .store import Damage, RunFolder
+from .store import Damage, DamagedFile, RunFolder
 from .summary import run_text
 from .verdicts import Decided, Measured, decide, measure
 

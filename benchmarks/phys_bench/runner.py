@@ -14,9 +14,8 @@ from .executors import Pool
 from .jobs import budgets_of, floors_of, jobs_of, limit_of, name_of, next_job, one_by_one
 from .plan import Plan, PlannedCell
 from .progress import Progress
-from .record import new_record
 from .scoring import FLOOR_REPEATS
-from .store import RunFolder, now
+from .store import RunFolder, new_record, now
 
 _STATUS = {"timeout": "timeout", "memory": "failed", "outside": "failed", "died": "failed", "done": "failed"}
 _LIMIT = {"timeout": "seconds", "memory": "memory", "outside": "outside"}

@@ -1,9 +1,14 @@
-"""Scores of samples, and the floors they stand on; all on the CPU, so that the device does not change the yardstick."""
+"""Seeds, scores and outcomes of cells, and the floors that scores stand on.
+
+Scoring happens on the CPU, so that the device does not change the yardstick. Seeds are derived from (task, seed) alone,
+so that every sampler of a task meets the same random numbers.
+"""
 
 from __future__ import annotations
 
 import math
 import statistics
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,13 +16,39 @@ import torch
 from torch import Tensor
 
 from phys_registry.errors import one_line
+from phys_samplers.errors import DivergenceError, IncompatibleError, MissingCapability, TrainingDiverged
 from phys_samplers.metric import BESIDES, Metric, Scored
 from phys_samplers.randomness import derive_seed, make_generator
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.target import Task
 
-from . import seeds
 from .resolve import make, one_spec
+
+
+def fit_seed(task: str, seed: int) -> int:
+    """Seed of fitting."""
+    return derive_seed(seed, "benchmark", task, "fit")
+
+
+def draw_seed(task: str, seed: int) -> int:
+    """Seed of sampling."""
+    return derive_seed(seed, "benchmark", task, "draw")
+
+
+def metric_seed(task: str, seed: int, metric: str) -> int:
+    """Seed of a metric that draws."""
+    return derive_seed(seed, "benchmark", task, "metric", metric)
+
+
+def reference_seed(task: str, seed: int) -> int:
+    """Seed of the choice of reference rows."""
+    return derive_seed(seed, "benchmark", task, "reference")
+
+
+def floor_seed(task: str, metric: str) -> int:
+    """Seed of a floor's repeats."""
+    return derive_seed(0, "benchmark", task, "floor", metric)
+
 
 FLOOR_REFERENCES, FLOOR_DRAWS = 4, 2
 """A floor is the mean over so many choices of reference rows (those of seeds 0, 1, …) and exact draws against each."""
@@ -30,7 +61,7 @@ def reference_rows(task: Task, label: str, n: int, seed: int) -> Tensor:
     Held-out rows where the task keeps as many (each seed its own choice), else exact draws, else all the held-out rows
     there are, else none: the rows (0, *event_shape).
     """
-    generator = make_generator(seeds.reference_seed(label, seed))
+    generator = make_generator(reference_seed(label, seed))
     kept = 0 if task.heldout is None else len(task.heldout)
     if kept < n and not task.missing({"sample"}):
         return task.sample(n, generator=generator)
@@ -82,7 +113,7 @@ def score(
                 samples=samples,
                 reference=reference if len(reference) else None,
                 target=task,
-                generator=make_generator(seeds.metric_seed(label, seed, text)),
+                generator=make_generator(metric_seed(label, seed, text)),
                 model=model,
                 draw=draw,
                 costs=costs,
@@ -119,7 +150,7 @@ def floor_facts(text: str, task: Task, label: str, n: int) -> dict[str, Any]:
     source = ""
     for choice in range(FLOOR_REFERENCES):
         reference = reference_rows(task, label, n, choice)
-        own = derive_seed(seeds.floor_seed(label, text), choice)
+        own = derive_seed(floor_seed(label, text), choice)
         found = floor(metric, task, n=n, reference=reference, repeats=FLOOR_DRAWS, seed=own)
         if found is None:
             return {"error": "the task has neither an exact sampler nor enough rows to stand for one"}
@@ -129,3 +160,26 @@ def floor_facts(text: str, task: Task, label: str, n: int) -> dict[str, Any]:
     if not (math.isfinite(mean) and math.isfinite(std)):
         return {"error": f"the floor is {mean} ± {std}"}
     return {"mean": mean, "std": std, "source": source, "values": values}
+
+
+DIVERGED = (DivergenceError, TrainingDiverged, FloatingPointError, OverflowError)
+INCOMPATIBLE = (MissingCapability, IncompatibleError)
+
+
+def outcome_of(error: BaseException, *, during: str) -> dict[str, Any]:
+    """Status, reason and traceback of a cell that ended with ``error``.
+
+    Args:
+        error: the exception.
+        during: what was going on, in a word or two.
+    """
+    hit_limit = None
+    if isinstance(error, DIVERGED):
+        status = "diverged"
+    elif isinstance(error, INCOMPATIBLE):
+        status = "incompatible"
+    else:
+        status = "failed"
+        hit_limit = "memory" if isinstance(error, MemoryError) else None
+    trace = "" if status == "incompatible" else "".join(traceback.format_exception(error))
+    return {"status": status, "reason": f"{during}: {one_line(error)}", "traceback": trace, "hit_limit": hit_limit}

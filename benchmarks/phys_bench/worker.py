@@ -108,10 +108,10 @@ def _lives(process: Any) -> bool:
 
 
 def _serve(connection: Connection) -> None:
+    from .environment import resident_mib
     from .events import decode, encode
     from .execution import execute, single_threaded
-    from .fits import LastFit
-    from .meter import resident_mib
+    from .jobs import LastFit
 
     single_threaded()
     send, own, sent = connection.send_bytes, os.getpid(), 0

@@ -13,8 +13,8 @@ import pytest
 from safetensors.numpy import save
 
 from phys_bench.canonical import digest
-from phys_bench.record import FORMAT, seal
 from phys_bench.report import leaderboard_figure, leaderboard_markdown, write_report
+from phys_bench.store import FORMAT, seal
 from phys_samplers.errors import ConfigurationError
 
 EVIL = "<script>alert('x')</script> & \"quoted\" | pipe"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from phys_bench.canonical import digest
-from phys_bench.record import FORMAT, seal
 from phys_bench.report import write_report
+from phys_bench.store import FORMAT, seal
 
 METRICS = {"w2": "low", "mmd2": "zero", "1nn": "half"}
 

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from phys_bench import api
-from phys_bench.record import DamagedFile, seal, unseal
-from phys_bench.store import RunFolder
+from phys_bench.store import DamagedFile, RunFolder, seal, unseal
 from phys_samplers.atomic import remove_leftovers, write_atomically
 from phys_samplers.errors import ConfigurationError
 
