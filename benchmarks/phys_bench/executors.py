@@ -373,11 +373,8 @@ def _kill(process: Any) -> None:
 
 
 def _exit_text(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"exit code {code}"
-    with suppress(ValueError):
-        return f"signal {signal.Signals(-code).name}"
-    return f"signal {-code}"
+    names = {-number: number.name for number in signal.Signals}
+    return f"signal {names.get(code, -code)}" if code is not None and code < 0 else f"exit code {code}"
 
 
 def _tail(log: Path, start: int) -> str:
