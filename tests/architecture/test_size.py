@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 MODULES = 312
-LINES = 46_000
-MEDIAN = 136
+LINES = 46_500
+MEDIAN = 143
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""
-TOO_LONG = {"benchmarks/phys_bench/executors.py"}
-"""What is still to be split; nothing may join it."""
 
 
 @pytest.fixture(scope="module")
@@ -35,4 +33,4 @@ def test_the_usual_module(lines: dict[str, int]) -> None:
 
 
 def test_the_longest_module(lines: dict[str, int]) -> None:
-    assert {path: count for path, count in lines.items() if count > LONGEST and path not in TABLES | TOO_LONG} == {}
+    assert {path: count for path, count in lines.items() if count > LONGEST and path not in TABLES} == {}
