@@ -94,7 +94,7 @@ def assert_same(whole: Any, again: Any) -> None:
 
 
 def test_all_that_trains_resumes() -> None:
-    names = {component.name for component in catalogue.components("sampler")}
+    names = {case.partition(":")[0] for case in SAMPLERS}  # without what other tests register meanwhile
     assert {name for name in names if not resumes(name)} == UNTRAINED
 
 
