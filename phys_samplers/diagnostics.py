@@ -8,6 +8,9 @@ Chains are tensors (steps, chains, *event_shape); every coordinate is diagnosed 
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -52,6 +55,21 @@ def ess(chains: Tensor, *, split: bool = True, rank_normalised: bool = False) ->
     tau = tau.clamp(min=1 / torch.tensor(float(draws), dtype=x.dtype).log10())
     size = torch.where(pooled > 0, draws / tau, torch.nan)
     return size.reshape(event_shape)
+
+
+def weight_diagnostics(log_weights: Tensor | None) -> dict[str, Any]:
+    """``log_z``, ``log_z_std`` (delta method), ``elbo`` and ``ess`` of path weights (n,); {} without weights."""
+    if log_weights is None:
+        return {}
+    weights = log_weights.double()
+    n = len(weights)
+    log_z = weights.logsumexp(0) - math.log(n)
+    ess = (2 * weights.logsumexp(0) - (2 * weights).logsumexp(0)).exp() / n
+    facts = {"log_z": log_z, "elbo": weights.mean(), "ess": ess}
+    if n > 1:
+        facts["log_z_std"] = ((1 / ess - 1).clamp(min=0) / (n - 1)).sqrt()
+    numbers = {name: float(value) for name, value in facts.items()}
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 
 def split_rhat(chains: Tensor, *, rank_normalised: bool = False) -> Tensor:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from phys_path.paths import Control, UnitDensity, carried_back, walk, weighed
 from phys_path.processes import DenoisingDiffusion, MonteCarloDiffusion, PathIntegral, Process, TimeReversed, log_normal
 from phys_samplers.density import DensityModel, same_target
+from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import make_field
 from phys_samplers.objective import Objective, TrainedSampler
@@ -229,18 +230,6 @@ def aligned(name: Alignment, log_weights: Tensor, log_forward: Tensor, log_z: Te
     # ∇E[w²] = E[w²(2∇log w + ∇log F)] on the sampler's own paths, divided by E[w²].
     share = torch.softmax(2 * kept.detach(), 1)
     return (share * (2 * kept + log_forward)).sum(1)
-
-
-def weight_diagnostics(log_weights: Tensor) -> dict[str, float]:
-    """``log_z``, ``log_z_std`` (delta method), ``elbo`` and ``ess`` of path weights (n,)."""
-    weights = log_weights.double()
-    n = len(weights)
-    ess = (2 * weights.logsumexp(0) - (2 * weights).logsumexp(0)).exp() / n
-    facts = {"log_z": weights.logsumexp(0) - math.log(n), "elbo": weights.mean(), "ess": ess}
-    if n > 1:
-        facts["log_z_std"] = ((1 / ess - 1).clamp(min=0) / (n - 1)).sqrt()
-    numbers = {name: float(value) for name, value in facts.items()}
-    return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -212,18 +212,3 @@ def walk(
     etas = [eta for _, _, eta in kept if isinstance(eta, Tensor)]
     states, moves = torch.stack([x for x, _, _ in kept], 1), torch.stack([shift for _, shift, _ in kept], 1)
     return Walk(z, cost, states, moves, torch.stack(etas, 1) if etas else 1.0)
-
-
-def path_diagnostics(log_weights: Tensor | None) -> dict[str, Any]:
-    """``log_z``, ``log_z_std`` (delta method), ``elbo`` and ``ess`` of path weights (n,); {} without weights."""
-    if log_weights is None:
-        return {}
-    weights = log_weights.double()
-    n = len(weights)
-    log_z = weights.logsumexp(0) - math.log(n)
-    ess = (2 * weights.logsumexp(0) - (2 * weights).logsumexp(0)).exp() / n
-    facts = {"log_z": log_z, "elbo": weights.mean(), "ess": ess}
-    if n > 1:
-        facts["log_z_std"] = ((1 / ess - 1).clamp(min=0) / (n - 1)).sqrt()
-    numbers = {name: float(value) for name, value in facts.items()}
-    return {name: number for name, number in numbers.items() if math.isfinite(number)}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.density import FlatDensity, same_target
+from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.objective import Objective, TrainedSampler
 from phys_samplers.options import Part, draw_option, fit_option
@@ -23,7 +24,7 @@ from phys_value_gradient.fields import ValueField, make_value_field
 from phys_value_gradient.landscapes import Critic, ExactLandscape, LearnedLandscape
 from phys_value_gradient.learning import Learner, Learning, initial_slope
 from phys_value_gradient.negatives import ValueNegatives
-from phys_value_gradient.policy import HIGHEST, Energy, Landscape, Policy, Rule, path_diagnostics, walk
+from phys_value_gradient.policy import HIGHEST, Energy, Landscape, Policy, Rule, walk
 from phys_value_gradient.process import AuxiliaryProcess, Kind, Shape, schedule
 
 
@@ -104,7 +105,7 @@ class ValueGradientModel(Model):
         final = self.corrected(final, exact, recipe, generator)
         network = 0 if self.critic is None else recipe.sampling_steps - (recipe.policy == "taylor")
         nfe = density.evaluations + exact.evaluations + network
-        return Draw(density.embed(final), float(nfe), path_diagnostics(log_weights), log_weights)
+        return Draw(density.embed(final), float(nfe), weight_diagnostics(log_weights), log_weights)
 
     @torch.no_grad()
     def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
