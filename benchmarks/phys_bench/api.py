@@ -17,7 +17,7 @@ from typing import Any
 from phys_samplers.catalogue import registry
 from phys_samplers.errors import ConfigurationError
 
-from .environment import choose_device, cpu_count
+from .environment import choose_device, cpu_count, environment
 from .execution import inline_threads
 from .executors import InlinePool, Pool, ProcessPool
 from .fingerprint import Fingerprints
@@ -167,7 +167,8 @@ def run(
     folder.prepare()
     with folder.owned():
         problem = folder.head_damage()
-        head = new_head(made, folder.read_head(), executor=how, workers=count)
+        here = environment(made.device)
+        head = new_head(made, folder.read_head(), executor=how, workers=count, environment=here)
         head["suite"] |= load_suite(suite).papers()  # of the cells of earlier calls too
         folder.write_head(head)
         notes = [note, problem and f"{problem}; it is written anew, and lists the cells of this run alone"]

@@ -9,7 +9,6 @@ from typing import Any
 
 from phys_samplers.errors import ConfigurationError
 
-from .environment import environment
 from .plan import Plan
 from .results import Results
 from .results import merge as merge_results
@@ -112,8 +111,10 @@ def merge(*runs: str | Path | Results, out: str | Path | None = None, on_conflic
 FORMAT = 1
 
 
-def new_head(plan: Plan, old: Mapping[str, Any] | None, *, executor: str, workers: int) -> dict[str, Any]:
-    """The head of a run: that of the folder so far, with the cells of ``plan`` added.
+def new_head(
+    plan: Plan, old: Mapping[str, Any] | None, *, executor: str, workers: int, environment: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The head of a run in that environment: that of the folder so far, with the cells of ``plan`` added.
 
     A cell with the same task, sampler and seed takes the place of the old one, which other code or options made.
     """
@@ -138,7 +139,7 @@ def new_head(plan: Plan, old: Mapping[str, Any] | None, *, executor: str, worker
         "device": plan.device,
         "executor": executor,
         "workers": workers,
-        "environment": environment(plan.device),
+        "environment": dict(environment),
         "best": best,
         "primary": primary,
         "cells": rows,
