@@ -105,7 +105,7 @@ UNMIXED = 1.1
 class Run(NamedTuple):
     """What a run gave besides the states its record holds: gradient evaluations per chain, and facts of the method."""
 
-    evaluations: int
+    evaluations: float
     facts: dict[str, Any]
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from phys_samplers.chains import dual_averaging
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
-from phys_samplers.chains.mala import init, step
+from phys_samplers.chains.mala import MALAState, step
+from phys_samplers.chains.start import find_start, scale_of
 from phys_samplers.density import FlatDensity, refuse_lost
 from phys_samplers.options import draw_option
 
@@ -21,19 +22,23 @@ from phys_samplers.options import draw_option
 class MALA(ChainSampler):
     """Metropolis-adjusted Langevin algorithm: unbiased; the step size finds itself during a warm-up.
 
-    One step size serves all chains. During the warm-up dual averaging moves it towards the wanted acceptance rate,
-    averaged over chains; then it is frozen, and only states after the warm-up are kept. The default number of steps is
-    untuned.
+    Lost chains are first led uphill, and coordinates are scaled by what gradients say of their spreads, once more in
+    the middle of the warm-up (``chains.start``). One step size serves all chains. During the warm-up dual averaging
+    moves it towards the wanted acceptance rate, averaged over chains; then it is frozen, and only states after the
+    warm-up are kept. The default number of steps is untuned.
 
     Args:
-        step_size: h at the start; with ``warmup_steps=0`` for the whole run.
+        step_size: h at the start, in scaled coordinates; with ``warmup_steps=0`` for the whole run.
         warmup_steps: steps that adapt the step size, part of ``sampling_steps``.
         target_acceptance: acceptance rate to adapt to; 0.574 is optimal as D → ∞ (Roberts & Rosenthal 1998).
+        ascent_steps: uphill for lost chains, at most, before the warm-up; each costs a gradient. With 0, or without a
+            warm-up, chains stay where they start, and scales are one.
     """
 
     step_size: float = draw_option(0.1, above=0)
     warmup_steps: int = draw_option(200, least=0)
     target_acceptance: float = draw_option(0.574, above=0, below=1)
+    ascent_steps: int = draw_option(60, least=0)
 
     @property
     def burn_in(self) -> int:
@@ -42,25 +47,34 @@ class MALA(ChainSampler):
 
     def run(self, source: FlatDensity, x: Tensor, *, generator: torch.Generator, record: ChainRecord) -> Run:
         """Warm up, then sample; see ``ChainSampler.run``."""
-        state = init(x, source.log_prob_and_score)
+        start = find_start(source, x, steps=self.ascent_steps if self.warmup_steps else 0)
+        scale = start.scale
+
+        def log_density(u: Tensor) -> tuple[Tensor, Tensor]:
+            log_prob, score = source.log_prob_and_score(scale * u)
+            return log_prob, scale * score
+
+        state = MALAState(start.x / scale, start.log_prob, scale * start.score)
         adaptation = dual_averaging.init(self.step_size, like=x)
         step_size = adaptation.log_step.exp()
         acceptance = x.new_zeros(())
         for index in range(self.sampling_steps):
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             log_uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=x.dtype).log_()
-            state, info = step(
-                state, source.log_prob_and_score, step_size=step_size, noise=noise, log_uniform=log_uniform
-            )
+            state, info = step(state, log_density, step_size=step_size, noise=noise, log_uniform=log_uniform)
             if index < self.warmup_steps:
                 adaptation = dual_averaging.update(adaptation, info.acceptance.mean(), goal=self.target_acceptance)
                 frozen = index + 1 == self.warmup_steps
                 step_size = (adaptation.log_average if frozen else adaptation.log_step).exp()
             else:
                 acceptance = acceptance + info.acceptance.mean()
-            record.observe(state.x)
+            if 2 * (index + 1) == self.warmup_steps - self.warmup_steps % 2 and self.ascent_steps:
+                new = scale_of(scale * state.x, state.score / scale, scale)
+                state = MALAState(scale * state.x / new, state.log_prob, state.score * (new / scale))
+                scale = new
+            record.observe(scale * state.x)
         refuse_lost(
-            state.x,
+            scale * state.x,
             alive=state.log_prob.isfinite(),
             steps=self.sampling_steps,
             by="mala",
@@ -69,6 +83,7 @@ class MALA(ChainSampler):
         facts = {
             "acceptance": float(acceptance) / (self.sampling_steps - self.warmup_steps),
             "step_size": float(step_size),
+            "moved": int(start.moved),
             "warmup_steps": self.warmup_steps,
         }
         return Run(source.evaluations, facts)

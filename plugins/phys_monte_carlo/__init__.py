@@ -12,6 +12,7 @@ from phys_registry.lazy import lazy
 if TYPE_CHECKING:
     from phys_monte_carlo.ais import AIS as AIS
     from phys_monte_carlo.hmc import HMC as HMC
+    from phys_monte_carlo.nuts import NUTS as NUTS
     from phys_monte_carlo.smc import SMC as SMC
     from phys_monte_carlo.svgd import SVGD as SVGD
     from phys_monte_carlo.tempering import ParallelTempering as ParallelTempering

@@ -23,6 +23,15 @@ def phys_components() -> Iterable[Component]:
     )
     yield Component(
         "sampler",
+        "nuts",
+        "phys_monte_carlo.nuts:NUTS",
+        summary="the No-U-Turn Sampler: unbiased; length, step size and masses of trajectories find themselves",
+        reference="Hoffman & Gelman 2014; Betancourt 2017, Appendix A; Phan et al. 2019, arXiv:1912.11554",
+        needs=DENSITY,
+        citation="hoffman2014nuts betancourt2017conceptual phan2019composable",
+    )
+    yield Component(
+        "sampler",
         "parallel-tempering",
         "phys_monte_carlo.tempering:ParallelTempering",
         summary="chains on a ladder from a Gaussian to the target that exchange states; crosses modes, gives log Z",

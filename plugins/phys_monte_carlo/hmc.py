@@ -22,6 +22,7 @@ from torch import Tensor
 
 from phys_monte_carlo.adaptation import WarmUp
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
+from phys_samplers.chains.start import find_start
 from phys_samplers.density import FlatDensity, LogDensity, refuse_lost
 from phys_samplers.options import draw_option
 
@@ -162,15 +163,30 @@ class HMC(TrajectorySampler):
     then frozen, and only states after the warm-up are kept. A step is a whole trajectory, and every leapfrog step in it
     costs a gradient.
 
+    Lost chains are first led uphill, and masses begin at what gradients say of scales (``chains.start``); all that is
+    part of the warm-up, and there is none of it without one.
+
     Chains in modes that they do not leave make the masses those of the spread *between* modes too; the step size
     makes up for it where the modes are about round.
+
+    Args:
+        ascent_steps: uphill for lost chains, at most, before the warm-up; each costs a gradient.
     """
+
+    ascent_steps: int = draw_option(60, least=0)
 
     def run(self, source: FlatDensity, x: Tensor, *, generator: torch.Generator, record: ChainRecord) -> Run:
         """Warm up, then sample; see ``ChainSampler.run``."""
         lengths = self.lengths(generator)
-        warm_up = WarmUp(self.warmup_steps, step_size=self.step_size, goal=self.target_acceptance, like=x.unsqueeze(0))
-        state = init(x, source.log_prob_and_score)
+        start = find_start(source, x, steps=self.ascent_steps if self.warmup_steps else 0)
+        warm_up = WarmUp(
+            self.warmup_steps,
+            step_size=self.step_size,
+            goal=self.target_acceptance,
+            like=x.unsqueeze(0),
+            scale=start.scale,
+        )
+        state = HMCState(start.x, start.log_prob, start.score)
         acceptance, divergences = x.new_zeros(()), torch.zeros((), dtype=torch.int64, device=x.device)
         for index, length in enumerate(lengths):
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
@@ -201,6 +217,7 @@ class HMC(TrajectorySampler):
             "acceptance": float(acceptance) / (self.sampling_steps - self.warmup_steps),
             "divergences": int(divergences),
             "step_size": float(warm_up.step_size),
+            "moved": int(start.moved),
             "mass_ratio": float(warm_up.inverse_mass.max() / warm_up.inverse_mass.min()),
             "warmup_steps": self.warmup_steps,
         }

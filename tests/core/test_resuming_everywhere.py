@@ -48,7 +48,19 @@ SAMPLERS = [
     for preset in (component.presets or (None,))
 ]
 UNTRAINED = {
-    *("ais", "baoab", "exact", "hmc", "mala", "parallel-tempering", "smc", "svgd", "training-rows", "vgs-replay"),
+    *(
+        "ais",
+        "baoab",
+        "exact",
+        "hmc",
+        "mala",
+        "nuts",
+        "parallel-tempering",
+        "smc",
+        "svgd",
+        "training-rows",
+        "vgs-replay",
+    ),
 }
 """Samplers that train nothing: there is nothing to resume."""
 QUICK = {"ebm:vgs", "vgs:paper", *{case.partition(":")[0]: case for case in reversed(SAMPLERS)}.values()}

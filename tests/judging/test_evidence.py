@@ -67,7 +67,12 @@ def test_two_samples_see_wrong_mode_weights() -> None:
 
 def test_evidence_counts_costs_and_keeps_failures() -> None:
     run = gather(
-        "mala", make("sampler", "mala", sampling_steps=100, warmup_steps=50), NORMAL, n=200, seed=0, device="cpu"
+        "mala",
+        make("sampler", "mala", sampling_steps=100, warmup_steps=50, ascent_steps=0),
+        NORMAL,
+        n=200,
+        seed=0,
+        device="cpu",
     )
     assert run.finished
     assert run.gradients == 101

@@ -23,7 +23,7 @@ from phys_samplers.target import Samples, Target
 
 SHORT: list[Any] = [
     LangevinDynamics(sampling_steps=40, step_size=0.1),
-    MALA(sampling_steps=40, warmup_steps=15),
+    MALA(sampling_steps=40, warmup_steps=15, ascent_steps=0),
     BAOAB(sampling_steps=40, step_size=0.2),
 ]
 each = pytest.mark.parametrize("recipe", SHORT, ids=lambda r: type(r).__name__)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from phys_langevin import baoab, mala
-from phys_samplers.chains import dual_averaging
+from phys_langevin import baoab
+from phys_samplers.chains import dual_averaging, mala
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import make_generator
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from phys_monte_carlo.adaptation import WarmUp, merge, variance, window_ends
+from phys_monte_carlo.adaptation import WarmUp, covariance, merge, variance, window_ends
 from phys_samplers.randomness import make_generator
 
 
@@ -20,8 +20,17 @@ def test_merged_moments_are_those_of_all_states() -> None:
     assert moments.states == 240
     torch.testing.assert_close(moments.mean, whole.mean(1))
     torch.testing.assert_close(moments.squares / 239, whole.var(1))
-    shrunk = variance(moments)
-    torch.testing.assert_close(shrunk, (240 * whole.var(1) + 5 * whole.var(1).mean(1, keepdim=True)) / 245)
+    before = torch.tensor([1e-4, 1.0, 1e4], dtype=torch.float64)
+    shrunk = variance(moments, before)
+    torch.testing.assert_close(shrunk.log(), (240 * whole.var(1).log() + 5 * before.log()) / 245)
+    dense = None
+    for states in x:
+        dense = merge(dense, states, dense=True)
+    expected = torch.stack([torch.cov(rows.T) for rows in whole])
+    torch.testing.assert_close(dense.squares / 239, expected)
+    drawn = covariance(dense)
+    torch.testing.assert_close(drawn.diagonal(dim1=1, dim2=2), expected.diagonal(dim1=1, dim2=2))
+    torch.testing.assert_close(drawn[:, 0, 1], expected[:, 0, 1] * 240 / 243)
 
 
 @pytest.mark.parametrize(("steps", "chains"), [(100, 200), (1000, 1), (13, 50), (200, 3)])
@@ -59,8 +68,9 @@ def test_warm_up_finds_the_variances_of_each_group_and_is_then_frozen() -> None:
     assert frozen[0] > frozen[1]
 
 
-def test_variances_of_chains_that_never_moved_change_nothing() -> None:
-    warm_up = WarmUp(20, step_size=0.3, goal=0.8, like=torch.zeros(1, 30, 2))
+@pytest.mark.parametrize("dense", [False, True])
+def test_variances_of_chains_that_never_moved_change_nothing(dense: bool) -> None:
+    warm_up = WarmUp(20, step_size=0.3, goal=0.8, like=torch.zeros(1, 30, 2), dense=dense)
     for _ in range(20):
         warm_up.observe(torch.ones(1, 30, 2), torch.zeros(1, 30))
     assert (warm_up.inverse_mass == 1).all()

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from phys_langevin import mala
 from phys_monte_carlo import hmc
+from phys_samplers.chains import mala
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import make_generator
 
