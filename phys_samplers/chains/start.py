@@ -1,9 +1,10 @@
 r"""Where chains begin, and in what units: lost ones are led to where the density is, scales come from the gradient.
 
 Of N(m, diag σ²) the gradient is g = −(x − m)/σ², so that σ² is the ratio of the spreads of x and g over chains,
-wherever these were started. A chain is lost where the gradient in units of S = σ, |Sg|², whose mean over a Gaussian is
-D, is far above that, or where there is no density. Lost chains go uphill, x + hS²g with a step h of their own that
-grows while log p rises and shrinks when it does not, and stop where they are lost no longer; others are left alone.
+wherever these were started; where g is constant, as of an exponential law, σ is its inverse. A chain is lost where the
+gradient in units of S = σ, |Sg|², whose mean over a Gaussian is D, is far above that, or where there is no density.
+Lost chains go uphill, x + hS²g with a step h of their own that grows while log p rises and shrinks when it does not,
+and stop where they are lost no longer; others are left alone.
 
 Source: Seyboldt, Carlson & Carpenter 2026 for scales from gradients; Nocedal & Wright 2006, *Numerical Optimization*,
 Section 3.1 (backtracking).
@@ -23,8 +24,10 @@ FEWEST = 8
 """Chains below which their spread says nothing."""
 MANY = 1_000
 """Chains that are enough for scales."""
-FLAT = 1e-8
-"""Least spread of the gradient, in units of one over that of the chains: scales are at most ten thousand times that."""
+CONSTANT = 1e-5
+"""Relative spread of a gradient below which it is constant but for rounding, as that of an exponential law."""
+FARTHEST = 1e4
+"""Scales are at most so many times the spread of the chains."""
 
 
 class Start(NamedTuple):
@@ -41,9 +44,16 @@ def scale_of(x: Tensor, score: Tensor, like: Tensor) -> Tensor:
     """S (D,) from rows ``x`` (B, D) and gradients there; ``like`` (D,) where rows say nothing."""
     if len(x) < FEWEST:
         return like
-    apart, steep = ((rows - rows.quantile(0.5, 0)).abs().quantile(0.5, 0) for rows in (x[:MANY], score[:MANY]))
-    square = apart / torch.maximum(steep, FLAT / apart)
+    (_, apart), (slope, steep) = (_centre_and_spread(rows[:MANY]) for rows in (x, score))
+    known = steep > CONSTANT * slope.abs()
+    square = torch.where(known, apart / steep, slope**-2.0).clamp(max=(FARTHEST * apart).square())
     return torch.where(square.isfinite() & (square > 0), square.sqrt(), like)
+
+
+def _centre_and_spread(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Medians (D,), and of the distances from them."""
+    centre = rows.quantile(0.5, 0)
+    return centre, (rows - centre).abs().quantile(0.5, 0)
 
 
 def find_start(source: FlatDensity, x: Tensor, *, steps: int) -> Start:

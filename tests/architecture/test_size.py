@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 312
-LINES = 46_716
+LINES = 46_728
 MEDIAN = 143
 LONGEST = 400
 TABLES: set[str] = set()

@@ -33,8 +33,13 @@ def asked(results: api.Results, sampler: str) -> set[tuple[float, float]]:
 
 
 def test_gradients_of_chains_are_counted_exactly_and_those_of_data_are_none(tmp_path: Path) -> None:
-    few = "mala[samples_per_chain=4,sampling_steps=40,warmup_steps=5]"
-    names = ["langevin[sampling_steps=30]", "mala[sampling_steps=30,warmup_steps=5]", few, "baoab[sampling_steps=30]"]
+    few = "mala[ascent_steps=0,samples_per_chain=4,sampling_steps=40,warmup_steps=5]"
+    names = [
+        "langevin[sampling_steps=30]",
+        "mala[ascent_steps=0,sampling_steps=30,warmup_steps=5]",
+        few,
+        "baoab[sampling_steps=30]",
+    ]
     overrides = [{"sampler": "edm", "options": {"steps": 10, "width": 8, "sampling_steps": 3}}]
     results = run([*names, "edm"], tmp_path, overrides=overrides)
     assert asked(results, names[0]) == {(30.0, 0.0)}

@@ -66,3 +66,13 @@ def test_a_gaussian_with_scales_from_a_hundredth_to_a_hundred_is_mixed(name: str
     draw = make("sampler", name).fit(WIDE).draw(500, seed=0)
     assert draw.diagnostics["rhat_max"] < 1.05
     assert ((draw.samples / SCALES).var(0) - 1).abs().max() < 5 * (2 / 500) ** 0.5
+
+
+def test_the_scale_of_a_constant_gradient_is_one_over_it_and_nobody_is_lost() -> None:
+    exponential = Density(lambda x: torch.where((x > 0).all(1), -4 * x.sum(1), -torch.inf), (2,))
+    x = draws(200, 2, "constant")
+    start = find_start(FlatDensity(exponential), x, steps=60)
+    torch.testing.assert_close(start.scale, torch.full((2,), 0.25))
+    inside = (x > 0).all(1)
+    assert torch.equal(start.x[inside], x[inside])
+    assert int(start.moved) == int((~inside).sum())
