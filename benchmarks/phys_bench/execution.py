@@ -6,6 +6,7 @@ Jobs and events are JSON-like, so that the same code serves a worker process and
 from __future__ import annotations
 
 import copy
+import importlib
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -54,6 +55,9 @@ def execute(job: Mapping[str, Any], emit: Emit, kept: LastFit) -> list[str]:
     """
     catalogue.registry.plugins()  # so that all plugins are imported before the first look
     torch.set_grad_enabled(True)
+    if job.get("fit") or job.get("contestant") == "return_model":
+        # The first step of an optimizer imports it, and it puts a function of its own in place of torch.manual_seed.
+        importlib.import_module("torch._dynamo")
     around = Around()
     try:
         if job["kind"] == "floors":
