@@ -130,3 +130,13 @@ def far_and_dense(z: Tensor, log_prob: Tensor, others: Tensor, their_log_prob: T
     far = torch.cdist(other, own).amin(1) > 3 * near.quantile(0.99)
     dense = their_log_prob[:ROWS].double() > log_prob.double().quantile(0.05)
     return int((far & dense).sum())
+
+
+def higher(z: Tensor, log_prob: Tensor, theirs: Tensor) -> int:
+    """How many of ``theirs`` (m,) are where density is far above all that rows ``z`` (n, K) met, ``log_prob`` (n,).
+
+    Far: by 3 + √(K/2) in log p, the latter the standard deviation of log p of a normal law: a narrow part inside a wide
+    one, which distances do not show.
+    """
+    most = float(log_prob.double().max()) + 3 + math.sqrt(z.shape[1] / 2)
+    return int((theirs.double() > most).sum())

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.judging.evidence import Evidence, gather, probe
+from phys_samplers.judging.units import Units, plain_units, refuse_improper, seen_units
 from phys_samplers.judging.verdict import Judgement, weigh
 from phys_samplers.options import Part, make_part
 from phys_samplers.sampler import Sampler
 from phys_samplers.target import Target
 from phys_samplers.training import Callback
 
-DEFAULT_SAMPLERS: tuple[str, ...] = ("mala", "hmc", "parallel-tempering", "smc", "ais", "vgs")
-"""Local chains, which are cheap; three that anneal, which find modes and estimate log Z; one that learns."""
-
-
-OTHER_STARTS = (5.0, 0.2)
-"""By what starts are widened or narrowed where those asked for settled nothing."""
+DEFAULT_SAMPLERS: tuple[str, ...] = ("smc", "ais", "mala", "hmc", "nuts[max_depth=6]", "parallel-tempering", "vgs")
+"""Two that anneal, which find modes and estimate log Z; chains, of which one is tempered; one that learns."""
+WIDTHS = (1.5, 5.0, 0.5)
+"""Starts of the samplers that anneal where those asked for settle nothing, in half the range of all samples seen."""
+PARTICLES = 4_000
+"""Of sequential Monte Carlo then, at least."""
 
 
 def judge(
@@ -44,7 +46,8 @@ def judge(
         seed: of every random draw made here.
         scale: standard deviation of the starting points, where the density is not of the order of one to ten units;
             set as ``prior_std`` of every sampler that has it.
-        seconds: after which no further run begins where those asked for settle nothing; 0 for none.
+        seconds: after which no further run begins, neither of those asked for, of which the first two run in any case,
+            nor of those that follow where these settle nothing.
         device: where to compute.
         callbacks: told of training.
         announce: told the text of every sampler before it runs.
@@ -66,23 +69,43 @@ def judge(
     target.require("log_prob", "score", by="judge")
     recipes = [(_text(part), _scaled(make_part("sampler", part), scale)) for part in samplers]
     probe(target, n=64, scale=scale or 1.0, seed=seed, device=device)
+    refuse_improper(target, seed=seed, device=device)
     evidence: list[Evidence] = []
     began = time.perf_counter()
-    for text, recipe in recipes:
+
+    def run(text: str, recipe: Sampler, units: Units | None) -> None:
         announce(text)
-        evidence.append(gather(text, recipe, target, n=n, seed=seed, device=device, callbacks=callbacks))
+        where = target if units is None else units.target
+        found = gather(text, recipe, where, n=n, seed=seed, device=device, callbacks=callbacks)
+        evidence.append(found if units is None else units.undone(found))
+
+    plain = plain_units(target, scale=scale or 1.0, seed=seed, device=device)
+    for text, recipe in recipes:
+        if len(evidence) > 1 and time.perf_counter() - began > seconds:
+            evidence.append(Evidence(sampler=text, error=f"not run: {seconds:g} s were over (seconds=)"))
+        else:
+            run(text, recipe, plain)
     found = weigh(evidence, target=target.name, seed=seed)
-    # nobody to be recommended: the samplers that anneal once more, from wider and from narrower starts
-    for factor in OTHER_STARTS:
-        for text, recipe in recipes:
-            if found.recommended or time.perf_counter() - began > seconds or not hasattr(recipe, "temperatures"):
-                continue
-            std = factor * recipe.prior_std  # type: ignore[attr-defined]
-            again, text = _scaled(recipe, std), f"{text}, prior_std {std:g}"
-            announce(text)
-            evidence.append(gather(text, again, target, n=n, seed=seed, device=device, callbacks=callbacks))
-            found = weigh(evidence, target=target.name, seed=seed)
+    # nobody to be recommended: those that anneal once more, from where anybody has been, with more particles
+    for width in WIDTHS:
+        units = None if found.recommended else seen_units(target, evidence, device=device)
+        for text, recipe in recipes if units else ():
+            if hasattr(recipe, "temperatures") and time.perf_counter() - began < seconds:
+                run(f"{text}, {width:g} × what was seen", _escalated(recipe, n, width), units)
+        found = weigh(evidence, target=target.name, seed=seed)
     return found
+
+
+def _escalated(recipe: Sampler, n: int, width: float) -> Sampler:
+    """A recipe of one that anneals, with more of what it works with, from N(0, width² I)."""
+    changes: dict[str, Any] = {"prior_std": width}
+    if isinstance(recipe.options().get("temperatures"), int):
+        changes["temperatures"] = 2 * recipe.options()["temperatures"]
+    if "particles" in recipe.options():
+        changes["particles"] = max(PARTICLES, n)
+    if "pilot" in recipe.options():
+        changes["pilot"] = PARTICLES
+    return recipe.with_options(**changes)
 
 
 def _text(part: Part) -> str:

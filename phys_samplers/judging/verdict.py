@@ -8,8 +8,8 @@ r"""From evidence to a verdict, by six rules.
 2. Importance weights whose tail has k̂ above .7 say nothing, chains whose rank-normalised R̂ is above 1.05 neither.
 3. Among samplers with enough effective draws that satisfy Stein's identities (where the density is smooth, so that they
    hold) and miss nothing, the one with the most effective draws is the reference.
-4. No sampler, be it rejected itself, may have met density as high as the reference's far from all of its samples:
-   else the reference misses mass, and the next one is asked.
+4. No sampler, be it rejected itself, may have met density as high as the reference's far from all of its samples, or
+   far higher density anywhere: else the reference may miss mass, and the next one is asked.
 5. Whoever differs from the reference in a two-sample test is not to be trusted.
 6. Of those left the cheapest effective draw is recommended.
 
@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.judging.evidence import Evidence
-from phys_samplers.judging.p_values import far_and_dense, two_sample_p_value
+from phys_samplers.judging.p_values import far_and_dense, higher, two_sample_p_value
 from phys_samplers.layout import table
 from phys_samplers.randomness import make_generator
 
@@ -45,6 +45,8 @@ MIXED = 1.05
 """Rank-normalised split-R̂ up to which chains count as mixed."""
 HEAVY = 0.7
 """k̂ of importance weights above which their averages are not to be trusted (Vehtari et al. 2024)."""
+UNSTABLE = 0.5
+"""k̂ above which weights have no variance, and formulas for errors say too little."""
 STRAYED = 3
 """Samples in dense places far from the reference that are held against it."""
 HEADINGS = ("sampler", "verdict", "log Z", "draws", "R̂", "∇E", "E", "s", "why")
@@ -103,9 +105,9 @@ class Judgement:
         known = [run for run in trusted if run.log_z is not None and run.unbiased]
         if not known:
             return None
-        best = min(known, key=lambda evidence: evidence.log_z_std)
+        best = min(known, key=_stated_error)
         assert best.log_z is not None
-        return best.log_z, best.log_z_std
+        return best.log_z, _stated_error(best)
 
     def table(self, width: int | None = None) -> str:
         """A row per sampler, then the summary.
@@ -153,11 +155,16 @@ def weigh(evidence: Sequence[Evidence], *, target: str, seed: int) -> Judgement:
 def _highest_floor(evidence: Sequence[Evidence]) -> tuple[float, str] | None:
     """The largest log Z − 3 standard errors, and whose."""
     floors = [
-        (run.log_z - SIGMAS * run.log_z_std, run.sampler)
+        (run.log_z - SIGMAS * _stated_error(run), run.sampler)
         for run in evidence
         if run.finished and run.log_z is not None and run.unbiased and _enough(run) and not _heavy(run)
     ]
     return max(floors, default=None)
+
+
+def _stated_error(run: Evidence) -> float:
+    """The error of log Z; three times that of the formula where weights have no variance, which k̂ above ½ says."""
+    return run.log_z_std * (3.0 if run.pareto is not None and run.pareto > UNSTABLE else 1.0)
 
 
 def _heavy(run: Evidence) -> bool:
@@ -172,6 +179,8 @@ def _missed_by(run: Evidence, evidence: Sequence[Evidence]) -> str:
             continue
         if (count := far_and_dense(run.z, run.log_prob, other.z, other.log_prob)) >= STRAYED:
             return f"{count} samples of {other.sampler} lie far from all of its own, where density is as high"
+        if (count := higher(run.z, run.log_prob, other.log_prob)) >= STRAYED:
+            return f"{count} samples of {other.sampler} lie where density is far higher than it ever met: a narrow part"
     return ""
 
 
@@ -188,7 +197,7 @@ def _alone(run: Evidence, covering: tuple[float, str] | None) -> tuple[str, str]
             "biased",
             f"Stein's identities fail (p = {run.stein:.1e}): a step too large, or chains still on their way",
         )
-    if covering and run.log_z is not None and run.unbiased and run.log_z + SIGMAS * run.log_z_std < covering[0]:
+    if covering and run.log_z is not None and run.unbiased and run.log_z + SIGMAS * _stated_error(run) < covering[0]:
         return "misses mass", f"its log Z of {run.log_z:.2f} lies below that of {covering[1]}"
     if _heavy(run):
         return "heavy weights", f"k̂ of its weights is {run.pareto:.2f}: a few decide; more temperatures, a wider start"
@@ -243,8 +252,8 @@ def _summary(
     agreeing = sum(opinion.verdict == "trust" for opinion in opinions)
     return (
         f"Take {recommended.sampler}: {agreeing} of {len(opinions)} samplers agree, and its effective draws cost "
-        f"fewest energy gradients ({recommended.cost:,.0f} each). A mode that none of them met, such as a narrow "
-        "spike, would leave no trace."
+        f"fewest energy gradients ({recommended.cost:,.0f} each). CANNOT BE SEEN: a mode that none of them met, such "
+        "as a narrow spike, would leave no trace."
     )
 
 

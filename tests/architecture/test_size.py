@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 MODULES = 312
-LINES = 46_728
-MEDIAN = 143
+LINES = 46_940
+MEDIAN = 143.5
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""

@@ -135,3 +135,22 @@ def test_evidence_of_a_rejected_run_counts_against_the_reference() -> None:
     strayed.z[:9] -= 15
     evidence = [replace(r, log_prob=heights(r.z)) for r in (smc, strayed) if r.z is not None]
     assert weigh(evidence, target="t", seed=0).recommended == "smc"
+
+
+def test_far_higher_density_that_somebody_met_counts_against_the_reference() -> None:
+    """A narrow part within a wide one: no distance shows it, and the tail of the other's log p does."""
+    smc, ais = run("smc", log_z=-0.7, log_z_std=0.01), run("ais", log_z=0.1, log_z_std=0.5, effective=3.0)
+    assert smc.z is not None
+    assert ais.z is not None
+    heights = [-0.5 * r.z.square().sum(1) for r in (smc, ais) if r.z is not None]
+    evidence = [replace(r, log_prob=h) for r, h in zip((smc, ais), heights, strict=True)]
+    assert weigh(evidence, target="t", seed=0).recommended == "smc"
+    heights[1][:3] = 8.0
+    found = weigh([evidence[0], replace(ais, log_prob=heights[1])], target="t", seed=0)
+    assert verdicts(found)["smc"] == "misses mass"
+    assert "far higher than it ever met" in found.opinions[0].why
+
+
+def test_errors_of_weights_without_variance_are_widened() -> None:
+    found = weigh([run("ais", log_z=1.0, log_z_std=0.1, pareto=0.6)], target="t", seed=0)
+    assert found.log_z == pytest.approx((1.0, 0.3))
