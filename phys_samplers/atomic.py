@@ -21,6 +21,9 @@ def write_atomically(path: Path, payload: bytes) -> None:
     Args:
         path: where to; its folder exists.
         payload: the whole content.
+
+    Raises:
+        OSError: naming ``path``, if the disk is full, read-only, or the folder not there.
     """
     temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}")
     try:
@@ -29,8 +32,11 @@ def write_atomically(path: Path, payload: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a full disk names no file, and the temporary one says nothing
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     with contextlib.suppress(OSError):  # folders cannot be flushed on every system
         handle = os.open(path.parent, os.O_RDONLY)

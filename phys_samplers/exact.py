@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from phys_samplers.device import as_device
 from phys_samplers.errors import CheckpointError, ConfigurationError, MissingCapability
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw, Model, Sampler
@@ -32,7 +33,7 @@ class ExactModel(Model):
         self.target = target
         self.target_name = target.name
         self.event_shape = target.event_shape
-        self._device = torch.device(device)
+        self._device = as_device(device)
 
     @property
     def device(self) -> torch.device:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from phys_registry.errors import printable
+
 GAP = "  "
 UNLIMITED = 10_000
 _NARROWEST = 8
@@ -27,7 +29,7 @@ def terminal_width(otherwise: int = UNLIMITED) -> int:
         return max(_NARROWEST_TERMINAL, int(columns))
     try:
         return max(_NARROWEST_TERMINAL, os.get_terminal_size(sys.stdout.fileno()).columns)
-    except (OSError, ValueError):  # a pipe, a file or a buffer
+    except (OSError, ValueError, AttributeError):  # a pipe, a file or a buffer; None where standard output is closed
         return otherwise
 
 
@@ -52,7 +54,7 @@ def table(
         The lines, without a final newline.
     """
     lines = [list(headers)] if headers else []
-    lines += [list(row) for row in rows]
+    lines += [[printable(cell) for cell in row] for row in rows]
     if not lines:
         return ""
     natural = [max(len(part) for row in lines for part in (row[i].splitlines() or [""])) for i in range(len(lines[0]))]

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from phys_samplers.device import as_device
 from phys_samplers.errors import ConfigurationError
 
 
@@ -30,7 +31,7 @@ def make_generator(seed: int, *labels: str | int, device: torch.device | str = "
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigurationError(f"seed is {seed!r}; expected a non-negative integer, e.g. seed=0")
-    return torch.Generator(device=device).manual_seed(derive_seed(seed, *labels))
+    return torch.Generator(device=as_device(device)).manual_seed(derive_seed(seed, *labels))
 
 
 class Streams:
@@ -47,7 +48,7 @@ class Streams:
             raise ConfigurationError("seeds is empty; expected at least one seed, e.g. seeds=[0]")
         self.seeds = tuple(seeds)
         self.labels = labels
-        self.device = torch.device(device)
+        self.device = as_device(device)
         self.generators = [make_generator(s, *labels, device=device) for s in seeds]
 
     @property

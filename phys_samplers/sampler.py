@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from torch import Tensor
 from phys_registry.options import facts_of
 from phys_samplers.checkpoint import load as read_model
 from phys_samplers.checkpoint import save as write_model
+from phys_samplers.device import as_device
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import check_values, part_options
 from phys_samplers.target import Target
@@ -47,6 +49,27 @@ class Draw:
     nfe: float
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
     log_weights: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no sampler can mean.
+
+        Raises:
+            ConfigurationError: on samples that are no real tensor, a negative or infinite ``nfe``, or ``log_weights``
+                that are not one number a sample.
+        """
+        if not isinstance(self.samples, Tensor) or self.samples.is_complex() or self.samples.ndim == 0:
+            given = getattr(self.samples, "dtype", type(self.samples).__name__)
+            raise ConfigurationError(f"samples are {given}; expected a tensor (n, *event_shape) of real numbers")
+        try:
+            known = math.isfinite(self.nfe) and self.nfe >= 0
+        except TypeError:
+            known = False
+        if not known:
+            raise ConfigurationError(f"nfe is {self.nfe!r}; expected evaluations per sample, a number of at least 0")
+        weights = self.log_weights
+        if weights is not None and tuple(getattr(weights, "shape", ())) != (len(self.samples),):
+            given = tuple(getattr(weights, "shape", ()))
+            raise ConfigurationError(f"log_weights have shape {given}; expected {(len(self.samples),)}, one a sample")
 
 
 class Model(ABC):
@@ -248,5 +271,5 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
     Raises:
         CheckpointError: naming the file that is missing, truncated, edited or of another format.
     """
-    model: Model = read_model(path, target=target, device=device)
+    model: Model = read_model(path, target=target, device=as_device(device))
     return model

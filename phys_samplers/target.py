@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from phys_samplers.device import as_device
 from phys_samplers.errors import ConfigurationError, DensityError, MissingCapability
 from phys_samplers.evaluations import Evaluations
 
@@ -214,7 +215,7 @@ class Target:
 
     def to(self, device: torch.device | str) -> Self:
         """The same target with its tensors (and its law, if that is a module) on ``device``."""
-        device = torch.device(device)
+        device = as_device(device)
         moved: dict[str, Any] = {}
         for split in ("train", "validation", "heldout"):
             rows = getattr(self, split)

@@ -164,6 +164,10 @@ def run(
         return _results(folder, made)
     how, note = _choose_executor(executor, made)
     count = _choose_workers(workers, made, how)
+    if not made.todo and folder.exists and not os.access(folder.path, os.W_OK):
+        results = _results(folder, made)
+        results.notes += (f"{folder.path} cannot be written to; it is shown as it is.",)
+        return results
     folder.prepare()
     with folder.owned():
         problem = folder.head_damage()

@@ -12,6 +12,7 @@ from json import JSONEncoder
 from pathlib import PurePath
 from typing import Any
 
+from phys_registry.errors import printable
 from phys_samplers.errors import ConfigurationError
 
 _ENCODE = JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -98,13 +99,10 @@ def plain(value: Any, *, longest: int = 1_000) -> Any:
     return str(value)
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
 def escaped(value: Any) -> Any:
     """JSON-like data whose texts any file and terminal can hold: control characters and lone surrogates are spelt."""
     if isinstance(value, str):
-        return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), value)
+        return printable(value)
     if isinstance(value, Mapping):
         return {escaped(str(key)): escaped(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

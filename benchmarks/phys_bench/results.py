@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from phys_registry.errors import printable
 from phys_samplers.errors import ConfigurationError
 
 from .cells import Cell, Cells, Shared, cell_of
@@ -176,7 +178,8 @@ class Results(Cells):
         Raises:
             ConfigurationError: on an unknown metric or format.
         """
-        return run_text(self, self.published(), self.claims(), self.notes, metric=metric, fmt=fmt, width=width)
+        text = run_text(self, self.published(), self.claims(), self.notes, metric=metric, fmt=fmt, width=width)
+        return printable(text)  # records may come from elsewhere
 
     def __str__(self) -> str:
         return self.table()
@@ -215,10 +218,13 @@ def compare(first: Results, second: Results, metric: str = "all") -> pandas.Data
         metric: a metric label, ``primary`` for each task's first metric, or ``all``.
 
     Returns:
-        A row per (task, sampler, metric) that both have scores of: ``mean_first``, ``mean_second``, ``difference``
+        A row per (task, sampler, metric) that both have cells of: ``mean_first``, ``mean_second``, ``difference``
         (second − first), its 95 % interval ``low``, ``high`` over the shared seeds, their number ``pairs``, and
         ``verdict``: ``better``, ``worse`` (at 5 %, by Student's t test with Holm's correction over all rows of the
-        table, from three seeds on), ``equal`` (no difference) or ``unclear``. For metrics whose best value is 0, ½ or
+        table, from three seeds on), ``equal`` (no difference) or ``unclear``. A
+        sampler without any score in a run stays, with the verdict ``failed in first``, ``failed in second`` or
+        ``failed in both``; ``failed_first`` and ``failed_second`` count the cells without a score. For metrics whose
+        best value is 0, ½ or
         1, the difference is that of the distances from it.
 
     Raises:
@@ -227,16 +233,28 @@ def compare(first: Results, second: Results, metric: str = "all") -> pandas.Data
     import pandas
 
     columns = ["task", "sampler", "metric", "mean_first", "mean_second", "difference", "low", "high", "pairs"]
+    columns += ["failed_first", "failed_second"]
     rows: list[list[Any]] = []
     found: list[Estimate | None] = []
+    failed: list[str] = []
     known: dict[str, None] = {}
     for task in first.tasks:
         for sampler in first.samplers:
-            for name in first.metrics(task):
+            lost = [sum(not cell.ok for cell in run.select(task, sampler)) for run in (first, second)]
+            for name in first.metrics(task) or second.metrics(task):
                 a, b = first.scores(task, sampler, name), second.scores(task, sampler, name)
                 shared = a.keys() & b.keys()
                 known |= {name: None} if shared else {}
-                if not shared or metric not in ("all", first.primary(task) if metric == "primary" else name):
+                if (first.primary(task) if metric == "primary" else metric) not in ("all", name):
+                    continue
+                word = _failed(a, b, lost) if second.select(task, sampler) else ""
+                if word:
+                    means = [statistics.fmean(values.values()) if values else math.nan for values in (a, b)]
+                    rows.append([task, sampler, name, *means, *[math.nan] * 3, 0, *lost])
+                    found.append(None)
+                if word or shared:
+                    failed.append(word)
+                if not shared:
                     continue
                 best = first.best(name)
                 worse = paired_difference(*(run.badnesses(task, sampler, name) for run in (first, second)))
@@ -244,13 +262,21 @@ def compare(first: Results, second: Results, metric: str = "all") -> pandas.Data
                 found.append(worse)
                 means = [sum(values[seed] for seed in shared) / len(shared) for values in (a, b)]
                 ends = [shown.mean, shown.low, shown.high, shown.count] if shown else [math.nan] * 3 + [0]
-                rows.append([task, sampler, name, *means, *ends])
+                rows.append([task, sampler, name, *means, *ends, *lost])
     if metric not in ("all", "primary", *known):
         raise ConfigurationError(
             f"no cell of both runs has the metric {metric!r}; they share {', '.join(known) or 'none'}"
         )
     frame = pandas.DataFrame(rows, columns=columns)
-    return frame.assign(verdict=verdicts(found))
+    return frame.assign(verdict=[word or verdict for word, verdict in zip(failed, verdicts(found), strict=True)])
+
+
+def _failed(first: Mapping[int, float], second: Mapping[int, float], lost: Sequence[int]) -> str:
+    """In which of two runs a sampler failed everywhere; empty if in neither."""
+    bad = [not values and count > 0 for values, count in zip((first, second), lost, strict=True)]
+    return {(True, True): "failed in both", (True, False): "failed in first", (False, True): "failed in second"}.get(
+        (bad[0], bad[1]), ""
+    )
 
 
 @dataclass(frozen=True)
@@ -283,8 +309,17 @@ def find_conflicts(runs: Sequence[Results]) -> list[Conflict]:
                 facts = sorted(k for k in identity if identity[k] != before.get(k))
                 found.append(Conflict(*cell.key, f"the identities differ in {', '.join(facts)}"))
             elif (first.status, first.scores) != (cell.status, cell.scores):
-                found.append(Conflict(*cell.key, "the same identity gave different results"))
+                found.append(Conflict(*cell.key, f"the same identity gave {_difference(first, cell)}"))
     return found
+
+
+def _difference(first: Cell, second: Cell) -> str:
+    """How two results of one cell differ."""
+    if first.status != second.status:
+        words = [f"{cell.status}{f' ({cell.reason})' if cell.reason else ''}" for cell in (first, second)]
+        return " and ".join(words)
+    pairs = [(name, first.scores.get(name), second.scores.get(name)) for name in {**first.scores, **second.scores}]
+    return ", ".join(f"{name} {a!r} and {b!r}" for name, a, b in pairs if a != b)
 
 
 def merge(runs: Sequence[Results], *, on_conflict: str = "error") -> Results:
@@ -302,11 +337,11 @@ def merge(runs: Sequence[Results], *, on_conflict: str = "error") -> Results:
     if not runs:
         raise ConfigurationError("there is nothing to merge; give at least one run")
     conflicts = find_conflicts(runs)
+    more = f" and {len(conflicts) - 5} more" if len(conflicts) > 5 else ""
+    named = "; ".join(f"{c.task} / {c.sampler} / seed {c.seed}: {c.reason}" for c in conflicts[:5]) + more
     if conflicts and on_conflict == "error":
-        named = "; ".join(f"{c.task} / {c.sampler} / seed {c.seed}: {c.reason}" for c in conflicts[:5])
-        more = f" and {len(conflicts) - 5} more" if len(conflicts) > 5 else ""
         raise ConfigurationError(
-            f"{len(conflicts)} cells differ between the runs: {named}{more}; choose with on_conflict='first' or 'last'"
+            f"{len(conflicts)} cells differ between the runs: {named}; choose with on_conflict='first' or 'last'"
         )
     chosen: dict[tuple[str, str, int], tuple[Results, int]] = {}
     for run in runs:
@@ -315,7 +350,9 @@ def merge(runs: Sequence[Results], *, on_conflict: str = "error") -> Results:
                 chosen[cell.key] = (run, i)
     notes = [note for run in runs for note in run.notes]
     if conflicts:
-        notes.append(f"{len(conflicts)} cells differed between the merged runs; the {on_conflict} one is shown.")
+        notes.append(
+            f"{len(conflicts)} cells differed between the merged runs ({named}); the {on_conflict} one is shown."
+        )
     places = [
         {name: i for i, name in enumerate(dict.fromkeys(name for run in runs for name in getattr(run, which)))}
         for which in ("tasks", "samplers")

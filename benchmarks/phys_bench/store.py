@@ -316,8 +316,14 @@ class RunFolder:
 
     def log(self, event: str, **facts: Any) -> None:
         """Append a line to the log."""
-        with open(self.path / "log.jsonl", "a", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(json.dumps({"time": now(), "event": event, **facts}, ensure_ascii=False, default=str) + "\n")
+        path = self.path / "log.jsonl"
+        try:
+            with open(path, "a", encoding="utf-8", errors="backslashreplace") as stream:
+                stream.write(
+                    json.dumps({"time": now(), "event": event, **facts}, ensure_ascii=False, default=str) + "\n"
+                )
+        except OSError as error:  # a full disk names no file
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def listed_ids(head: Mapping[str, Any] | None) -> list[str] | None:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from phys_registry.errors import printable
+
 from .statistics import Distance, Estimate
 
 if TYPE_CHECKING:
@@ -207,8 +209,9 @@ def spread(std: float) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Text that can neither break out of a Markdown table nor become HTML."""
-    for old, new in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
+    """Text that can neither break out of a Markdown table nor become HTML, a link or a picture."""
+    text = printable(text)
+    for old, new in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("](", "]\\("), ("]:", "]\\:")):
         text = text.replace(old, new)
     return " ".join(text.split())
 

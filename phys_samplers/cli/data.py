@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.atomic import write_atomically
-from phys_samplers.cli.output import Failure
+from phys_samplers.cli.output import Failure, check_folder
 
 READABLE = (".csv", ".npy")
 WRITABLE = (".npy", ".csv", ".safetensors")
@@ -78,6 +78,7 @@ def check_writable(path: Path) -> None:
     if path.is_dir() or not path.parent.is_dir():
         problem = "is a folder" if path.is_dir() else "is in a folder that does not exist"
         raise Failure(f"-o {str(path)!r} {problem}; give a file in an existing folder")
+    check_folder(path.parent)
 
 
 def _read_npy(path: Path) -> np.ndarray:

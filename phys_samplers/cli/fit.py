@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phys_samplers.cli.output import Failure
+from phys_samplers.cli.output import Failure, check_folder
 from phys_samplers.cli.words import (
     ComponentText,
     choose_device,
@@ -78,6 +78,7 @@ def fit(
     if (task is None) == (data is None):
         raise click.UsageError("give either --task TASK or --data FILE")
     _check_folder(out, overwrite)
+    check_folder(out)
     recipe: Sampler = make("sampler", sampler, settings)
     kept: dict[str, Any] = {} if checkpoint is None else {"checkpoint": checkpoint}
     if kept and "checkpoint" not in inspect.signature(recipe.fit).parameters:
@@ -186,7 +187,13 @@ def _load(folder: Path, task: str | None, device: str) -> Model:
         raise Failure(
             f"the model in {str(folder)!r} asks the density of its target while it samples; add --task {name}"
         )
-    return load(folder, target=make("task", task) if task is not None else None, device=device)
+    target: Target | None = make("task", task) if task is not None else None
+    fitted = load(folder, target=target, device=device)
+    if target is not None and target.name != fitted.target_name:
+        raise Failure(
+            f"--task is {task!r}, but the model in {str(folder)!r} was fitted to {fitted.target_name!r}; give that"
+        )
+    return fitted
 
 
 def _asks_target(folder: Path) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phys_registry.errors import one_line
 from phys_samplers.cli.output import Failure
 from phys_samplers.cli.words import choose_device, device_option, make, seed_option
 from phys_samplers.layout import examples
@@ -69,6 +70,8 @@ def judge(
     click.echo(verdict.table())
     if out is not None:
         _write(out, verdict)
+    if verdict.samples is None:
+        click.get_current_context().exit(1)
 
 
 def _write(out: Path, verdict: Any) -> None:
@@ -101,7 +104,12 @@ def _attribute(file: Path, name: str) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look up their annotations
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the user's file does, SystemExit included
+        raise Failure(f"{str(file)!r} cannot be run: {one_line(error)}") from error
     if not hasattr(module, name):
         public = ", ".join(key for key in vars(module) if not key.startswith("_")) or "nothing"
         raise Failure(f"{str(file)!r} has no {name!r}; it has {public}")

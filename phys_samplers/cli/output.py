@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO, Any
 
 import click
+
+from phys_registry.errors import printable
 
 
 class Failure(click.ClickException):
@@ -25,13 +29,30 @@ class Failure(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Write to standard error."""
         if self.details:
-            click.echo(self.details, file=file, err=file is None, nl=False)
-        click.secho(f"error: {self.message}", file=file, err=file is None, fg="red")
+            click.echo(printable(self.details), file=file, err=file is None, nl=False)
+        click.secho(f"error: {printable(self.message)}", file=file, err=file is None, fg="red")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse, before the work, a folder that could not be written to after it.
+
+    Raises:
+        Failure: naming the folder.
+    """
+    known = folder
+    while not known.exists() and known != known.parent:
+        known = known.parent
+    trial = known / f".{secrets.token_hex(8)}"
+    try:
+        trial.mkdir()
+        trial.rmdir()
+    except OSError as error:
+        raise Failure(f"{folder}: nothing can be written there ({error.strerror}); give another folder") from None
 
 
 def note(text: str) -> None:
     """Say something beside the result, on standard error."""
-    click.secho(text, err=True, fg="yellow")
+    click.secho(printable(text), err=True, fg="yellow")
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")

@@ -85,8 +85,12 @@ def _message(error: Exception) -> str | None:
         return str(error) or type(error).__name__
     if isinstance(error, OSError) and error.errno != errno.EPIPE and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in _OUTPUT:
+        return f"the output cannot be written: {error.strerror}"
     return None
 
+
+_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG, errno.EROFS)
 
 _PLACES = {
     "bash": "~/.local/share/bash-completion/completions/phys-samplers",

@@ -7,6 +7,7 @@ A message says what was given, what is allowed and how to put it right; unknown 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -86,6 +87,21 @@ def listing(names: Iterable[str], *, empty: str = "none") -> str:
     return ", ".join(sorted(names)) or empty
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""Spell out what commands a terminal or fits into no file: control characters and lone surrogates.
+
+    Args:
+        text: From a plugin, a file or a person.
+
+    Returns:
+        The text with ``\x1b`` for the escape character, and so on; line ends and tabs stay.
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
 def one_line(error: BaseException) -> str:
     """Phrase an exception on one line, its type first.
 
@@ -95,5 +111,5 @@ def one_line(error: BaseException) -> str:
     Returns:
         For example ``ModuleNotFoundError: No module named 'jax'``.
     """
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

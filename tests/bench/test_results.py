@@ -113,7 +113,8 @@ def test_merge_unites_and_detects_conflicts() -> None:
     assert merged.tasks == ["moons", "gmm9", "spans"]
 
     changed = run_of(shift=1.0)  # equal identities, other scores
-    assert {c.reason for c in api.find_conflicts([first, changed])} == {"the same identity gave different results"}
+    reasons = {c.reason for c in api.find_conflicts([first, changed])}
+    assert reasons == {f"the same identity gave w2 {a} and {b}" for a, b in ((0.3, 1.3), (0.31, 1.31), (0.32, 1.32))}
     with pytest.raises(ConfigurationError, match="6 cells differ between the runs: moons / langevin / seed 0"):
         api.merge(first, changed)
     assert api.merge(first, changed, on_conflict="last").scores("moons", "langevin", "w2")[0] == pytest.approx(1.3)

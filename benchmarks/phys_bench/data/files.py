@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import io
 import os
+import threading
 import urllib.request
 import zipfile
 import zlib
@@ -29,6 +30,8 @@ from phys_samplers.atomic import write_atomically
 FOLDER_VARIABLE = "PHYS_SAMPLERS_DATA"
 TIMEOUT = 20.0
 """Seconds without an answer after which an address is given up."""
+LONGEST = 300.0
+"""Seconds after which a download that still trickles is given up."""
 LARGEST = 32 * 2**20
 """Bytes read at most, of a download or of a member of an archive."""
 FAILURES = (OSError, ValueError, http.client.HTTPException, zipfile.BadZipFile, zlib.error, RuntimeError)
@@ -94,8 +97,7 @@ def fetch(urls: Sequence[str], sha256: str, *, advice: str) -> bytes:
     problems = []
     for url in urls:
         try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-                content = answer.read(LARGEST)
+            content = _download(url)
             for candidate in _candidates(content):
                 if hashlib.sha256(candidate).hexdigest() == sha256:
                     return candidate
@@ -103,6 +105,27 @@ def fetch(urls: Sequence[str], sha256: str, *, advice: str) -> bytes:
         except FAILURES as error:
             problems.append(f"{url}: {error}")
     raise DataUnavailable(f"the data cannot be downloaded ({'; '.join(problems)}); {advice}")
+
+
+def _download(url: str) -> bytes:
+    """What an address answers, in bounded time however slowly it comes."""
+    found: list[bytes | BaseException] = []
+
+    def read() -> None:
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+                found.append(answer.read(LARGEST))
+        except BaseException as error:
+            found.append(error)
+
+    reader = threading.Thread(target=read, daemon=True, name="download")
+    reader.start()
+    reader.join(LONGEST)
+    if not found:
+        raise TimeoutError(f"it was not whole after {LONGEST:g} s")
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
 
 
 def _candidates(content: bytes) -> Iterator[bytes]:

@@ -44,15 +44,15 @@ def newest_run() -> Path:
     return max(found, key=lambda folder: max((folder / name).stat().st_mtime for name in _touched(folder)))
 
 
-def write_report(run: Any) -> None:
+def write_report(run: Any, out: Path | None = None) -> None:
     """Write the HTML report of a run (a folder, or what was loaded from it) and say where it is.
 
     A run that cannot be drawn keeps its records and tables.
     """
     try:
-        path = benchmark("report").write_report(run)
+        path = benchmark("report").write_report(run, out)
     except OSError as error:
-        note(f"no report was written: {error}")
+        note(f"no report was written: {error.filename}: {error.strerror}; say where to: bench report DIR -o ELSEWHERE")
         return
     click.echo(f"\nreport: {path}")
 
@@ -101,7 +101,14 @@ def status(folder: Path | None, as_json: bool) -> None:
 @click.argument("folder", metavar="[DIR]", type=run_folder, required=False)
 @click.option("--metric", help="Show this metric instead of each task's first one; 'all' for all of them.")
 @click.option("--markdown", is_flag=True, help="Print Markdown, and write no HTML.")
-def report(folder: Path | None, metric: str | None, markdown: bool) -> None:
+@click.option(
+    "-o",
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the report here instead.",
+)
+def report(folder: Path | None, metric: str | None, markdown: bool, out: Path | None) -> None:
     """Print the tables of a run, and write its HTML report.
 
     DIR is a run folder; the newest one under runs/ if left out. Everything is computed from the records alone.
@@ -112,7 +119,7 @@ def report(folder: Path | None, metric: str | None, markdown: bool) -> None:
         click.echo(results.table(metric, fmt="github"))
         return
     click.echo(results.table(metric, width=terminal_width(otherwise=100)))
-    write_report(results)
+    write_report(results, out)
 
 
 @click.command(
@@ -147,8 +154,12 @@ def export(folder: Path | None, form: str, out: Path | None) -> None:
         out.write_text(text, encoding="utf-8")
 
 
-_COLOURS = {"better": "green", "worse": "red"}
+_COLOURS = {"better": "green", "worse": "red", **{f"failed in {run}": "red" for run in ("first", "second", "both")}}
 _HEADERS = ("task", "sampler", "metric", "first", "second", "difference", "95 % interval", "seeds", "verdict")
+
+
+def _known(value: float, form: str) -> str:
+    return "–" if value != value else format(value, form)
 
 
 @click.command(
@@ -180,9 +191,9 @@ def compare(first: Path, second: Path, metric: str | None, as_json: bool) -> Non
                 row["task"],
                 row["sampler"],
                 row["metric"],
-                f"{row['mean_first']:.4g}",
-                f"{row['mean_second']:.4g}",
-                f"{row['difference']:+.3g}",
+                _known(row["mean_first"], ".4g"),
+                _known(row["mean_second"], ".4g"),
+                _known(row["difference"], "+.3g"),
                 f"[{row['low']:.3g}, {row['high']:.3g}]" if row["pairs"] > 1 else "–",
                 str(row["pairs"]),
                 row["verdict"],

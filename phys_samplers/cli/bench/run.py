@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from phys_samplers.cli.bench.records import RUNS, benchmark, write_report
-from phys_samplers.cli.output import Failure, echo_json, json_option
+from phys_samplers.cli.output import Failure, echo_json, json_option, note
 from phys_samplers.cli.program import INTERRUPTED
 from phys_samplers.cli.words import ComponentText
 from phys_samplers.layout import examples, table, terminal_width
@@ -118,6 +118,8 @@ def run(
         "device": device,
         "retry_failed": retry_failed,
     }
+    if metric not in (None, "all"):
+        _check_metric(str(metric), api.plan(chosen, **selection))
     if dry_run:
         click.echo(api.plan(chosen, **selection).table())
         return
@@ -133,7 +135,17 @@ def run(
         write_report(folder)
     else:
         click.echo(f"\nrecords: {folder}")
+    if not code and results.cells and not any(cell.ok for cell in results.cells):
+        note("no cell of this run has a score")
+        code = 1
     ctx.exit(code)
+
+
+def _check_metric(label: str, plan: Any) -> None:
+    """Refuse before the run what could not be shown after it."""
+    known = dict.fromkeys(m.label for planned in plan.cells for m in planned.cell.pair.task.metrics)
+    if label not in known:
+        raise Failure(f"--metric is {label!r}; expected 'all', or one that the tasks have: {', '.join(known)}")
 
 
 def read_seeds(text: str | None) -> int | list[int] | None:
