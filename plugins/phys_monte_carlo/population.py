@@ -14,7 +14,7 @@ from phys_monte_carlo.path import Path, Reference
 from phys_monte_carlo.resampling import effective_share
 from phys_samplers.chains import DensityModel, DensitySampler
 from phys_samplers.density import FlatDensity
-from phys_samplers.errors import ConfigurationError
+from phys_samplers.errors import ConfigurationError, DivergenceError
 from phys_samplers.options import draw_option
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
@@ -28,6 +28,12 @@ TRUSTED, FOUNDERS = 60, 8
 modes the draws are as few as families with a say: 5 to 30 for many wells, over 120 for posteriors with one mode."""
 FEWEST, PILOTS = 256, 1024
 """A pilot run has 256 particles and four for each coordinate, 1,024 at most; 256 is the least for any adaptive run."""
+
+SUPPORT = (256, 16_384)
+"""Draws that look for a small support: few first, the rest if more than half of them have no density."""
+FEWEST_INSIDE = 16
+"""Draws with density that place a reference, whose deviations are SPREAD times theirs."""
+SPREAD = 2.0
 
 
 class Prepared(NamedTuple):
@@ -71,7 +77,8 @@ class PathSampler(DensitySampler):
     Args:
         reference: "fitted" starts from a normal law with the moments that a pilot run found, widened a little: a few
             temperatures then suffice for a posterior. A pilot that did not mix, as with separate modes, is not trusted,
-            and the broad reference taken. "broad" starts from N(0, prior_std² I) in any case and saves the pilot.
+            and the broad reference taken, narrowed to the support if that is a small part of it. "broad" starts from
+            N(0, prior_std² I) in any case and saves the pilot.
         prior_std: standard deviation of the broad reference; the pilot starts there. Modes that it does not reach are
             not found.
         pilot: particles of a pilot run; None takes 256 and four for each coordinate, at most
@@ -122,27 +129,62 @@ class PathSampler(DensitySampler):
         return Rules(**{**rules, **changes})
 
     def prepare(self, density: FlatDensity, *, seed: int, like: Tensor) -> Prepared:
-        """The path from the reference asked for; runs the pilot if that is fitted, and does without if it failed."""
+        """The path from the reference asked for; runs the pilot if that is fitted, and does without if it failed.
+
+        Where a pilot failed since most draws of the broad reference have no density, that is narrowed first.
+        """
         mean = like.new_zeros(density.dim)
         broad = Path(density, Reference(mean, torch.full_like(mean, self.prior_std)))
         if self.reference == "broad":
             return Prepared(broad, 0, "broad")
-        size = self.pilot_size(density)
-        generator = make_generator(seed, "pilot", device=like.device)
-        run = anneal(broad, size, rules=PILOT, generator=generator)
-        rows = size * run.evaluations
-        effective = size * float(effective_share(run.particles.u, run.families).nan_to_num(0.0).min())
-        if effective < TRUSTED or len(run.families.unique()) < FOUNDERS:
+        try:
+            run, rows = self._pilot(broad, seed=seed, label="pilot")
+            inside = None if run else within_support(broad, seed=seed)
+        except DivergenceError:
+            run, rows = None, self.pilot_size(density)
+            if (inside := within_support(broad, seed=seed)) is None:
+                raise
+        if inside is not None:
+            broad = Path(density, inside)
+            run, more = self._pilot(broad, seed=seed, label="second pilot")
+            rows += more
+        if run is None:
             return Prepared(broad, rows, "broad")
         z = broad.place(run.particles.u)
         factor = spread_of(z, run.log_weights.exp(), dense=True) * INFLATION**0.5
         return Prepared(Path(density, Reference(z.mean(0), factor)), rows, "fitted")
+
+    def _pilot(self, broad: Path, *, seed: int, label: str) -> tuple[Annealed | None, int]:
+        """A pilot run, None if it is not to be trusted, and the rows it asked for."""
+        size = self.pilot_size(broad.density)
+        generator = make_generator(seed, label, device=broad.reference.mean.device)
+        run = anneal(broad, size, rules=PILOT, generator=generator)
+        effective = size * float(effective_share(run.particles.u, run.families).nan_to_num(0.0).min())
+        trusted = effective >= TRUSTED and len(run.families.unique()) >= FOUNDERS
+        return run if trusted else None, size * run.evaluations
 
     def rehearse(self, path: Path, *, seed: int, like: Tensor) -> tuple[Annealed, int]:
         """A small run along ``path`` that finds its own temperatures and step sizes, and the rows it asked for."""
         size = self.pilot_size(path.density)
         run = anneal(path, size, rules=self.rules(), generator=make_generator(seed, "rehearsal", device=like.device))
         return run, size * run.evaluations
+
+
+def within_support(broad: Path, *, seed: int) -> Reference | None:
+    """A reference over what of a small support draws of ``broad`` fell into; None where most of them have density.
+
+    Those draws are not used again, so that weights from there stay unbiased.
+    """
+    generator = make_generator(seed, "support", device=broad.reference.mean.device)
+    for many in SUPPORT:
+        u = torch.randn(many, broad.dim, generator=generator, device=generator.device).to(broad.reference.mean)
+        z = broad.place(u)
+        alive = z[broad.density.log_prob(z).isfinite()]
+        if 2 * len(alive) > many:
+            return None
+    if len(alive) < FEWEST_INSIDE:
+        return None
+    return Reference(alive.mean(0), SPREAD * alive.std(0).clamp(min=1e-12))
 
 
 def course(run: Annealed) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from phys_monte_carlo import SMC
 from phys_monte_carlo.annealing import Rules, anneal
 from phys_monte_carlo.path import Path, Reference
-from phys_samplers import Density, load
+from phys_samplers import Density, load, make
 from phys_samplers.density import FlatDensity
 from phys_samplers.errors import ConfigurationError, DivergenceError
 from phys_samplers.evaluations import Evaluations
@@ -167,7 +167,7 @@ def test_a_number_of_temperatures_is_kept_to_and_every_evaluation_counts() -> No
     assert draw.nfe == pytest.approx(facts["pilot_nfe"] + (1 + 7 * 3 * 2) * 4)
     assert counted.evaluations is not None
     assert draw.nfe * 100 == pytest.approx(counted.evaluations.gradients)
-    assert counted.evaluations.densities == 0
+    assert counted.evaluations.densities == 256  # is the support small? asked since the pilot did not mix
     json.dumps(dict(facts), allow_nan=False)
 
 
@@ -236,3 +236,19 @@ def test_it_runs_on_the_gpu() -> None:
     draw = model.draw(500, seed=1)
     assert draw.samples.device.type == "cuda"
     assert torch.equal(draw.samples, model.sample(500, seed=1))
+
+
+@pytest.mark.parametrize("name", ["smc", pytest.param("ais", marks=pytest.mark.slow)])
+def test_a_small_box_is_found_and_weights_stay_unbiased(name: str) -> None:
+    """One draw in 160 of the default start lies in it: mean of Ẑ/Z over 30 seeds within four of its standard errors."""
+
+    def log_prob(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(((x > 0) & (x < 1)).all(1), -0.5 * ((x - 0.1) / 0.3).square().sum(1), -torch.inf)
+
+    side = math.erf(3 / math.sqrt(2)) + math.erf(1 / 3 / math.sqrt(2))
+    truth = 2 * math.log(0.3 * math.sqrt(2 * math.pi) * side / 2)
+    model = make("sampler", name).fit(Density(log_prob, (2,)))
+    ratios = torch.tensor([math.exp(model.draw(500, seed=s).diagnostics["log_z"] - truth) for s in range(30)])
+    error = float(ratios.std()) / math.sqrt(30)
+    assert error < 0.02
+    assert abs(float(ratios.mean()) - 1) < 4 * error
