@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 312
-LINES = 47_163
+LINES = 47_205
 MEDIAN = 143.5
 LONGEST = 400
 TABLES: set[str] = set()
