@@ -52,7 +52,7 @@ class Objective:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedSampler(Sampler):
-    """A recipe with a training loop. Subclass it as a frozen dataclass and give ``objective`` and ``restore``.
+    """A recipe with a training loop. Subclass it as a frozen dataclass and give ``training_objective`` and ``restore``.
 
     Args:
         steps: optimiser steps.
@@ -80,7 +80,7 @@ class TrainedSampler(Sampler):
         )
 
     @abstractmethod
-    def objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
+    def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
         """State what there is to train.
 
         Args:
@@ -128,7 +128,7 @@ class TrainedSampler(Sampler):
         """All seeds as one stacked network; see ``Sampler.fit_replicas``, and ``fit`` for ``checkpoint``."""
         target.require(*self.needs, by=type(self).__name__)
         target = target.to(device)
-        objective = self.objective(target, seeds=seeds, device=device)
+        objective = self.training_objective(target, seeds=seeds, device=device)
         return fit_objective(
             self, objective, self.plan, target, seeds=seeds, callbacks=callbacks, checkpoint=checkpoint
         )
@@ -281,8 +281,8 @@ class RowsSampler(TrainedSampler):
         """The map to the coordinates that the network sees."""
         return Standardiser.fit(rows, self.standardise)
 
-    def objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
-        """See ``TrainedSampler.objective``: batches of standardised rows, drawn with replacement."""
+    def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
+        """See ``TrainedSampler.training_objective``: batches of standardised rows, drawn with replacement."""
         assert target.train is not None
         # Networks, and with them models and samples, compute in single precision whatever the rows are.
         train_rows = target.train.detach().to(PRECISION)

@@ -127,7 +127,7 @@ class Control:
         return {}
 
     @contextmanager
-    def objective(
+    def training_objective(
         self,
         build: Build,
         *,

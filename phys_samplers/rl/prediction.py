@@ -85,7 +85,7 @@ class Prediction:
         return {name: digest(value) if isinstance(value, Tensor) else repr(value) for name, value in values.items()}
 
     @contextmanager
-    def objective(
+    def training_objective(
         self,
         build: Build,
         *,

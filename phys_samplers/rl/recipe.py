@@ -97,7 +97,7 @@ class ReturnModel(Sampler):
         target.require(*self.needs, by=type(self).__name__)
         assert isinstance(target, ReturnTask)
         experience: Experience = target.experience
-        with experience.objective(self.build, seeds=seeds, device=device, callbacks=callbacks) as objective:
+        with experience.training_objective(self.build, seeds=seeds, device=device, callbacks=callbacks) as objective:
             return fit_objective(
                 self,
                 objective,
@@ -172,7 +172,7 @@ class ReturnModel(Sampler):
 class Experience(Protocol):
     """Where transitions come from: an environment to act in (``Control``) or a policy to judge (``Prediction``)."""
 
-    def objective(
+    def training_objective(
         self,
         build: Build,
         *,

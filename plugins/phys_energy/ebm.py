@@ -300,8 +300,8 @@ class EnergyBasedModel(TrainedSampler):
                 results.append(error)
         return results
 
-    def objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
-        """See ``TrainedSampler.objective``: contrastive divergence with negative samples that follow the energy."""
+    def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
+        """See ``TrainedSampler.training_objective``: contrastive divergence, negatives that follow the energy."""
         (seed,) = seeds
         assert target.train is not None
         rows = target.train.detach().to(PRECISION)

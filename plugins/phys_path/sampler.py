@@ -154,8 +154,8 @@ class PathSampler(TrainedSampler):
     learning_rate: float = fit_option(1e-3, above=0)
     ema_decay: float = fit_option(0.98, least=0, below=1)
 
-    def objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
-        """See ``TrainedSampler.objective``."""
+    def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
+        """See ``TrainedSampler.training_objective``."""
         scale = self.scale or spread(target)
         density, noise = UnitDensity(target, scale), Streams(seeds, "noise", device=device)
         control = self.control(density.dim, Streams(seeds, "weights", device="cpu")).to(device)

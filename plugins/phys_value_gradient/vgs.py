@@ -291,8 +291,8 @@ class ValueGradientSampler(Learning, TrainedSampler):
         target.require(*self.needs, by=type(self).__name__)
         return [self._exact(target.to(device), seed=seed, device=device) for seed in seeds]
 
-    def objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
-        """See ``TrainedSampler.objective``: temporal-difference regression, the critics of all seeds in one stack."""
+    def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
+        """See ``TrainedSampler.training_objective``: temporal differences, the critics of all seeds in one stack."""
         learner = self.learner(target, seeds=seeds, device=device)
 
         def finish(critic: nn.Module, seed: int) -> ValueGradientModel:

@@ -62,7 +62,7 @@ class PathIntegral(TrainedSampler):
     sigma: float = fit_option(3.0, above=0)
     sampling_steps: int = fit_option(30, least=1)
 
-    def objective(self, target, *, seeds, device):
+    def training_objective(self, target, *, seeds, device):
         density, noise = FlatDensity(target), Streams(seeds, "noise", device=device)
         build, streams = make_field(self.field, width=None, depth=None).build, Streams(seeds, "weights")
         network = build(density.dim, density.dim, streams=streams, conditioned=True, out_gain=0.0).to(device)
@@ -74,7 +74,7 @@ class PathIntegral(TrainedSampler):
         return Objective(network, loss, lambda net, _: PathIntegralModel(self, net, target, device), state=(noise,))
 
     def restore(self, tensors, facts, *, event_shape, target, device="cpu"):
-        network = self.objective(target.to(device), seeds=[0], device=device).module
+        network = self.training_objective(target.to(device), seeds=[0], device=device).module
         network.load_state_dict(dict(tensors))
         return PathIntegralModel(self, network.requires_grad_(False), target.to(device), device)
 
