@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
 
-KL = {"alignment": "kl"}
+KL = {"objective": "kl"}
 """The objective of the papers of PIS, DDS and CMCD."""
 
 

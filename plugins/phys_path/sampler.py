@@ -33,7 +33,7 @@ from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
 
-Alignment = Literal["kl", "log-variance", "trajectory-balance", "second-moment"]
+PathObjective = Literal["kl", "log-variance", "trajectory-balance", "second-moment"]
 
 LOWEST = -1e4
 """log w below it counts as this much."""
@@ -123,7 +123,7 @@ class PathSampler(TrainedSampler):
     """What the path samplers share.
 
     Args:
-        alignment: how paths are aligned with the target; see the module.
+        objective: how paths are objective_of with the target; see the module.
         field: network of the control, by name or object.
         width: units of each hidden layer, unless ``field`` is an object; None for the field's own.
         depth: hidden layers, likewise.
@@ -139,7 +139,7 @@ class PathSampler(TrainedSampler):
     needs: ClassVar[frozenset[str]] = frozenset({"log_prob", "score"})
     process: ClassVar[type[Process]]
 
-    alignment: Alignment = fit_option("log-variance")
+    objective: PathObjective = fit_option("log-variance")
     field: Part = fit_option("fourier-mlp")
     width: int | None = fit_option(None, least=1)
     depth: int | None = fit_option(None, least=1)
@@ -167,7 +167,7 @@ class PathSampler(TrainedSampler):
             return origin if control.process.point else noise.normal(*shape)
 
         def loss() -> Tensor:
-            if self.alignment == "kl":
+            if self.objective == "kl":
                 return -walk(control, density, start(), lambda: noise.normal(*shape), attached=True).log_weights.mean(1)
             turn.count += 1
             eta = self.exploration if turn.count % 2 == 0 else 1.0
@@ -175,7 +175,7 @@ class PathSampler(TrainedSampler):
                 paths = walk(control, density, start(), lambda: noise.normal(*shape), exploration=eta)
                 log_target = density.log_prob(paths.states[:, -1])
             log_weights, log_forward = weighed(control, log_target, paths.states, paths.scores)
-            return aligned(self.alignment, log_weights, log_forward, control.log_z)
+            return objective_of(self.objective, log_weights, log_forward, control.log_z)
 
         def finish(module: nn.Module, seed: int) -> PathModel:
             assert isinstance(module, Control)
@@ -220,7 +220,7 @@ class _Turn:
         self.count = int(state["count"])
 
 
-def aligned(name: Alignment, log_weights: Tensor, log_forward: Tensor, log_z: Tensor) -> Tensor:
+def objective_of(name: PathObjective, log_weights: Tensor, log_forward: Tensor, log_z: Tensor) -> Tensor:
     """The objective (R,) of detached paths, from log w and log F (R, B) and log Ẑ (R, 1)."""
     kept = log_weights.clamp(min=LOWEST)
     if name == "log-variance":

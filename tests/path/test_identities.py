@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from phys_path.paths import UnitDensity, carried_back, walk, weighed
-from phys_path.sampler import PathSampler, aligned
+from phys_path.sampler import PathSampler, objective_of
 from phys_samplers import Density, make
 from phys_samplers.randomness import Streams
 
@@ -113,7 +113,7 @@ def test_half_the_gradient_of_the_log_variance_is_that_of_kl() -> None:
                 paths = walk(control, density, start_of(control, streams, 1_000), noise)
                 ends = density.log_prob(paths.states[:, -1])
             found, forward = weighed(control, ends, paths.states, paths.scores)
-            loss = aligned("log-variance", found, forward, control.log_z)
+            loss = objective_of("log-variance", found, forward, control.log_z)
             (variance,) = torch.autograd.grad(loss.sum(), control.network.out.bias)
             gaps.append(0.5 * variance - kl)
         gap = torch.stack(gaps).flatten(1)
@@ -123,9 +123,9 @@ def test_half_the_gradient_of_the_log_variance_is_that_of_kl() -> None:
 
 def test_log_variance_is_trajectory_balance_at_the_optimal_constant() -> None:
     log_weights = torch.randn(3, 200, generator=torch.Generator().manual_seed(0))
-    balance = aligned("trajectory-balance", log_weights, log_weights, log_weights.mean(1, keepdim=True))
+    balance = objective_of("trajectory-balance", log_weights, log_weights, log_weights.mean(1, keepdim=True))
     torch.testing.assert_close(
-        balance * 200 / 199, aligned("log-variance", log_weights, log_weights, torch.zeros(3, 1))
+        balance * 200 / 199, objective_of("log-variance", log_weights, log_weights, torch.zeros(3, 1))
     )
 
 
