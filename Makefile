@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: bench test test-all lint format throughput clean help
+.PHONY: bench test test-all faults lint format throughput clean help
 
 help:
 	@echo "make bench       set up, then run the quick suites: tables here, report.html under runs/quick and runs/rl-quick"
 	@echo "make test        set up, then run the tests, but those marked slow"
 	@echo "make test-all    set up, then run all tests"
+	@echo "make faults      set up, then kill, damage and lie to the project for a while: counts here"
 	@echo "make lint        set up, then run the linter and the type checker"
 	@echo "make throughput  set up, then measure training and integration speed"
 
@@ -31,6 +32,9 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(PYTEST) -m ''
+
+faults: $(STAMP)
+	$(PYTEST) -m '' --dist no -n 0 tests/faults tests/bench/test_hostile.py tests/bench/test_process_run.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -15,14 +16,16 @@ LEFT_FOR = 24 * 3600.0
 """Seconds after which a file that nobody finished is taken for left behind."""
 
 
-def write_atomically(path: Path, payload: bytes) -> None:
+def write_atomically(path: Path, payload: bytes, *, new: bool = False) -> None:
     """Write ``payload`` to ``path``: to a file beside it, flushed to the disk, then renamed.
 
     Args:
         path: where to; its folder exists.
         payload: the whole content.
+        new: whether ``path`` must not exist; of several that write it at once one succeeds.
 
     Raises:
+        FileExistsError: if it must not, and does.
         OSError: naming ``path``, if the disk is full, read-only, or the folder not there.
     """
     temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}")
@@ -31,7 +34,10 @@ def write_atomically(path: Path, payload: bytes) -> None:
             stream.write(payload)
             stream.flush()
             os.fsync(stream.fileno())
+        if new:
+            _link(temporary, path)
         os.replace(temporary, path)
+        temporary.unlink(missing_ok=True)  # two names of one file are left as they are
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -44,6 +50,16 @@ def write_atomically(path: Path, payload: bytes) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Give a file a second name that is not taken; where files have one name only, take the name with an empty file."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -211,7 +211,7 @@ class RunFolder:
         own["born"] = psutil.Process().create_time()
         for _ in range(2):
             try:
-                handle = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+                write_atomically(lock, json.dumps(own).encode(), new=True)
                 break
             except FileExistsError:
                 if problem := _holder(lock):
@@ -221,8 +221,6 @@ class RunFolder:
                 lock.unlink(missing_ok=True)
         else:
             raise ConfigurationError(f"{self.path} is being taken by another run at this moment; try again")
-        with os.fdopen(handle, "w") as stream:
-            json.dump(own, stream)
         try:
             yield
         finally:
