@@ -34,7 +34,7 @@ def leaderboard_chart(run: Cells, look: Mapping[str, Look]) -> Figure | None:
     figure = new_figure(width, rows * (1.15 + (0.2 if many else 0.36) * len(order)))
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes, task in zip(panels.ravel(), tasks, strict=False):
-        _leaderboard_panel(axes, run, task, order, look)
+        leaderboard_panel(axes, run, task, order, look)
     for axes in panels.ravel()[len(tasks) :]:
         axes.set_visible(False)
     for axes in panels[:, 0]:
@@ -42,7 +42,8 @@ def leaderboard_chart(run: Cells, look: Mapping[str, Look]) -> Figure | None:
     return figure
 
 
-def _leaderboard_panel(axes: Axes, run: Cells, task: str, order: list[str], look: Mapping[str, Look]) -> None:
+def leaderboard_panel(axes: Axes, run: Cells, task: str, order: list[str], look: Mapping[str, Look]) -> None:
+    """Primary score of the samplers of ``order``, one a row, on a task."""
     metric = run.primary(task)
     plain(axes, title=task, size=10.5)
     axes.grid(True, axis="x", color=GRID, linewidth=0.8)
@@ -115,19 +116,11 @@ def cost_chart(run: Cells, task: str, look: Mapping[str, Look]) -> Figure | None
     zero, which have no place on a logarithmic axis. Beyond `NAMED` sweeps those that rank lower are grey. None if
     nothing can be drawn.
     """
-    metric = run.primary(task)
-    scored = [cell for cell in run.select(task) if cell.ok and math.isfinite(cell.scores.get(metric, math.nan))]
-    cells = [cell for cell in scored if not run.is_oracle(cell.sampler)]
-    floor = run.floor(task, metric)
-    points = [[(c, x) for c in cells if (x := cost(c)) is not None and x > 0 and math.isfinite(x)] for _, cost in COSTS]
-    shown = [index for index, column in enumerate(points) if column]
+    floor = run.floor(task, run.primary(task))
+    shown = [index for index in range(len(COSTS)) if cost_points(run, task, index)]
     if not shown:
         return None
-    families = sweeps(cells)
-    if len(families) > NAMED:
-        first = {sampler: place for place, sampler in enumerate(run.order(task))}
-        families.sort(key=lambda sweep: first[sweep.samplers[0]])
-    named, others = families[:NAMED], {sampler for sweep in families[NAMED:] for sampler in sweep.samplers}
+    named, others = _named(run, task)
     longest = max(len(sweep.label) for sweep in named)
     columns = max(1, min(4, round(12.3 * WIDTHS[len(shown)]) // (longest + 7)))
     rows = math.ceil((len(named) + (floor is not None) + bool(others)) / columns)
@@ -136,28 +129,54 @@ def cost_chart(run: Cells, task: str, look: Mapping[str, Look]) -> Figure | None
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     below = (0.75 + LEGEND_ROW * rows) / height
     figure.subplots_adjust(left=0.85 / width, right=1 - 0.15 / width, bottom=below, top=1 - 0.12 / height, wspace=0.06)
-    heights = [c.scores[metric] for column in points for c, _ in column] + ([floor.mean] if floor else [])
     for axes, index in zip(panels, shown, strict=True):
-        column, (name, _) = points[index], COSTS[index]
-        plain(axes, grid=True, size=11)
-        axes.set_xlabel(name, fontsize=11, color=INK)
-        _floor_line(axes, floor)
-        by_sampler: dict[str, list[tuple[float, float]]] = {}
-        for cell, x in column:
-            by_sampler.setdefault(cell.sampler, []).append((x, cell.scores[metric]))
-        _seeds(axes, by_sampler, others, look)
-        for sweep in named:
-            _means(axes, sweep, by_sampler, look)
-        axes.set_xscale("log")
-        _pad_log(axes, [x for _, x in column])
-        if min(heights) > 0 and max(heights) > 4 * min(heights):
-            axes.set_yscale("log")
-            log_axis(axes.yaxis, min(heights), max(heights))
-    panels[0].set_ylabel(metric, fontsize=11, color=INK)
+        cost_panel(axes, run, task, index, look)
+    panels[0].set_ylabel(run.primary(task), fontsize=11, color=INK)
     fullest = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
     handles, labels = fullest.get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower left", ncols=columns, frameon=False, fontsize=9.5)
     return figure
+
+
+def cost_points(run: Cells, task: str, index: int) -> dict[str, list[tuple[float, float]]]:
+    """(cost, primary score) of every seed by sampler, as far as both can be drawn; ``index`` is that in `COSTS`."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for cell in run.select(task):
+        x, y = COSTS[index][1](cell), cell.scores.get(run.primary(task), math.nan)
+        if cell.ok and not run.is_oracle(cell.sampler) and math.isfinite(y) and x is not None and 0 < x < math.inf:
+            found.setdefault(cell.sampler, []).append((x, y))
+    return found
+
+
+def _named(run: Cells, task: str) -> tuple[list[Sweep], set[str]]:
+    """The sweeps that a chart names, and the samplers of the others."""
+    metric = run.primary(task)
+    scored = [cell for cell in run.select(task) if cell.ok and math.isfinite(cell.scores.get(metric, math.nan))]
+    families = sweeps([cell for cell in scored if not run.is_oracle(cell.sampler)])
+    if len(families) > NAMED:
+        first = {sampler: place for place, sampler in enumerate(run.order(task))}
+        families.sort(key=lambda sweep: first[sweep.samplers[0]])
+    return families[:NAMED], {sampler for sweep in families[NAMED:] for sampler in sweep.samplers}
+
+
+def cost_panel(axes: Axes, run: Cells, task: str, index: int, look: Mapping[str, Look]) -> None:
+    """Primary score on a task against one of `COSTS`; panels of one task have one scale of scores."""
+    plain(axes, grid=True, size=11)
+    axes.set_xlabel(COSTS[index][0], fontsize=11, color=INK)
+    floor = run.floor(task, run.primary(task))
+    _floor_line(axes, floor)
+    named, others = _named(run, task)
+    points = cost_points(run, task, index)
+    _seeds(axes, points, others, look)
+    for sweep in named:
+        _means(axes, sweep, points, look)
+    axes.set_xscale("log")
+    _pad_log(axes, [x for row in points.values() for x, _ in row])
+    columns = [cost_points(run, task, column) for column in range(len(COSTS))]
+    heights = [y for column in columns for row in column.values() for _, y in row] + ([floor.mean] if floor else [])
+    if min(heights) > 0 and max(heights) > 4 * min(heights):
+        axes.set_yscale("log")
+        log_axis(axes.yaxis, min(heights), max(heights))
 
 
 def _pad_log(axes: Axes, values: list[float]) -> None:

@@ -98,12 +98,16 @@ def curves(run: Cells, task: str) -> dict[str, tuple[FloatArray, list[FloatArray
 
 def learning_chart(run: Cells, task: str, look: Mapping[str, Look]) -> Figure | None:
     """Greedy return against environment steps, all samplers on one pair of axes; None without curves."""
-    found = curves(run, task)
-    if not found:
+    if not curves(run, task):
         return None
     figure = new_figure(8.6, 4.4)
-    axes = figure.subplots()
-    for sampler, (steps, members) in found.items():
+    learning_panel(figure.subplots(), run, task, look)
+    return figure
+
+
+def learning_panel(axes: Axes, run: Cells, task: str, look: Mapping[str, Look]) -> None:
+    """Interquartile mean of the greedy return over seeds with its pointwise interval, against environment steps."""
+    for sampler, (steps, members) in curves(run, task).items():
         middle, low, high = band(members)
         axes.fill_between(steps, low, high, color=look[sampler].colour, alpha=0.15, linewidth=0)
         axes.plot(steps, middle, color=look[sampler].colour, linewidth=1.8, label=sampler)
@@ -111,7 +115,6 @@ def learning_chart(run: Cells, task: str, look: Mapping[str, Look]) -> Figure | 
     axes.set_xlabel("environment steps", color=INK)
     axes.set_ylabel("greedy return", color=INK)
     axes.legend(fontsize=8, frameon=False)
-    return figure
 
 
 def learning_table(run: Cells, task: str) -> Table:

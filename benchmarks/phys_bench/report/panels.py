@@ -54,30 +54,41 @@ def sample_picture(
     if "particles" in arrays:
         panels = number_panels(arrays, colour)
     else:
-        reference, samples = arrays["reference"][:MOST_POINTS], arrays["samples"][:MOST_POINTS]
-        lost = int((~np.isfinite(samples).all(axis=1)).sum())
-        samples = samples[np.isfinite(samples).all(axis=1)]
+        reference = arrays["reference"][:MOST_POINTS]
         dim = reference.shape[1]
         box = frame(reference, arrays.get("grid")) if box is None else box
-        of = "" if dim <= 2 else f", x₁x₂ of {dim}"
         scale = dim > 1 and not truth and "s" in arrays and "grid" in arrays
-        if truth and dim == 1:
-            panels = [partial(draw_histogram, rows=reference[:, 0], colour=REFERENCE, box=box, title="true samples")]
-        elif truth:
-            panels = [partial(_scatter, rows=reference, colour=REFERENCE, box=box, title=f"true samples{of}")]
-        elif dim == 1:
-            drawn = partial(draw_histogram, outline=reference[:, 0], lost=lost, title="generated samples")
-            panels = [*_field_panels_1d(arrays, box), partial(drawn, rows=samples[:, 0], colour=colour, box=box)]
-        else:
-            drawn = partial(_scatter, rows=samples, colour=colour, lost=lost, title=f"generated samples{of}")
-            panels = [*_field_panels_2d(arrays, box), partial(drawn, box=box)]
-            if dim > 2:
-                panels.append(partial(_marginals, reference=reference, samples=samples, colour=colour))
-                panels += number_panels(arrays, colour)
+        panels = [partial(samples_panel, arrays=arrays, colour=colour, box=box, truth=truth)]
+        if not truth:
+            panels = [*(_field_panels_1d if dim == 1 else _field_panels_2d)(arrays, box), *panels]
+        if dim > 2 and not truth:
+            samples = _finite(arrays["samples"][:MOST_POINTS])
+            panels.append(partial(_marginals, reference=reference, samples=samples, colour=colour))
+            panels += number_panels(arrays, colour)
     figure, names = _lay_out(panels, after_scale=1 if scale else len(panels))
     if truth:
         return Picture(figure, f"{task}. Panel: {names[0]}.")
     return Picture(figure, f"{task}, {sampler}. Panels from left to right: {'; '.join(names)}.")
+
+
+def samples_panel(
+    axes: Axes, *, arrays: dict[str, FloatArray], colour: str, box: FloatArray, truth: bool = False
+) -> None:
+    """Generated samples, or the true ones: a histogram in one dimension, else points by their first two coordinates."""
+    reference, drawn = arrays["reference"][:MOST_POINTS], arrays["samples"][:MOST_POINTS]
+    dim, rows = reference.shape[1], reference if truth else _finite(drawn)
+    lost = 0 if truth else len(drawn) - len(rows)
+    title = ("true samples" if truth else "generated samples") + ("" if dim <= 2 else f", x₁x₂ of {dim}")
+    paint = REFERENCE if truth else colour
+    if dim == 1:
+        outline = None if truth else reference[:, 0]
+        draw_histogram(axes, rows=rows[:, 0], colour=paint, box=box, title=title, outline=outline, lost=lost)
+    else:
+        _scatter(axes, rows=rows, colour=paint, box=box, title=title, lost=lost)
+
+
+def _finite(rows: FloatArray) -> FloatArray:
+    return rows[np.isfinite(rows).all(axis=1)]
 
 
 def _lay_out(panels: list[Panel], after_scale: int) -> tuple[Figure, list[str]]:
