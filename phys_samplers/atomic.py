@@ -42,7 +42,7 @@ def write_atomically(path: Path, payload: bytes, *, new: bool = False) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):  # a full disk names no file, and the temporary one says nothing
-            raise OSError(error.errno, error.strerror, str(path)) from None
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from None
         raise
     with contextlib.suppress(OSError):  # folders cannot be flushed on every system
         handle = os.open(path.parent, os.O_RDONLY)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -26,11 +27,31 @@ from phys_samplers import catalogue
 from phys_samplers.atomic import write_atomically
 from phys_samplers.errors import CheckpointError
 from phys_samplers.options import same_target
+from phys_samplers.reading import MIB, parse_json, read_bytes, said
+from phys_samplers.schema import (
+    Malformed,
+    anything,
+    flag,
+    mapping,
+    maybe,
+    number,
+    one_of,
+    rows,
+    short,
+    table,
+    text,
+    whole,
+)
 from phys_samplers.target import Target
 from phys_samplers.training import TrainingReport
 
 FORMAT = 1
 METADATA = "model.json"
+LARGEST_METADATA = 64 * MIB
+LARGEST_TENSORS = 16 * 1024 * MIB
+"""Bytes of the two files at most; see there before anything is read."""
+NUMBER = "float"
+"""Stands, alone in a mapping, for a number that is not finite, which JSON has no word for."""
 SPREAD = 64
 """A layout is kept if its memory spans at most this many times the tensor's numbers; else its gaps are closed."""
 
@@ -81,7 +102,7 @@ def save(model: Fitted, path: str | Path) -> Path:
         "event_shape": list(model.event_shape),
         "needs_target": model.needs_target,
         "facts": _jsonable(model.facts(), "the facts of the model"),
-        "report": model.report.to_dict() if model.report else None,
+        "report": _jsonable(model.report.to_dict(), "the report of the training") if model.report else None,
         "tensors": {
             "file": f"tensors-{digest[:16]}.safetensors",
             "sha256": digest,
@@ -106,62 +127,126 @@ def save(model: Fitted, path: str | Path) -> Path:
 def load(path: str | Path, *, target: Target | None = None, device: torch.device | str = "cpu") -> Any:
     """The model that ``save`` wrote to the folder ``path``: see ``phys_samplers.load``, which is this."""
     folder = Path(path)
-    try:
-        metadata = json.loads((folder / METADATA).read_text())
-    except (FileNotFoundError, NotADirectoryError):
+    place = folder / METADATA
+    metadata = read_metadata(folder)
+    if metadata["needs_target"] and target is None:
         raise CheckpointError(
-            f"{folder / METADATA} does not exist; expected a folder that model.save() wrote"
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{folder / METADATA} is not whole JSON ({error}); the checkpoint is damaged") from None
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        found = metadata.get("format") if isinstance(metadata, dict) else type(metadata).__name__
-        raise CheckpointError(f"{folder / METADATA} has format {found!r}; this version reads format {FORMAT}")
-    try:
-        file, digest = folder / metadata["tensors"]["file"], metadata["tensors"]["sha256"]
-        strides = metadata["tensors"].get("strides", {})
-        kind, name, options = metadata.get("kind", "sampler"), metadata["sampler"], metadata["options"]
-        event_shape, facts = tuple(metadata["event_shape"]), metadata["facts"]
-        report, needs_target = metadata["report"], metadata["needs_target"]
-        target_name = metadata["target"]
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / METADATA} lacks {error}; the checkpoint is damaged") from None
-    if metadata.get("seal") != _seal(metadata):
-        raise CheckpointError(f"{folder / METADATA} is edited (its seal is not that of its content)")
-    if file.parent != folder or file.name in ("", ".."):
-        raise CheckpointError(f"{folder / METADATA} names {file}, outside its own folder")
-    try:
-        payload = file.read_bytes()
-    except FileNotFoundError:
-        raise CheckpointError(f"{file} does not exist; the checkpoint is incomplete") from None
-    if hashlib.sha256(payload).hexdigest() != digest:
-        raise CheckpointError(f"{file} is truncated or edited (its SHA-256 is not the recorded one)")
-    if needs_target and target is None:
-        raise CheckpointError(
-            f"a model of sampler {name!r} moves in the density of its target, which is not stored; "
-            f"call load({str(folder)!r}, target=...) with target {target_name!r}"
+            f"a model of sampler {metadata['sampler']!r} moves in the density of its target, which is not stored; "
+            f"call load({str(folder)!r}, target=...) with target {metadata['target']!r}"
         )
+    tensors = _tensors(folder, metadata["tensors"])
+    kind, name = metadata.get("kind", "sampler"), metadata["sampler"]
     try:
-        recipe = catalogue.make(kind, name, **_tuples(options))
+        recipe = catalogue.registry.make(kind, name, **_python(metadata["options"]))
     except RegistryError as error:
         raise CheckpointError(
             f"{folder} holds a model of {kind} {name!r}, which cannot be made here: {error}; install or load the "
             "plugin, in the version that saved the model"
         ) from error
+    except Exception as error:
+        raise CheckpointError(f"{place} holds options that {kind} {name!r} cannot have: {_words(error)}") from error
     moved = None if target is None else target.to(device)
-    tensors = {key: tensor.to(device) for key, tensor in load_tensors(payload).items()}
-    if not isinstance(strides, dict):
-        raise CheckpointError(
-            f"{folder / METADATA} holds strides {strides!r}; expected those of tensors by their names"
+    event_shape = tuple(metadata["event_shape"])
+    try:
+        model = recipe.restore(
+            {key: tensor.to(device) for key, tensor in tensors.items()},
+            _python(metadata["facts"], lists=True),
+            event_shape=event_shape,
+            target=moved,
+            device=device,
         )
-    for key, stride in strides.items():
-        if key not in tensors or not _is_layout(stride, tensors[key].shape):
-            raise CheckpointError(f"{folder / METADATA} lays tensor {key!r} out by {stride!r}; expected its strides")
-        tensors[key] = _laid_out(tensors[key], stride)
-    model = recipe.restore(tensors, facts, event_shape=event_shape, target=moved, device=device)
-    model.recipe, model.event_shape, model.target_name = recipe, event_shape, target_name
-    model.report = TrainingReport.from_dict(report) if report else None
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"{place} holds facts or tensors of which no model of {kind} {name!r} can be made: {_words(error)}"
+        ) from error
+    model.recipe, model.event_shape, model.target_name = recipe, event_shape, metadata["target"]
+    report = metadata["report"]
+    model.report = TrainingReport.from_dict(_python(report, lists=True)) if report else None
     return model
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """What the JSON file of a checkpoint says, of the types that it must have; nothing is made of it.
+
+    Raises:
+        CheckpointError: naming the file and the field.
+    """
+    place = folder / METADATA
+    try:
+        metadata = parse_json(read_bytes(place, LARGEST_METADATA, CheckpointError))
+        found = metadata.get("format") if isinstance(metadata, dict) else type(metadata).__name__
+        if found != FORMAT or type(found) is not int:
+            raise CheckpointError(f"{place} has format {short(found)}; this version reads format {FORMAT}")
+        _METADATA(metadata, "")
+    except FileNotFoundError:
+        raise CheckpointError(f"{place} does not exist; expected a folder that model.save() wrote") from None
+    except Malformed as error:
+        raise CheckpointError(f"{place} {said(error)}; the checkpoint is damaged") from None
+    if metadata.get("seal") != _seal(metadata):
+        raise CheckpointError(f"{place} is edited (its seal is not that of its content)")
+    return metadata
+
+
+def _tensors(folder: Path, facts: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The numbers of a checkpoint, laid out as they were."""
+    file = folder / facts["file"]
+    try:
+        payload = read_bytes(file, LARGEST_TENSORS, CheckpointError)
+    except FileNotFoundError:
+        raise CheckpointError(f"{file} does not exist; the checkpoint is incomplete") from None
+    if hashlib.sha256(payload).hexdigest() != facts["sha256"]:
+        raise CheckpointError(f"{file} is truncated or edited (its SHA-256 is not the recorded one)")
+    try:
+        tensors: dict[str, Tensor] = load_tensors(payload)
+    except Exception as error:  # safetensors raises several kinds
+        raise CheckpointError(f"{file} is no safetensors file: {_words(error)}") from None
+    for key, stride in facts.get("strides", {}).items():
+        if key not in tensors or not _is_layout(stride, tensors[key].shape):
+            raise CheckpointError(
+                f"{folder / METADATA} lays tensor {short(key)} out by {short(stride)}; expected its strides"
+            )
+        tensors[key] = _laid_out(tensors[key], stride)
+    return tensors
+
+
+_HASH = text("a SHA-256 hash", pattern="[0-9a-f]{64}")
+_METADATA = table(
+    {
+        "format": one_of(FORMAT),
+        "sampler": text("a registered name", pattern="[a-z0-9][a-z0-9_+-]{0,99}"),
+        "options": mapping(),
+        "target": text(longest=10_000),
+        "event_shape": rows(whole(0, 2**40), most=64),
+        "needs_target": flag,
+        "facts": mapping(),
+        "report": maybe(
+            table(
+                {
+                    "steps": whole(0),
+                    "seconds": number(0),
+                    "replicas": whole(1),
+                    "parameters": whole(0),
+                    "best_step": whole(0),
+                },
+                {"best_validation": anything, "history": rows(mapping())},
+            )
+        ),
+        "tensors": table(
+            {
+                "file": text(
+                    "tensors-….safetensors, and no file outside its own folder",
+                    pattern=r"tensors-[0-9a-f]{16}\.safetensors",
+                ),
+                "sha256": _HASH,
+            },
+            {"strides": mapping()},
+        ),
+    },
+    {"kind": one_of("sampler", "return_model"), "seal": text()},
+)
+"""Of ``model.json``. No other kind is made from a file: a task may download, a field may take all memory."""
 
 
 def recipe_name(recipe: Recipe) -> str:
@@ -215,6 +300,8 @@ def _jsonable(value: Any, what: str) -> Any:
         return {str(key): _jsonable(item, f"{what}, {key!r}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_jsonable(item, what) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {NUMBER: repr(value)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise CheckpointError(
@@ -222,7 +309,18 @@ def _jsonable(value: Any, what: str) -> Any:
     )
 
 
-def _tuples(value: Any) -> Any:
+def _python(value: Any, *, lists: bool = False) -> Any:
+    """Inverse of ``_jsonable``; lists become tuples unless ``lists``."""
     if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+        if value.keys() == {NUMBER} and value[NUMBER] in ("inf", "-inf", "nan"):
+            return float(value[NUMBER])
+        return {key: _python(item, lists=lists) for key, item in value.items()}
+    if isinstance(value, list):
+        items = [_python(item, lists=lists) for item in value]
+        return items if lists else tuple(items)
+    return value
+
+
+def _words(error: Exception) -> str:
+    """An error of other code, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

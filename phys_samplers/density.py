@@ -184,8 +184,20 @@ class DensitySampler(Sampler):
         """
         target = same_target(target, event_shape, by=type(self).__name__)
         model = self.fit(target, device=device)
-        model.dtype = getattr(torch, facts["dtype"])
+        model.dtype = dtype_named(facts["dtype"])
         return model
+
+
+def dtype_named(name: str) -> torch.dtype:
+    """The floating-point type that a checkpoint names.
+
+    Raises:
+        CheckpointError: if it is none of those that chains compute in.
+    """
+    known = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
+    if not isinstance(name, str) or name not in known:
+        raise CheckpointError(f"facts.dtype is {name!r}; expected one of {', '.join(known)}")
+    return known[name]
 
 
 def refuse_lost(

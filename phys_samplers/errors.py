@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from phys_registry import PhysError
 
 
@@ -50,5 +52,27 @@ class EnvironmentFailure(PhysError, RuntimeError):  # noqa: N818 - reads as the 
     """An environment raised, or returned what its spaces do not admit; the message names it and the step."""
 
 
-class CheckpointError(PhysError, ValueError):
+class FileError(ConfigurationError):
+    """A file is missing, damaged, too large, or does not hold what it must; the message names it and the field.
+
+    Attributes:
+        problem: what is wrong, without the file's name.
+    """
+
+    problem: str = ""
+
+    @classmethod
+    def about(cls, path: object, problem: str) -> Self:
+        """The error about a file.
+
+        Args:
+            path: of the file.
+            problem: what goes on after its name, ``is truncated``.
+        """
+        made = cls(f"{path} {problem}")
+        made.problem = f"it {problem}"
+        return made
+
+
+class CheckpointError(FileError):
     """A checkpoint is missing, truncated, of another format or of an unknown sampler."""

@@ -168,7 +168,12 @@ def run(
         results = _results(folder, made)
         results.notes += (f"{folder.path} cannot be written to; it is shown as it is.",)
         return results
-    folder.prepare()
+    try:
+        folder.prepare()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder.path} cannot be written to ({error.strerror}); give another folder (out=...)"
+        ) from error
     with folder.owned():
         problem = folder.head_damage()
         here = environment(made.device)

@@ -12,6 +12,7 @@ from json import JSONDecoder, JSONEncoder
 from typing import Any
 
 from .canonical import escaped, plain
+from .shapes import STATUSES
 
 LARGEST = 8 * 2**20
 """Bytes of a message."""
@@ -107,14 +108,6 @@ def outcome(data: Mapping[str, Any], metrics: list[str] | None = None) -> dict[s
     found["history"] = [_Reader({"row": row}).mapping("row") for row in read.rows("history")]
     found["arrays"] = read.mapping("arrays") or None
     return found
-
-
-STATUSES = ("ok", "failed", "timeout", "diverged", "incompatible")
-"""``ok``            scored;
-``failed``        raised, died, or used more memory than allowed;
-``timeout``       took longer than allowed;
-``diverged``      training or sampling left the finite numbers;
-``incompatible``  the task does not offer what the sampler needs."""
 
 
 def diagnostics(facts: dict[str, Any]) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from phys_registry.errors import printable
-from phys_samplers.errors import ConfigurationError
+from phys_samplers.errors import ConfigurationError, FileError
 
 from .cells import Cell, Cells, Shared, cell_of
 from .published import Claim, Published, rows_of
 from .statistics import EXACT_VALUE, Estimate, paired_difference, verdicts
-from .store import Damage, DamagedFile, RunFolder
+from .store import Damage, RunFolder
 from .summary import run_text
 from .verdicts import Decided, Measured, decide, measure
 
@@ -95,8 +95,8 @@ class Results(Cells):
                 record = folder.read_record(id_)
             except FileNotFoundError:
                 continue
-            except (OSError, DamagedFile) as error:
-                damaged.append(Damage(f"records/{id_}.json", str(error), id_))
+            except FileError as error:
+                damaged.append(Damage(f"records/{id_}.json", error.problem, id_))
                 continue
             if problem := folder.arrays_problem(record):
                 damaged.append(Damage(f"arrays/{id_}.safetensors", problem, id_))

@@ -18,26 +18,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from json import JSONDecoder, JSONEncoder
+from json import JSONEncoder
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from phys_samplers.atomic import remove_leftovers, write_atomically
-from phys_samplers.errors import ConfigurationError
+from phys_samplers.errors import ConfigurationError, FileError
+from phys_samplers.reading import parse_json, read_bytes, read_json, said
+from phys_samplers.schema import Malformed, Shape, anything, short
 
 from .canonical import canonical_text, digest, escaped
 from .cell import Cell
-from .events import STATUSES
+from .shapes import FLOOR, FORMAT, HEAD, LARGEST, LARGEST_ARRAYS, LOCK, RECORD
 
-FORMAT = 1
 _ENCODE = JSONEncoder(indent=1, allow_nan=False).encode  # not json.dumps, which a plugin may have replaced
-_DECODE = JSONDecoder().decode
 
 
-class DamagedFile(ValueError):  # noqa: N818 - reads as the condition it names
-    """A file of a run folder that is truncated, edited or of another format; the message says how that shows."""
+NOT_ITS_NAME = "has a name that is not the hash of its identity"
 
 
 def new_record(cell: Cell, outcome: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
@@ -78,40 +77,26 @@ def seal(data: Mapping[str, Any]) -> bytes:
     return (_ENCODE({**data, "checksum": digest(data)}) + "\n").encode("ascii")
 
 
-def unseal(payload: bytes) -> dict[str, Any]:
+def unseal(payload: bytes, shape: Shape = anything) -> dict[str, Any]:
     """Inverse of ``seal``.
 
+    Args:
+        payload: content of a file.
+        shape: what it must hold.
+
     Raises:
-        DamagedFile: if the content is not what was written.
+        Malformed: if the content is not what was written, or has another shape.
     """
-    try:
-        data = _DECODE(payload.decode())
-    except (ValueError, RecursionError) as error:
-        raise DamagedFile(f"it is not whole JSON ({error})") from None
+    data = parse_json(payload)
     if not isinstance(data, dict) or not isinstance(data.get("checksum"), str):
-        raise DamagedFile("it has no checksum")
+        raise Malformed("has no checksum")
     checksum = data.pop("checksum")
-    try:
-        found = digest(data)
-    except ValueError:  # NaN, which no record holds
-        found = ""
-    if found != checksum:
-        raise DamagedFile("its checksum is not that of its content; it was edited")
+    if digest(data) != checksum:
+        raise Malformed("has a checksum that is not that of its content; it was edited")
+    if (found := data.get("format", FORMAT)) != FORMAT:
+        raise Malformed(f"has format {short(found)}; this version reads format {FORMAT}")
+    shape(data, "")
     return data
-
-
-def check_record(data: Mapping[str, Any], stem: str) -> None:
-    """Refuse a sealed file that is not the record ``stem``.
-
-    Raises:
-        DamagedFile: naming what does not fit.
-    """
-    if data.get("format") != FORMAT:
-        raise DamagedFile(f"it has format {data.get('format')!r}; this version reads format {FORMAT}")
-    if data.get("id") != stem or digest(data.get("identity")) != stem:
-        raise DamagedFile("its name is not the hash of its identity")
-    if data.get("status") not in STATUSES:
-        raise DamagedFile(f"its status is {data.get('status')!r}; expected one of {', '.join(STATUSES)}")
 
 
 def same_result(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
@@ -123,18 +108,17 @@ def same_result(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
 def _holder(lock: Path) -> str:
     """Who has a lock; empty if it is gone, or its process is."""
     try:
-        facts = json.loads(lock.read_text())
-        host, process, since = str(facts["host"]), int(facts["process"]), str(facts["since"])
-        born = float(facts["born"])
+        facts = read_json(lock, LOCK, largest=2**16)
     except FileNotFoundError:
         return ""
-    except (OSError, ValueError, KeyError, TypeError):
+    except FileError:
         return "a run whose lock cannot be read"
+    host, process, since, born = (facts[key] for key in ("host", "process", "since", "born"))
     if host == socket.gethostname():
         try:
             if abs(psutil.Process(process).create_time() - born) > 1:  # its number was given to another one
                 return ""
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, OverflowError):
             return ""
     return f"process {process} on {host} since {since}"
 
@@ -247,8 +231,8 @@ class RunFolder:
                 records[id_] = self.read_record(id_)
             except FileNotFoundError:
                 continue
-            except (OSError, DamagedFile) as error:
-                damaged.append(Damage(f"records/{id_}.json", str(error), id_))
+            except FileError as error:
+                damaged.append(Damage(f"records/{id_}.json", error.problem, id_))
                 continue
             if problem := self.arrays_problem(records[id_]):
                 damaged.append(Damage(f"arrays/{id_}.safetensors", problem, id_))
@@ -262,21 +246,38 @@ class RunFolder:
         """The record of a cell.
 
         Raises:
-            OSError: if there is none, or if it cannot be read.
-            DamagedFile: if it is truncated, edited, or of another format.
+            FileNotFoundError: if there is none.
+            FileError: if it is truncated, edited, of another format, or has a field of another type.
         """
-        data = unseal((self.path / "records" / f"{cell_id}.json").read_bytes())
-        check_record(data, cell_id)
+        data = self._sealed(f"records/{cell_id}.json", RECORD)
+        if data["id"] != cell_id or digest(data["identity"]) != cell_id:
+            raise FileError.about(self.path / "records" / f"{cell_id}.json", NOT_ITS_NAME)
         return data
+
+    def _sealed(self, name: str, shape: Shape) -> dict[str, Any]:
+        """The content of a sealed file.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            FileError: naming the file and the field.
+        """
+        path = self.path / name
+        payload = read_bytes(path, LARGEST)
+        try:
+            return unseal(payload, shape)
+        except Malformed as error:
+            raise FileError.about(path, said(error)) from None
 
     def arrays_problem(self, record: Mapping[str, Any]) -> str:
         """Why the arrays of a record cannot be used; empty if they can, or if it has none."""
         if not record["arrays"]:
             return ""
         try:
-            payload = self.arrays_file(record["id"]).read_bytes()
-        except OSError as error:
-            return f"it cannot be read ({type(error).__name__})"
+            payload = read_bytes(self.arrays_file(record["id"]), LARGEST_ARRAYS)
+        except FileNotFoundError:
+            return "it is missing"
+        except FileError as error:
+            return error.problem
         return "" if digest(payload) == record["arrays"]["checksum"] else "it is truncated or edited"
 
     def write_floor(self, floor_id: str, floor: Mapping[str, Any]) -> None:
@@ -286,8 +287,8 @@ class RunFolder:
     def read_floor(self, floor_id: str) -> dict[str, Any] | None:
         """A kept floor; None if there is none that is whole."""
         try:
-            data = unseal((self.path / "floors" / f"{floor_id}.json").read_bytes())
-        except (OSError, DamagedFile):
+            data = self._sealed(f"floors/{floor_id}.json", FLOOR)
+        except (FileNotFoundError, FileError):
             return None
         return data if data.get("id") == floor_id else None
 
@@ -298,18 +299,18 @@ class RunFolder:
     def read_head(self) -> dict[str, Any] | None:
         """``run.json``; None if it is missing or damaged, which ``head_damage`` tells apart."""
         try:
-            return unseal((self.path / "run.json").read_bytes())
-        except (OSError, DamagedFile):
+            return self._sealed("run.json", HEAD)
+        except (FileNotFoundError, FileError):
             return None
 
     def head_damage(self) -> str:
         """What is wrong with ``run.json``; empty if it is whole, or not there."""
         try:
-            unseal((self.path / "run.json").read_bytes())
+            self._sealed("run.json", HEAD)
         except FileNotFoundError:
             return ""
-        except (OSError, DamagedFile) as error:
-            return f"run.json is damaged: {error}"
+        except FileError as error:
+            return f"run.json is damaged: {error.problem}"
         return ""
 
     def log(self, event: str, **facts: Any) -> None:

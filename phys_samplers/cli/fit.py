@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import shlex
 import time
 from collections.abc import Mapping
@@ -198,11 +197,14 @@ def _load(folder: Path, task: str | None, device: str) -> Model:
 
 def _asks_target(folder: Path) -> str:
     """The name of the target that the model asks; empty if it asks none, or if ``load`` will say what is wrong."""
+    from phys_samplers.checkpoint import read_metadata
+    from phys_samplers.errors import CheckpointError
+
     try:
-        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        return str(facts["target"]) if facts["needs_target"] else ""
-    except (OSError, ValueError, KeyError, TypeError):
+        facts = read_metadata(folder)
+    except CheckpointError:
         return ""
+    return str(facts["target"]) if facts["needs_target"] else ""
 
 
 def _flat(diagnostics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

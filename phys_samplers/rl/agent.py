@@ -14,6 +14,7 @@ from phys_samplers.rl.fitted import FittedReturns, ReturnLaws
 from phys_samplers.rl.law import ReturnScale
 from phys_samplers.rl.spaces import Observations
 from phys_samplers.sampler import Draw
+from phys_samplers.schema import mapping, maybe, number, rows, table, text, whole
 
 if TYPE_CHECKING:
     from phys_samplers.rl.environment import Maker
@@ -35,6 +36,8 @@ class Agent(FittedReturns):
     """
 
     role = "control"
+    read_from_file = False
+    """Whether a checkpoint said where it was trained, which is then not trusted to import or to open anything."""
 
     def __init__(
         self,
@@ -71,12 +74,16 @@ class Agent(FittedReturns):
         """Where to act, with keyword arguments of an id: ``environment``, or where the agent was trained.
 
         Raises:
-            ConfigurationError: if there is neither.
+            ConfigurationError: if there is neither, or if the one that its checkpoint names is not registered here.
         """
         if environment is not None and environment != self.environment:
             return environment, {}
         if self.environment is None:
             raise ConfigurationError("this agent was trained in an environment without an id; give environment=")
+        if self.read_from_file:
+            from phys_samplers.rl.environment import check_named
+
+            check_named(self.environment, self.environment_options)
         return self.environment, self.environment_options
 
     def play(self, episodes: int = 10, *, seed: int = 0, environment: Maker | None = None) -> Tensor:
@@ -127,9 +134,24 @@ class Agent(FittedReturns):
     def restored(cls, network: ReturnLaws, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Self:
         """Inverse of ``tensors`` and ``facts``, with the network rebuilt."""
         names = ("curve", "environment", "environment_options", "gamma", "tail", "first_action")
-        return cls(
+        _FACTS({name: facts[name] for name in names}, "facts")
+        agent = cls(
             network,
             observations=Observations.from_facts(facts["observations"]),
             scale=ReturnScale(*facts["returns"]),
             **{name: facts[name] for name in names},
         )
+        agent.read_from_file = True
+        return agent
+
+
+_FACTS = table(
+    {
+        "curve": rows(mapping()),
+        "environment": maybe(text(longest=200)),
+        "environment_options": mapping(),
+        "gamma": number(0),
+        "tail": number(0),
+        "first_action": whole(),
+    }
+)

@@ -12,6 +12,7 @@ with them. They are cut off at a limit, so that an environment without an end do
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
@@ -67,6 +68,40 @@ def make_environment(environment: Maker, options: Mapping[str, Any] | None = Non
             "a finite set of actions (wrap the environment to offer one)"
         )
     return made
+
+
+def check_named(environment: Maker, options: Mapping[str, Any]) -> None:
+    """Refuse an environment that a file names, unless it is registered and its options can open nothing.
+
+    ``module:Id`` would import that module, and a text with dots or slashes may be a path, an address or a module to the
+    environment that gets it.
+
+    Raises:
+        ConfigurationError: saying to give ``environment=``.
+    """
+    advice = "give environment= if you trust it"
+    known = gymnasium.registry
+    if not isinstance(environment, str) or not (
+        environment in known or any(name.rpartition("-v")[0] == environment for name in known)
+    ):
+        raise ConfigurationError(
+            f"the file of this agent names the environment {short(environment)}, which is not registered here; "
+            f"import the package that registers it, or {advice}"
+        )
+    waiting = [*options.items()]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, list | tuple):
+            waiting += [(name, item) for item in value]
+        elif not (value is None or isinstance(value, bool | int | float) or _is_word(value)) or not _is_word(name):
+            raise ConfigurationError(
+                f"the file of this agent gives its environment the option {short(name)} as {short(value)}; from a file "
+                f"come numbers, true, false and single words only; {advice}"
+            )
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{0,64}", value) is not None
 
 
 def _made(label: str, maker: Callable[[], Made]) -> Made:

@@ -7,6 +7,7 @@ its header; nothing is ever unpickled.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,15 +15,19 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from phys_samplers.atomic import write_atomically
 from phys_samplers.errors import CheckpointError, ConfigurationError
+from phys_samplers.reading import MIB, parse_json, read_bytes, said
+from phys_samplers.schema import Malformed, mapping, short, table, text
 
 FILE = "training.safetensors"
-FORMAT = "1"
+FORMAT = "2"
+LARGEST_TENSORS = 16 * 1024 * MIB
+ANEW = "remove it to train from the start"
 SAVE_EVERY = 30.0
 """Seconds between two savings at least; the end is always saved."""
 
@@ -145,7 +150,9 @@ class TrainingState:
         """
         everything = {**tensors, **gather(self.parts)}
         header = {"format": FORMAT, "identity": json.dumps(self.identity), "progress": json.dumps(progress)}
-        payload = save_tensors({name: t.detach().cpu().contiguous() for name, t in everything.items()}, header)
+        numbers = {name: t.detach().cpu().contiguous() for name, t in everything.items()}
+        header["sha256"] = _digest(save_tensors(numbers, header))
+        payload = save_tensors(numbers, header)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, payload)
@@ -158,24 +165,67 @@ class TrainingState:
         Raises:
             CheckpointError: if it is damaged, or of another fit.
         """
-        if not self.path.exists():
+        try:
+            payload = read_bytes(self.path, LARGEST_TENSORS, CheckpointError)
+        except FileNotFoundError:
             return None
         try:
-            with safe_open(self.path, "pt", device=str(device)) as file:
-                header = file.metadata() or {}
-                if header.get("format") != FORMAT:
-                    raise CheckpointError(
-                        f"{self.path} has format {header.get('format')!r}; this version reads {FORMAT!r}"
-                    )
-                found, progress = json.loads(header["identity"]), json.loads(header["progress"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
-            raise CheckpointError(f"{self.path} is damaged ({error}); remove it to train from the start") from error
+            tensors = load_tensors(payload)
+            header = _header(payload).get("__metadata__") or {}
+            if header.get("format") != FORMAT:
+                raise CheckpointError(
+                    f"{self.path} has format {short(header.get('format'))}; this version reads {FORMAT!r}; {ANEW}"
+                )
+            if header.get("sha256") != _digest(payload):
+                raise Malformed("is edited: its SHA-256 is not that of its content")
+            _HEADER(header, "header")
+            found, progress = parse_json(header["identity"]), parse_json(header["progress"])
+            mapping()(found, "identity")
+            mapping()(progress, "progress")
+        except CheckpointError:
+            raise
+        except Malformed as error:
+            raise CheckpointError(f"{self.path} {said(error)}; {ANEW}") from None
+        except Exception as error:  # safetensors raises several kinds
+            raise CheckpointError(f"{self.path} is damaged ({error}); {ANEW}") from error
         if found != self.identity:
             differing = sorted(key for key in {*found, *self.identity} if found.get(key) != self.identity.get(key))
             raise CheckpointError(
                 f"{self.path} holds the training of another fit ({', '.join(differing)} differ); name another folder, "
                 "or remove it"
             )
-        scatter(self.parts, tensors)
-        return {name: value for name, value in tensors.items() if not name.startswith("part.")}, progress
+        moved = {name: tensor.to(device) for name, tensor in tensors.items()}
+        try:
+            scatter(self.parts, moved)
+        except Exception as error:
+            raise CheckpointError(
+                f"{self.path} does not hold the state of this training ({type(error).__name__}: {error}); {ANEW}"
+            ) from error
+        return {name: value for name, value in moved.items() if not name.startswith("part.")}, progress
+
+
+def _header(payload: bytes) -> dict[str, Any]:
+    """The header of safetensors.
+
+    Raises:
+        Malformed: if there is none.
+    """
+    length = int.from_bytes(payload[:8], "little")
+    if not 0 < length <= len(payload) - 8:
+        raise Malformed("is truncated")
+    header = parse_json(payload[8 : 8 + length])
+    mapping()(header, "header")
+    return header
+
+
+def _digest(payload: bytes) -> str:
+    """SHA-256 of a file's content, but for the place in its header that the digest itself has."""
+    header, length = _header(payload), int.from_bytes(payload[:8], "little")
+    facts = {k: v for k, v in (header.get("__metadata__") or {}).items() if k != "sha256"}
+    told = json.dumps({**header, "__metadata__": facts}, sort_keys=True).encode()
+    found = hashlib.sha256(told)
+    found.update(memoryview(payload)[8 + length :])
+    return found.hexdigest()
+
+
+_HEADER = table({"identity": text(longest=2**26), "progress": text(longest=2**26)})

@@ -20,7 +20,7 @@ from torch import Tensor
 from phys_langevin.negatives import ChainNegatives, ContinuedModel, Starts
 from phys_langevin.score import FollowingModel, ModelScore, fit_score, restore_score, score_recipe
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
-from phys_samplers.density import DensityModel, FlatDensity
+from phys_samplers.density import DensityModel, FlatDensity, dtype_named
 from phys_samplers.dynamics import Dynamics, Noise
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators.base import ANY_NOISE, BrownianIncrement, Equation, Integrator, uniform
@@ -218,7 +218,7 @@ class LangevinDynamics(ChainSampler):
         model = restore_score(
             self.score, tensors, facts["score"], event_shape=event_shape, target=target, device=device
         )
-        dtype = getattr(torch, facts["dtype"])
+        dtype = dtype_named(facts["dtype"])
         return FollowingModel(
             self, model=model, target_name="", event_shape=tuple(event_shape), dtype=dtype, device=device
         )

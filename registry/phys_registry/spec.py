@@ -19,6 +19,10 @@ from .errors import SpecError
 
 MOST_COMBINATIONS = 10_000
 """Components that one text may stand for."""
+DEEPEST = 20
+"""Lists and components within one another."""
+MOST_DIGITS = 100
+"""Of an integer."""
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=")
 _BARE = re.compile(r"[^\s,\[\]=\"']+(?:[ \t]+[^\s,\[\]=\"']+)*")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -85,10 +89,13 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.depth = 0
 
     def fail(self, problem: str, at: int | None = None) -> SpecError:
         place = self.at if at is None else at
-        return SpecError(f"cannot read the component text: {problem}\n  {self.text}\n  {' ' * place}^")
+        begin = max(0, place - 1_000)  # a text may be endless
+        shown = self.text[begin : place + 1_000]
+        return SpecError(f"cannot read the component text: {problem}\n  {shown}\n  {' ' * (place - begin)}^")
 
     def space(self) -> None:
         while self.at < len(self.text) and self.text[self.at].isspace():
@@ -150,6 +157,14 @@ class _Reader:
                 return
 
     def value(self) -> Any:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self.fail(f"more than {DEEPEST} lists and components within one another")
+        found = self._value()
+        self.depth -= 1
+        return found
+
+    def _value(self) -> Any:
         self.space()
         if self.take("["):
             return self.sequence()
@@ -163,6 +178,8 @@ class _Reader:
             raise self.fail('expected a value (write "" for an empty text)')
         if self.text.startswith("[", bare.end()) and NAME_PATTERN.fullmatch(bare[0]):
             return self.nested()
+        if len(bare[0]) > MOST_DIGITS and bare[0].lstrip("+-").isdigit():
+            raise self.fail(f"an integer of {len(bare[0]):,} digits; expected at most {MOST_DIGITS}")
         self.at = bare.end()
         return _read_bare(bare[0])
 

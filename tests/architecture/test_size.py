@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 312
-LINES = 47_451
-MEDIAN = 143.5
+MODULES = 313
+LINES = 47_900
+MEDIAN = 144.5
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from phys_bench import api
-from phys_bench.store import DamagedFile, RunFolder, seal, unseal
+from phys_bench.store import RunFolder, seal, unseal
 from phys_samplers.atomic import remove_leftovers, write_atomically
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.schema import Malformed
 
 
 @pytest.fixture
@@ -49,8 +50,8 @@ def empty(path: Path) -> None:
     ("damage", "reason"),
     [
         (truncate, "not whole JSON"),
-        (edit, "its checksum is not that of its content"),
-        (rename, "its name is not the hash of its identity"),
+        (edit, "a checksum that is not that of its content"),
+        (rename, "a name that is not the hash of its identity"),
         (empty, "not whole JSON"),
     ],
 )
@@ -171,9 +172,9 @@ def test_a_seal_shows_any_change_of_a_byte_of_the_content() -> None:
     payload = seal({"a": 1.5, "b": ["x"]})
     assert unseal(payload) == {"a": 1.5, "b": ["x"]}
     for old, new in ((b"1.5", b"1.6"), (b'"x"', b'"y"'), (b'"a"', b'"c"'), (b"1.5", b"NaN")):
-        with pytest.raises(DamagedFile):
+        with pytest.raises(Malformed):
             unseal(payload.replace(old, new))
-    with pytest.raises(DamagedFile, match="no checksum"):
+    with pytest.raises(Malformed, match="no checksum"):
         unseal(b"{}")
     with pytest.raises(ValueError, match="JSON compliant"):
         seal({"a": float("nan")})

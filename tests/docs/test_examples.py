@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from phys_bench.store import STATUSES
+from phys_bench.shapes import STATUSES
 from phys_bench.suite import load_suite
 from phys_registry.hooks import HOOKS
 from phys_registry.sources import ALLOW, DENY, FILES

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from phys_bench.cells import Cell, Cells
+from phys_bench.shapes import LARGEST_ARRAYS
 from phys_bench.statistics import FloatArray
+from phys_samplers.reading import read_bytes
 
 from .canvas import STEPS, Look, Picture, sweeps
 from .images import image_picture, is_image
@@ -89,10 +91,10 @@ def read_arrays(cell: Cell) -> dict[str, FloatArray] | str:
     name = cell.arrays_path.name
     if cell.arrays_problem:
         return f"the file {name} is not used: {cell.arrays_problem}"
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     try:
-        loaded = load_file(cell.arrays_path)
+        loaded = load(read_bytes(cell.arrays_path, LARGEST_ARRAYS))
     except Exception as error:  # safetensors raises several kinds, none of them public
         return f"the file {name} cannot be read: {error}"
     arrays = {key: np.asarray(value, dtype=np.float64) for key, value in loaded.items() if value.size}

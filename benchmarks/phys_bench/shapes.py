@@ -1,0 +1,99 @@
+"""What the files of a run folder hold: records, floors, ``run.json`` and the lock, as data of ``phys_samplers.schema``.
+
+Ids are hashes, since files are found by them. What records say beyond this is shown as it is, and decides nothing.
+"""
+
+from __future__ import annotations
+
+from phys_samplers.reading import MIB
+from phys_samplers.schema import mapping, maybe, number, one_of, rows, table, text, whole
+
+FORMAT = 1
+LARGEST = 64 * MIB
+"""Bytes of a record, a floor or ``run.json``."""
+LARGEST_ARRAYS = 1024 * MIB
+"""Bytes of the arrays of a cell."""
+STATUSES = ("ok", "failed", "timeout", "diverged", "incompatible")
+"""``ok``            scored;
+``failed``        raised, died, or used more memory than allowed;
+``timeout``       took longer than allowed;
+``diverged``      training or sampling left the finite numbers;
+``incompatible``  the task does not offer what the sampler needs."""
+
+_ID = text("a hash, 32 hexadecimal digits", pattern="[0-9a-f]{32}")
+_ARRAYS = table(
+    {"checksum": _ID},
+    {"event_shape": maybe(rows(whole(0, 2**40), most=64)), "samples": whole(0), "reference": whole(0)},
+)
+_COMPONENT = maybe(table({"target": text(), "source": text()}))
+IDENTITY = table(
+    {"task": text(), "sampler": text(), "seed": whole(0), "component": text()},
+    {
+        "kind": text(),
+        "options": maybe(mapping()),
+        "parts": maybe(mapping(_COMPONENT)),
+        "task_component": _COMPONENT,
+        "sampler_component": _COMPONENT,
+        "library": text(),
+        "device": text(),
+    },
+)
+_FLOOR = {"mean": maybe(number()), "std": maybe(number(0)), "source": maybe(text())}
+RECORD = table(
+    {
+        "format": one_of(FORMAT),
+        "id": _ID,
+        "identity": IDENTITY,
+        "status": one_of(*STATUSES),
+        "reason": text(),
+        "primary": text(),
+        "best": mapping(one_of("low", "high", "zero", "half", "one")),
+        "scores": mapping(maybe(number())),
+        "score_errors": mapping(text()),
+        "floors": mapping(maybe(table({}, _FLOOR))),
+        "costs": mapping(),
+        "arrays": maybe(_ARRAYS),
+    },
+    {
+        "traceback": maybe(text()),
+        "diagnostics": maybe(mapping()),
+        "history": maybe(rows(mapping())),
+        "environment": maybe(mapping()),
+        "budget": maybe(table({}, {"seconds": number(0), "memory_mib": number(0)})),
+        "hit_limit": maybe(text()),
+        "started": maybe(text()),
+        "finished": maybe(text()),
+    },
+)
+FLOOR = table({"id": _ID}, _FLOOR)
+_PAPER = {"task": text(), "metric": text(), "source": text()}
+HEAD = table(
+    {},
+    {
+        "format": one_of(FORMAT),
+        "suite": maybe(
+            table(
+                {},
+                {
+                    "name": text("the name of a suite", longest=200),
+                    "summary": text(),
+                    "tasks": rows(text()),
+                    "samplers": rows(text()),
+                    "seeds": rows(whole(0)),
+                    "published": rows(
+                        table(
+                            {**_PAPER, "sampler": text(), "value": number()}, {"unit": number(), "tolerance": number(0)}
+                        )
+                    ),
+                    "claims": rows(table({**_PAPER, "better": text(), "worse": text()})),
+                },
+            )
+        ),
+        "cells": rows(table({"id": _ID, "task": text(), "sampler": text(), "seed": whole(0)})),
+        "best": maybe(mapping(one_of("low", "high", "zero", "half", "one"))),
+        "primary": maybe(mapping(text())),
+        "environment": maybe(mapping()),
+        "started": maybe(text()),
+    },
+)
+LOCK = table({"host": text(), "process": whole(0), "since": text(), "born": number()})

@@ -1,0 +1,152 @@
+"""How files are read that somebody else may have written: their sizes first, then strict JSON, then its schema.
+
+Only ordinary files are opened, so that no pipe or device makes a reader wait or read without end.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from json import JSONDecoder
+from pathlib import Path
+from typing import Any
+
+from phys_samplers.errors import FileError
+from phys_samplers.schema import Malformed, Shape, short
+
+DEEPEST = 64
+"""Lists and mappings within one another."""
+MOST_DIGITS = 100
+"""Of an integer."""
+MIB = 2**20
+
+
+def read_bytes(path: Path, largest: int, error: type[FileError] = FileError) -> bytes:
+    """The content of an ordinary file (or of one that a link leads to).
+
+    Args:
+        path: of the file.
+        largest: bytes; a larger file is refused before anything is read.
+        error: class of what is raised.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        FileError: of class ``error``, if it is no ordinary file, is too large, or cannot be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(handle, "rb") as stream:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise error.about(path, "is no ordinary file; expected one that can be read to its end")
+            if found.st_size > largest:
+                raise error.about(path, f"has {found.st_size:,} bytes; expected at most {largest:,}")
+            content = stream.read(largest + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except OSError as problem:
+        raise error.about(path, f"cannot be read ({problem.strerror or type(problem).__name__})") from None
+    except MemoryError:
+        raise error.about(path, "does not fit into memory") from None
+    if len(content) > largest:
+        raise error.about(path, f"grows beyond {largest:,} bytes while it is read")
+    return content
+
+
+def parse_json(payload: bytes | str) -> Any:
+    """Strict JSON: no key twice, no NaN or infinity, no half of a surrogate pair, bounded depth and integers.
+
+    Raises:
+        Malformed: if it is not that; the message goes on after "it " or the file's name.
+    """
+    try:
+        given = payload.decode("utf-8") if isinstance(payload, bytes) else payload
+        data = _DECODE(given)
+    except Malformed:
+        raise
+    except RecursionError:
+        raise Malformed("is nested too deeply for JSON that is read here") from None
+    except ValueError as problem:
+        raise Malformed(f"is not whole JSON ({problem})") from None
+    level, depth = [data], 0
+    while level:
+        depth += 1
+        if depth > DEEPEST + 1:
+            raise Malformed(f"is nested more than {DEEPEST} deep")
+        inner = [i for c in level if type(c) in _HOLDERS for i in (c.values() if type(c) is dict else c)]
+        level = [item for item in inner if type(item) in _HOLDERS]
+    if _ESCAPED_HALF.search(given):
+        _refuse_halves(data)
+    return data
+
+
+def read_json(path: Path, shape: Shape, *, largest: int, error: type[FileError] = FileError) -> Any:
+    """The JSON of a file, of a certain shape.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        FileError: of class ``error``, naming the file and the field.
+    """
+    payload = read_bytes(path, largest, error)
+    try:
+        data = parse_json(payload)
+        shape(data, "")
+    except Malformed as problem:
+        raise error.about(path, said(problem)) from None
+    return data
+
+
+def said(problem: Malformed) -> str:
+    """The problem as it goes on after a file's name."""
+    words = str(problem)
+    return words if words.startswith(("is ", "lacks ", "has ")) else f"is damaged: {words}"
+
+
+_HOLDERS = (dict, list)
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF = re.compile(r"[\ud800-\udfff]")
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Malformed(f"is damaged: it says {short(twice)} twice")
+    return found
+
+
+def _constant(token: str) -> Any:
+    raise Malformed(f"is damaged: it holds {token}, which is no number of JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise Malformed(f"is damaged: it holds an integer of {len(digits):,} digits; expected at most {MOST_DIGITS}")
+    return int(digits)
+
+
+def _number(digits: str) -> float:
+    found = float(digits)
+    if found in (float("inf"), float("-inf")):
+        raise Malformed(f"is damaged: it holds {short(digits)}, which is no finite number")
+    return found
+
+
+_DECODE = JSONDecoder(
+    object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_number
+).decode
+
+
+def _refuse_halves(data: Any) -> None:
+    """Refuse texts that hold half of a surrogate pair, which no file and no terminal can take."""
+    waiting = [data]
+    while waiting:
+        item = waiting.pop()
+        if type(item) is dict:
+            waiting += [*item, *item.values()]
+        elif type(item) is list:
+            waiting += item
+        elif type(item) is str and _HALF.search(item):
+            raise Malformed(f"is damaged: it holds {short(item)}, a text with half of a surrogate pair")
