@@ -53,11 +53,21 @@ class Control(nn.Module):
         process: whose steps it controls.
         gate: c at first, for every time.
         clip: largest norm of the score that the gate lets through.
+        flow: (R, N, D) and times (R, N) to (R, N, 1), for objectives that learn the law of every step; see ``flows``.
     """
 
-    def __init__(self, network: nn.Module, replicas: int, process: Process, *, gate: float, clip: float) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        replicas: int,
+        process: Process,
+        *,
+        gate: float,
+        clip: float,
+        flow: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        self.network, self.process, self.clip = network, process, clip
+        self.network, self.process, self.clip, self.flow = network, process, clip, flow
         self.gate = nn.Parameter(torch.full((replicas, process.steps), gate))
         self.temperatures = nn.Parameter(torch.zeros(replicas, process.steps))
         self.normaliser = nn.Parameter(torch.zeros(replicas, 1))
@@ -179,11 +189,42 @@ def carried_back(control: Control, density: UnitDensity, end: Tensor, noise: Cal
 
 
 def weighed(control: Control, log_target: Tensor, states: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """log w (R, B) of given paths, and log F of each; one call of the network for all states.
+    """log w (R, B) of given paths, and log F of each; arguments as for ``factors`` and ``flows``."""
+    forward, backward = (each.sum(1) for each in factors(control, states, scores))
+    prior = 0.0 if control.process.point else log_normal(states[:, 0], 1.0)
+    return log_target + backward - prior - forward, forward
+
+
+def flows(control: Control, log_target: Tensor, states: Tensor) -> Tensor:
+    """log of the unnormalised law of every state (R, K + 1, B): log Ẑ π₀ first, log p̃ last, learned between.
+
+    Args:
+        control: with a ``flow``.
+        log_target: log p̃ (R, B) of the ends.
+        states: (R, K + 1, B, D).
+    """
+    assert control.flow is not None
+    replicas, count, batch, dim = states.shape
+    log_z = control.log_z.unsqueeze(1)
+    prior = torch.zeros_like(log_target) if control.process.point else log_normal(states[:, 0], 1.0)
+    first, last = log_z + prior.unsqueeze(1), log_target.unsqueeze(1)
+    if count == 2:
+        return torch.cat((first, last), 1)
+    between = states[:, 1:-1]
+    times = torch.arange(1, count - 1, device=states.device, dtype=states.dtype) / (count - 1)
+    at = times.repeat_interleave(batch).expand(replicas, -1)
+    learned = control.flow(between.reshape(replicas, -1, dim), at).view(replicas, count - 2, batch)
+    relative = log_normal(between, control.process.reference.to(states)[1:-1, None])
+    return torch.cat((first, log_z + relative + learned, last), 1)
+
+
+def factors(control: Control, states: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """log F and log B (R, K, B) of the steps of given paths; one call of the network for all states.
+
+    Where paths start in a point, B of the first step is certain: its factor is 1.
 
     Args:
         control: of R replicas.
-        log_target: log p̃ (R, B) of the ends.
         states: (R, K + 1, B, D), without a graph.
         scores: of the target there.
     """
@@ -208,8 +249,9 @@ def weighed(control: Control, log_target: Tensor, states: Tensor, scores: Tensor
         mean = process.base(here, v, None) + v.sqrt() * push
         indices = torch.arange(steps, device=states.device).view(steps, 1, 1)
         back = process.back(there, indices, v, None, None)
-    forward = log_normal(there - mean, v[..., 0]).sum(1)
+    forward = log_normal(there - mean, v[..., 0])
     widths = process.back_variances.to(states).view(steps, 1)
-    backward = log_normal((here - back)[:, first:], widths[first:]).sum(1)
-    prior = 0.0 if process.point else log_normal(states[:, 0], 1.0)
-    return log_target + backward - prior - forward, forward
+    backward = log_normal((here - back)[:, first:], widths[first:])
+    if first:
+        backward = torch.cat((torch.zeros_like(forward[:, :1]), backward), 1)
+    return forward, backward

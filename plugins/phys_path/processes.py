@@ -49,6 +49,7 @@ class Process(ABC):
     Attributes:
         variances: v (K,), in double precision.
         back_variances: v_B (K,).
+        reference: variances (K + 1,) of the chain without control, to which flows are relative.
         point: whether paths start at 0 instead of in N(0, I).
         annealed: whether both chains follow ∇log π_k of an interpolant, and the backward one the control.
     """
@@ -60,6 +61,7 @@ class Process(ABC):
         self.steps = steps
         self.variances = self.schedule(steps, detail)
         self.back_variances = self.variances
+        self.reference = torch.ones(steps + 1, dtype=torch.float64)
 
     @abstractmethod
     def schedule(self, steps: int, detail: float) -> Tensor:
@@ -91,6 +93,7 @@ class PathIntegral(Process):
         after = self.variances.cumsum(0)
         self.shrink = (after - self.variances) / after
         self.back_variances = self.variances * self.shrink
+        self.reference = torch.cat((after.new_ones(1), after))  # of the point at 0 there is no density
 
     def schedule(self, steps: int, detail: float) -> Tensor:
         """See ``Process``."""

@@ -5,6 +5,7 @@ An objective is a function of the vector log w of a batch of paths (``processes`
     kl                   −E[log w], gradients along the paths (reparametrised)
     log-variance         Var[log w] over any paths; on its own paths, with a fixed B, half its gradient is that of KL
     trajectory-balance   E[(log w − log Ẑ)²] with a learned log Ẑ, whose optimum gives the log-variance
+    sub-trajectory-balance   the same for pieces of a path, with a learned law of the states between
     second-moment        log E[w²], whose optimum has the least variance of weights (2-Rényi)
 
 Paths of all but ``kl`` are simulated without a graph and may be noisier than the sampler's own (``exploration``).
@@ -21,7 +22,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from phys_path.paths import Control, UnitDensity, carried_back, walk, weighed
+from phys_path.paths import Control, UnitDensity, carried_back, factors, flows, walk, weighed
 from phys_path.processes import DenoisingDiffusion, MonteCarloDiffusion, PathIntegral, Process, TimeReversed, log_normal
 from phys_samplers.density import DensityModel, same_target
 from phys_samplers.diagnostics import weight_diagnostics
@@ -33,7 +34,7 @@ from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
 
-PathObjective = Literal["kl", "log-variance", "trajectory-balance", "second-moment"]
+PathObjective = Literal["kl", "log-variance", "trajectory-balance", "sub-trajectory-balance", "second-moment"]
 
 LOWEST = -1e4
 """log w below it counts as this much."""
@@ -124,6 +125,7 @@ class PathSampler(TrainedSampler):
 
     Args:
         objective: how paths are objective_of with the target; see the module.
+        span: steps of a piece in sub-trajectory balance; 1 is detailed balance, K trajectory balance.
         field: network of the control, by name or object.
         width: units of each hidden layer, unless ``field`` is an object; None for the field's own.
         depth: hidden layers, likewise.
@@ -140,6 +142,7 @@ class PathSampler(TrainedSampler):
     process: ClassVar[type[Process]]
 
     objective: PathObjective = fit_option("log-variance")
+    span: int = fit_option(8, least=1)
     field: Part = fit_option("fourier-mlp")
     width: int | None = fit_option(None, least=1)
     depth: int | None = fit_option(None, least=1)
@@ -151,8 +154,8 @@ class PathSampler(TrainedSampler):
     score_clip: float = fit_option(5.0, above=0)
     exploration: float = fit_option(1.0, least=1)
     steps: int = fit_option(1_000, least=1)
-    learning_rate: float = fit_option(1e-3, above=0)
-    ema_decay: float = fit_option(0.98, least=0, below=1)
+    learning_rate: float = fit_option(5e-3, above=0)
+    ema_decay: float = fit_option(0.9, least=0, below=1)
 
     def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
         """See ``TrainedSampler.training_objective``."""
@@ -174,6 +177,9 @@ class PathSampler(TrainedSampler):
             with torch.no_grad():
                 paths = walk(control, density, start(), lambda: noise.normal(*shape), exploration=eta)
                 log_target = density.log_prob(paths.states[:, -1])
+            if self.objective == "sub-trajectory-balance":
+                flow = flows(control, log_target, paths.states)
+                return sub_trajectory_balance(*factors(control, paths.states, paths.scores), flow, self.span)
             log_weights, log_forward = weighed(control, log_target, paths.states, paths.scores)
             return objective_of(self.objective, log_weights, log_forward, control.log_z)
 
@@ -188,7 +194,10 @@ class PathSampler(TrainedSampler):
         field = make_field(self.field, width=self.width, depth=self.depth)
         network = field.build(dim, dim, streams=streams, conditioned=True, out_gain=0.0)
         process = self.process(self.sampling_steps, self.detail)
-        return Control(network, streams.replicas, process, gate=self.gate, clip=self.score_clip)
+        flow = None
+        if self.objective == "sub-trajectory-balance":
+            flow = field.build(dim, 1, streams=streams, conditioned=True, out_gain=0.0)
+        return Control(network, streams.replicas, process, gate=self.gate, clip=self.score_clip, flow=flow)
 
     def restore(
         self,
@@ -230,6 +239,24 @@ def objective_of(name: PathObjective, log_weights: Tensor, log_forward: Tensor, 
     # ∇E[w²] = E[w²(2∇log w + ∇log F)] on the sampler's own paths, divided by E[w²].
     share = torch.softmax(2 * kept.detach(), 1)
     return (share * (2 * kept + log_forward)).sum(1)
+
+
+def sub_trajectory_balance(forward: Tensor, backward: Tensor, flow: Tensor, span: int) -> Tensor:
+    """Mean over pieces of ``span`` steps of (log flow_end B − log flow_start F)², (R,).
+
+    One step a piece is detailed balance, all of them trajectory balance (Madan et al. 2023, arXiv:2209.12782).
+
+    Args:
+        forward: log F (R, K, B) of each step.
+        backward: log B, likewise.
+        flow: of the states (R, K + 1, B).
+        span: steps of a piece; the last piece is shorter where it has to be.
+    """
+    steps = forward.shape[1]
+    marks = [*range(0, steps, span), steps]
+    through = torch.cat((torch.zeros_like(flow[:, :1]), (backward - forward).cumsum(1)), 1)
+    pieces = (flow + through)[:, marks].diff(dim=1)
+    return pieces.clamp(min=LOWEST).square().mean((1, 2))
 
 
 @torch.no_grad()

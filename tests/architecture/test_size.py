@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 313
-LINES = 47_900
+LINES = 47_972
 MEDIAN = 144.5
 LONGEST = 400
 TABLES: set[str] = set()
