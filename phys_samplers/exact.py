@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from phys_samplers.device import as_device
 from phys_samplers.errors import CheckpointError, ConfigurationError, MissingCapability
-from phys_samplers.randomness import make_generator
+from phys_samplers.randomness import as_device, make_generator
 from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.target import Target
 

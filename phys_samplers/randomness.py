@@ -3,6 +3,8 @@
 Labels keep streams apart: the numbers that initialise a network do not depend on how many numbers the sampler drew.
 ``Streams`` holds one generator per replica, so that replica ``r`` of a stacked run of R seeds draws the very numbers
 of the single run with that seed.
+
+Generators live on a device: ``as_device`` finds it by name, refused with what there is on this machine.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from phys_samplers.device import as_device
 from phys_samplers.errors import ConfigurationError
 
 
@@ -89,3 +90,29 @@ class Streams:
         for row, generator in zip(out, self.generators, strict=True):
             torch.randint(high, shape, generator=generator, out=row, device=self.device)
         return out
+
+
+def as_device(device: torch.device | str) -> torch.device:
+    """A device that this machine has.
+
+    Args:
+        device: a name that torch knows, such as ``cpu`` or ``cuda:1``, or a device.
+
+    Raises:
+        ConfigurationError: naming the devices that there are.
+    """
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ConfigurationError(f"device is {device!r}; expected one of {_known()}") from None
+    if found.type == "cuda" and (found.index or 0) >= _cuda_count():
+        raise ConfigurationError(f"device is {str(device)!r}, which is not there; expected one of {_known()}")
+    return found
+
+
+def _cuda_count() -> int:
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _known() -> str:
+    return ", ".join(["cpu", *(f"cuda:{index}" for index in range(_cuda_count()))])

@@ -22,9 +22,9 @@ from torch import Tensor
 from phys_registry.options import facts_of
 from phys_samplers.checkpoint import load as read_model
 from phys_samplers.checkpoint import save as write_model
-from phys_samplers.device import as_device
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import check_values, part_options
+from phys_samplers.randomness import as_device
 from phys_samplers.target import Target
 from phys_samplers.training import Callback, TrainingReport
 

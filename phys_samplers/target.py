@@ -21,9 +21,9 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.device import as_device
 from phys_samplers.errors import ConfigurationError, DensityError, MissingCapability
 from phys_samplers.evaluations import Evaluations
+from phys_samplers.randomness import as_device
 
 CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes", "particles")
 

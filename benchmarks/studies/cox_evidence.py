@@ -26,7 +26,7 @@ from torch import Tensor
 
 from phys_bench.tasks.posteriors import cox_process
 from phys_monte_carlo import hmc
-from phys_samplers.chains import dual_averaging
+from phys_samplers.chains.warmup import DualAveraging
 from phys_samplers.laws import LogGaussianCoxProcess
 from phys_samplers.randomness import make_generator
 
@@ -99,7 +99,7 @@ def log_ratio(start: Laplace | Prior, *, particles: int, levels: int, moves: int
     z = torch.randn(particles, len(start.mode), **kind)
     r, _ = start.remainder(z)
     log_weights, total = torch.zeros(particles, dtype=torch.float64), 0.0
-    tuner, accepted = dual_averaging.init(0.5, like=z), []
+    tuner, accepted = DualAveraging.init(0.5, like=z), []
     for level in range(1, levels + 1):
         beta = (level / levels) ** start.power
         log_weights += (beta - ((level - 1) / levels) ** start.power) * r.double()
@@ -120,7 +120,7 @@ def log_ratio(start: Laplace | Prior, *, particles: int, levels: int, moves: int
             state, info = hmc.step(
                 state, density, step_size=size, steps=LEAPFROGS, noise=noise, log_uniform=log_uniform
             )
-            tuner = dual_averaging.update(tuner, info.acceptance.mean(), goal=0.7)
+            tuner = tuner.update(info.acceptance.mean(), goal=0.7)
             accepted.append(float(info.acceptance.mean()))
         z = state.x
         r = start.remainder(z)[0]

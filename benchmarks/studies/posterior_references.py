@@ -30,7 +30,7 @@ from phys_bench.data.references import FACTS, ROWS
 from phys_bench.tasks.posteriors import TABLES, logistic_posterior
 from phys_monte_carlo import hmc
 from phys_samplers import __version__
-from phys_samplers.chains import dual_averaging
+from phys_samplers.chains.warmup import DualAveraging
 from phys_samplers.diagnostics import ess, split_rhat
 from phys_samplers.laws import LogisticRegression
 from phys_samplers.randomness import make_generator
@@ -168,7 +168,7 @@ def chains(
     density: Whitened, z: Tensor, steps: int, generator: torch.Generator, *, warm_up: int = 0, step_size: float = 0.5
 ) -> tuple[Tensor, Tensor]:
     """Hamiltonian chains from ``z`` (C, D): the visited z (steps, C, D), and the mean acceptance."""
-    state, tuner, visited, accepted = hmc.init(z, density), dual_averaging.init(step_size, like=z), [], []
+    state, tuner, visited, accepted = hmc.init(z, density), DualAveraging.init(step_size, like=z), [], []
     for index in range(warm_up + steps):
         if warm_up:
             step_size = float((tuner.log_step if index < warm_up else tuner.log_average).exp())
@@ -179,7 +179,7 @@ def chains(
             state, density, step_size=step_size * share, steps=LEAPFROGS, noise=noise, log_uniform=log_uniform
         )
         if index < warm_up:
-            tuner = dual_averaging.update(tuner, info.acceptance.mean(), goal=0.8)
+            tuner = tuner.update(info.acceptance.mean(), goal=0.8)
         else:
             visited.append(state.x)
             accepted.append(info.acceptance.mean())

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from phys_samplers.chains.start import find_start
+from phys_samplers.chains.warmup import find_start
 from phys_samplers.density import FlatDensity
 from phys_samplers.errors import DensityError
 from phys_samplers.judging.evidence import Evidence

@@ -8,8 +8,7 @@ from phys_samplers.laws.funnel import Funnel
 from phys_samplers.laws.lennard_jones import LennardJones
 from phys_samplers.laws.logistic import LogisticRegression
 from phys_samplers.laws.many_well import ManyWell
-from phys_samplers.laws.mixture import GaussianMixture
-from phys_samplers.laws.moons import TwoMoons
+from phys_samplers.laws.mixture import GaussianMixture, TwoMoons
 from phys_samplers.laws.normal import StandardNormal
 from phys_samplers.laws.pair_potential import PairPotential
 from phys_samplers.laws.zero_mean import zero_mean_basis

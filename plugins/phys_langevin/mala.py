@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phys_samplers.chains import dual_averaging
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
 from phys_samplers.chains.mala import MALAState, step
-from phys_samplers.chains.start import find_start, scale_of
+from phys_samplers.chains.warmup import DualAveraging, find_start, scale_of
 from phys_samplers.density import FlatDensity, refuse_lost
 from phys_samplers.options import draw_option
 
@@ -23,7 +22,7 @@ class MALA(ChainSampler):
     """Metropolis-adjusted Langevin algorithm: unbiased; the step size finds itself during a warm-up.
 
     Lost chains are first led uphill, and coordinates are scaled by what gradients say of their spreads, once more in
-    the middle of the warm-up (``chains.start``). One step size serves all chains. During the warm-up dual averaging
+    the middle of the warm-up (``chains.warmup``). One step size serves all chains. During the warm-up dual averaging
     moves it towards the wanted acceptance rate, averaged over chains; then it is frozen, and only states after the
     warm-up are kept. The default number of steps is untuned.
 
@@ -55,7 +54,7 @@ class MALA(ChainSampler):
             return log_prob, scale * score
 
         state = MALAState(start.x / scale, start.log_prob, scale * start.score)
-        adaptation = dual_averaging.init(self.step_size, like=x)
+        adaptation = DualAveraging.init(self.step_size, like=x)
         step_size = adaptation.log_step.exp()
         acceptance = x.new_zeros(())
         for index in range(self.sampling_steps):
@@ -63,7 +62,7 @@ class MALA(ChainSampler):
             log_uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=x.dtype).log_()
             state, info = step(state, log_density, step_size=step_size, noise=noise, log_uniform=log_uniform)
             if index < self.warmup_steps:
-                adaptation = dual_averaging.update(adaptation, info.acceptance.mean(), goal=self.target_acceptance)
+                adaptation = adaptation.update(info.acceptance.mean(), goal=self.target_acceptance)
                 frozen = index + 1 == self.warmup_steps
                 step_size = (adaptation.log_average if frozen else adaptation.log_step).exp()
             else:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from phys_samplers.chains import dual_averaging
+from phys_samplers.chains.warmup import DualAveraging
 
 LAST = 0.8
 """Share of the warm-up at which the last window ends; what follows adapts the step size alone."""
@@ -111,7 +111,7 @@ class WarmUp:
         self._restart(step_size, like=like)
 
     def _restart(self, step_size: float, *, like: Tensor) -> None:
-        state = dual_averaging.init(step_size, like=like)
+        state = DualAveraging.init(step_size, like=like)
         wide = state.log_step.expand(len(like))
         self._state = state._replace(log_step=wide, log_average=wide, gaps=torch.zeros_like(wide))
         self.step_size = wide.exp()
@@ -125,7 +125,7 @@ class WarmUp:
         if self._done == self._steps:
             return False
         self._done += 1
-        self._state = dual_averaging.update(self._state, acceptance.mean(1), goal=self._goal)
+        self._state = self._state.update(acceptance.mean(1), goal=self._goal)
         self.step_size = (self._state.log_average if self._done == self._steps else self._state.log_step).exp()
         if self._ends and self._done > self._ends[0] // 2:
             self._moments = merge(self._moments, x, dense=self._dense)
@@ -141,7 +141,7 @@ class WarmUp:
         self._moments = None
         self._restart(0.1, like=x)
         # what a step so small would tell is known; of trajectories that find their length it would be the longest
-        self._state = dual_averaging.update(self._state, torch.ones_like(self.step_size), goal=self._goal)
+        self._state = self._state.update(torch.ones_like(self.step_size), goal=self._goal)
         self.step_size = self._state.log_step.exp()
         return True
 

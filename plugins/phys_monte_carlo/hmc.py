@@ -22,7 +22,7 @@ from torch import Tensor
 
 from phys_monte_carlo.adaptation import WarmUp
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
-from phys_samplers.chains.start import find_start
+from phys_samplers.chains.warmup import find_start
 from phys_samplers.density import FlatDensity, LogDensity, refuse_lost
 from phys_samplers.options import draw_option
 
@@ -163,7 +163,7 @@ class HMC(TrajectorySampler):
     then frozen, and only states after the warm-up are kept. A step is a whole trajectory, and every leapfrog step in it
     costs a gradient.
 
-    Lost chains are first led uphill, and masses begin at what gradients say of scales (``chains.start``); all that is
+    Lost chains are first led uphill, and masses begin at what gradients say of scales (``chains.warmup``); all that is
     part of the warm-up, and there is none of it without one.
 
     Chains in modes that they do not leave make the masses those of the spread *between* modes too; the step size

@@ -28,7 +28,7 @@ from phys_monte_carlo.adaptation import WarmUp
 from phys_monte_carlo.hmc import DIVERGENT, HMCState
 from phys_monte_carlo.path import backwards, forwards
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
-from phys_samplers.chains.start import find_start
+from phys_samplers.chains.warmup import find_start
 from phys_samplers.density import FlatDensity, LogDensity, refuse_lost
 from phys_samplers.options import draw_option
 
@@ -227,7 +227,7 @@ class NUTS(ChainSampler):
         target_acceptance: acceptance to adapt to, averaged over the points of a trajectory.
         max_depth: a trajectory has at most 2^max_depth − 1 leapfrog steps.
         dense: whether masses are a full matrix, for targets with strong correlations; else a diagonal one.
-        ascent_steps: uphill for lost chains, at most, before the warm-up; each costs a gradient (``chains.start``).
+        ascent_steps: uphill for lost chains, at most, before the warm-up; each costs a gradient (``chains.warmup``).
     """
 
     sampling_steps: int = draw_option(150, least=1)

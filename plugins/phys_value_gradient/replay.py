@@ -35,7 +35,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from phys_samplers.chains import dual_averaging, mala
+from phys_samplers.chains import mala
+from phys_samplers.chains.warmup import DualAveraging
 from phys_samplers.density import FlatDensity, same_target
 from phys_samplers.errors import ConfigurationError, TrainingDiverged
 from phys_samplers.laws import PairPotential
@@ -340,7 +341,7 @@ class ReplayLoop:
             return energy.neg_(), gradient.neg_()
 
         state, acceptance = mala.init(x, log_density), x.new_zeros(())
-        adaptation = dual_averaging.init(float(self.fitted.log_step.exp()), like=x)
+        adaptation = DualAveraging.init(float(self.fitted.log_step.exp()), like=x)
         for index in range(moves):
             adapting = index < moves // 2
             step = (adaptation.log_step if adapting else adaptation.log_average).exp()
@@ -348,7 +349,7 @@ class ReplayLoop:
             noise = self.normal(len(x))
             state, info = mala.step(state, log_density, step_size=step, noise=noise, log_uniform=uniform.log_())
             if adapting:
-                adaptation = dual_averaging.update(adaptation, info.acceptance.mean(), goal=ACCEPTANCE)
+                adaptation = adaptation.update(info.acceptance.mean(), goal=ACCEPTANCE)
             else:
                 acceptance += info.acceptance.mean() / (moves - moves // 2)
         self.fitted.log_step.copy_(adaptation.log_average)

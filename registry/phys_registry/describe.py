@@ -14,8 +14,8 @@ from typing import Any
 
 from .component import Component, FrozenDict
 from .errors import InvalidComponent
-from .hints import hint_text
 from .options import Facts, Stage, default_text, facts_of, named_parameters
+from .spec import hint_text
 
 _SECTION = re.compile(r"(Args|Arguments|Parameters|Attributes):\s*$")
 _ENTRY = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")

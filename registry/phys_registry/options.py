@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from .component import Component
 from .errors import BadOption, listing, suggest
-from .hints import accepts, hint_text, parameter_hints, signature_of
+from .spec import accepts, hint_text, parameter_hints, signature_of
 
 Stage = Literal["fit", "draw"]
 """When an option acts: it decides what is fitted, or only what a draw from the fit does."""

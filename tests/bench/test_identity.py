@@ -208,7 +208,7 @@ def test_the_closures_of_built_ins_hold_what_they_run_and_little_else() -> None:
         ("sampler/mala", "phys_langevin", "phys_samplers/chains/"),
         ("sampler/edm", "phys_diffusion", "phys_samplers/training/"),
         ("metric/w2", "phys_samplers", "phys_samplers/metrics/"),
-        ("task/moons", "phys_bench", "phys_samplers/laws/moons.py"),
+        ("task/moons", "phys_bench", "phys_samplers/laws/mixture.py"),
     ):
         component = catalogue.registry.get(*kind.split("/"))
         files = closures.files(component.target_text.partition(":")[0])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers import Density, make
-from phys_samplers.chains.start import find_start, scale_of
+from phys_samplers.chains.warmup import find_start, scale_of
 from phys_samplers.density import FlatDensity
 from phys_samplers.randomness import make_generator
 

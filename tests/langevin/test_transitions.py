@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from phys_langevin import baoab
-from phys_samplers.chains import dual_averaging, mala
+from phys_samplers.chains import mala
+from phys_samplers.chains.warmup import DualAveraging
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import make_generator
 
@@ -160,7 +161,7 @@ def test_dual_averaging_finds_the_step_of_the_wanted_acceptance() -> None:
     """On a noise-free acceptance curve a(h) = e^{−h}, started three decades too high or too low."""
     goal = 0.574
     for first in (1e-3, 300.0):
-        state = dual_averaging.init(first, like=torch.zeros((), dtype=torch.float64))
+        state = DualAveraging.init(first, like=torch.zeros((), dtype=torch.float64))
         for _ in range(200):
-            state = dual_averaging.update(state, torch.exp(-state.log_step.exp()), goal=goal)
+            state = state.update(torch.exp(-state.log_step.exp()), goal=goal)
         assert torch.exp(-state.log_average.exp()).item() == pytest.approx(goal, abs=0.03)

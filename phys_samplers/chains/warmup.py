@@ -1,4 +1,6 @@
-r"""Where chains begin, and in what units: lost ones are led to where the density is, scales come from the gradient.
+r"""The warm-up of chains: where they begin, in what units, and with what step size.
+
+Lost ones are led to where the density is, scales come from the gradient.
 
 Of N(m, diag σ²) the gradient is g = −(x − m)/σ², so that σ² is the ratio of the spreads of x and g over chains,
 wherever these were started; where g is constant, as of an exponential law, σ is its inverse. A chain is lost where the
@@ -8,6 +10,16 @@ and stop where they are lost no longer; others are left alone.
 
 Source: Seyboldt, Carlson & Carpenter 2026 for scales from gradients; Nocedal & Wright 2006, *Numerical Optimization*,
 Section 3.1 (backtracking).
+
+The step size then follows an acceptance rate by dual averaging. With the gap
+H_t = δ − α_t between the wanted and the seen acceptance after step t,
+
+    log h_{t+1} = μ − (√t/γ) (1/(t + t₀)) Σ_{i≤t} H_i,        log h̄_{t+1} = t^{−κ} log h_{t+1} + (1 − t^{−κ}) log h̄_t,
+
+h is used while adapting, h̄ afterwards. All numbers stay on the device: nothing waits for it.
+
+Source: Hoffman & Gelman 2014, *The No-U-Turn Sampler*, Section 3.2, Eq. 6, with their constants γ = 0.05, t₀ = 10,
+κ = 0.75 and μ = log(10 h₁).
 """
 
 from __future__ import annotations
@@ -95,3 +107,29 @@ def find_start(source: FlatDensity, x: Tensor, *, steps: int) -> Start:
         step = torch.where(rises, 1.5 * step, 0.2 * step)
         moved = moved | rises
     return Start(x, log_prob, score, scale_of(x, score, scale), moved.sum())
+
+
+GAMMA, DELAY, KAPPA = 0.05, 10.0, 0.75
+
+
+class DualAveraging(NamedTuple):
+    """log h and log h̄ (0-d), the sum of the gaps (0-d), μ, and the number of updates t."""
+
+    log_step: Tensor
+    log_average: Tensor
+    gaps: Tensor
+    centre: float
+    updates: int
+
+    @classmethod
+    def init(cls, step_size: float, *, like: Tensor) -> DualAveraging:
+        """Start at ``step_size``, on the device and in the precision of ``like``."""
+        log_step = torch.full((), math.log(step_size), dtype=like.dtype, device=like.device)
+        return cls(log_step, log_step, torch.zeros_like(log_step), math.log(10 * step_size), 0)
+
+    def update(self, acceptance: Tensor, *, goal: float) -> DualAveraging:
+        """The state after a step with mean acceptance probability ``acceptance`` (0-d); ``goal`` is δ."""
+        t = self.updates + 1
+        gaps = self.gaps + (goal - acceptance)
+        log_step = self.centre - (math.sqrt(t) / (GAMMA * (t + DELAY))) * gaps
+        return DualAveraging(log_step, self.log_average.lerp(log_step, t**-KAPPA), gaps, self.centre, t)
