@@ -141,7 +141,11 @@ class DenoisingLoss(Loss):
         noised = self.perturb(rows, sigma, streams)
         target = self._targets(noised, sigma, rows) if self.stable_target else rows
         error = (module(noised, sigma) - target).square().mean(-1)
-        return (error * module.loss_weight(sigma)).mean(-1)  # type: ignore[operator]
+        return (error * self.weight(module, noised, sigma)).mean(-1)
+
+    def weight(self, module: nn.Module, noised: Tensor, sigma: Tensor) -> Tensor:
+        """Of the errors at ``noised`` (R, B, D): w(σ), (R, B)."""
+        return module.loss_weight(sigma)  # type: ignore[operator]
 
     def perturb(self, rows: Tensor, sigma: Tensor, streams: Streams) -> Tensor:
         """x + σn, (R, B, D)."""

@@ -76,11 +76,8 @@ class EnergyDistance(Metric):
     def __call__(self, scored: Scored) -> float:
         """The energy distance, in the units of the samples."""
         x, y = scored.rows(self, least=2)
-
-        def identity(distance: Tensor) -> Tensor:
-            return distance
-
-        return float(2 * mean_across(identity, x, y) - mean_within(identity, x) - mean_within(identity, y))
+        same = torch.positive
+        return float(2 * mean_across(same, x, y) - mean_within(same, x) - mean_within(same, y))
 
 
 @dataclass(frozen=True, kw_only=True)

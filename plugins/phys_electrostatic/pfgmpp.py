@@ -68,15 +68,11 @@ class PoissonDenoisingLoss(DenoisingLoss):
 
     aux_dim: float | None = fit_option(None, above=0)
 
-    def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
-        """See ``Loss``; ``module`` is a ``PoissonDenoiser``, or a ``Denoiser``, whose weight knows σ alone."""
-        if not isinstance(module, PoissonDenoiser):
-            return super().__call__(module, rows, streams)
-        sigma = self.sample_sigma(streams, rows.shape[1]).to(rows.dtype)
-        noised = self.perturb(rows, sigma, streams)
-        target = self._targets(noised, sigma, rows) if self.stable_target else rows
-        error = (module(noised, sigma) - target).square().mean(-1)
-        return (error * module.point_weight(noised, sigma)).mean(-1)
+    def weight(self, module: nn.Module, noised: Tensor, sigma: Tensor) -> Tensor:
+        """Of a ``PoissonDenoiser`` at the level of each point; another ``Denoiser`` knows σ alone."""
+        if isinstance(module, PoissonDenoiser):
+            return module.point_weight(noised, sigma)
+        return super().weight(module, noised, sigma)
 
     def perturb(self, rows: Tensor, sigma: Tensor, streams: Streams) -> Tensor:
         """y + R u, (R, B, D)."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 313
-LINES = 47_972
-MEDIAN = 144.5
+MODULES = 310
+LINES = 48_149
+MEDIAN = 147.5
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""
