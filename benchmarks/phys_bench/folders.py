@@ -9,7 +9,7 @@ from typing import Any
 
 from phys_samplers.errors import ConfigurationError
 
-from .plan import Plan
+from .plan import Plan, seconds_left
 from .results import Results
 from .results import merge as merge_results
 from .store import RunFolder, listed_ids, now
@@ -52,8 +52,9 @@ def status(path: str | Path) -> dict[str, Any]:
         path: the run folder.
 
     Returns:
-        ``suite``, ``folder``, ``cells`` (all of them, None if unknown), ``missing``, ``counts`` by status, ``damaged``
-        (file and reason) and ``stale``, the number of records of no cell of the run, left by earlier code or options.
+        ``suite``, ``folder``, ``cells`` (all of them, None if unknown), ``missing``, ``seconds_left`` (of fitting and
+        sampling by what the others took, None if unknown), ``counts`` by status, ``damaged`` (file and reason) and
+        ``stale``, the number of records of no cell of the run, left by earlier code or options.
 
     Raises:
         ConfigurationError: if it is not a run folder.
@@ -63,12 +64,16 @@ def status(path: str | Path) -> dict[str, Any]:
     counts: dict[str, int] = {}
     for cell in results.cells:
         counts[cell.status] = counts.get(cell.status, 0) + 1
+    here = {cell.id for cell in results.cells}
+    rows = [(row["task"], row["sampler"]) for row in results.head.get("cells") or () if row["id"] not in here]
+    known = ((c.task, c.sampler, {**c.costs, "shared_fit": c.shared_fit}) for c in results.cells)
     kept = {file.stem for file in (folder.path / "records").glob("*.json")}
     return {
         "suite": (results.head.get("suite") or {}).get("name", folder.path.name),
         "folder": str(folder.path),
         "cells": None if ids is None else len(ids),
         "missing": 0 if ids is None else len(ids) - len(results.cells),
+        "seconds_left": seconds_left(rows, known),
         "counts": counts,
         "damaged": [{"file": damage.file, "reason": damage.reason} for damage in results.damaged],
         "stale": len(kept - set(ids)) if ids is not None else 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,11 +55,13 @@ class Plan:
         return [planned.cell for planned in self.cells if planned.state == "run"]
 
     def summary(self) -> str:
-        """One line: how many cells there are, exist, are refused and are left."""
+        """One line: how many cells there are, exist, are refused and left, and how long these may take."""
         count = Counter(planned.state for planned in self.cells)
+        known = [(p.cell.key["task"], p.cell.key["sampler"], p.record["costs"]) for p in self.cells if p.record]
+        seconds = seconds_left([(cell.key["task"], cell.key["sampler"]) for cell in self.todo], known)
         return (
             f"{len(self.cells)} cells: {count['kept']} exist, {count['refused']} cannot be run, "
-            f"{count['run']} to run on {self.device}"
+            f"{count['run']} to run on {self.device}" + (f", {in_words(seconds)}" if seconds else "")
         )
 
     def table(self) -> str:
@@ -83,6 +85,34 @@ class Plan:
         headers = ["task", "sampler", "run seeds", "exist", "refused", "why"]
         text = tabulate(rows, headers, tablefmt="simple", maxcolwidths=[16, 30, 10, 10, 8, 40], disable_numparse=True)
         return f"{text}\n\n{self.summary()}"
+
+
+def seconds_left(
+    missing: Sequence[tuple[str, str]], known: Iterable[tuple[str, str, Mapping[str, Any]]]
+) -> float | None:
+    """Seconds of fitting and sampling that cells will take one after another, by what others took; None if unknown.
+
+    Args:
+        missing: task and sampler of every cell that is left.
+        known: task, sampler and costs of cells that were run. The mean over seeds of the same task and sampler counts,
+            else that of the same sampler, else that of all.
+    """
+    took: dict[tuple[str, str], list[float]] = {}
+    for task, sampler, costs in known:
+        if (sampling := costs.get("sample_seconds")) is not None:
+            fitting = 0.0 if costs.get("shared_fit") else costs.get("fit_seconds") or 0.0
+            for key in ((task, sampler), ("", sampler), ("", "")):
+                took.setdefault(key, []).append(fitting + sampling)
+    if not took or not missing:
+        return None
+    rows = (took.get((task, sampler)) or took.get(("", sampler)) or took["", ""] for task, sampler in missing)
+    return sum(sum(row) / len(row) for row in rows)
+
+
+def in_words(seconds: float) -> str:
+    """How long cells will take, for people."""
+    long = next((f"{seconds / n:.1f} {unit}" for n, unit in ((3600, "h"), (60, "min")) if seconds >= n), "")
+    return f"about {long or f'{seconds:.0f} s'} of fitting and sampling, over the number of workers"
 
 
 def plan_cells(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 MODULES = 310
-LINES = 48_149
-MEDIAN = 147.5
+LINES = 48_186
+MEDIAN = 148.5
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""

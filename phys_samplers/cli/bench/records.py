@@ -86,6 +86,8 @@ def status(folder: Path | None, as_json: bool) -> None:
     rows = [("suite", str(facts["suite"])), ("folder", str(facts["folder"])), ("cells", cells)]
     rows += [(name, f"{count:,}") for name, count in sorted(facts["counts"].items())]
     rows += [("not run yet", f"{facts['missing']:,}")] if facts["missing"] else []
+    if facts["seconds_left"]:
+        rows.append(("time left", benchmark("plan").in_words(facts["seconds_left"])))
     rows += [("left by earlier code", f"{facts['stale']:,}")] if facts["stale"] else []
     rows += [("damaged", f"{damage['file']}: {damage['reason']}") for damage in facts["damaged"]]
     click.echo(table(rows))
