@@ -16,6 +16,8 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+from phys_samplers.errors import ConfigurationError
+
 Standardisation = Literal["coordinates", "common", "none", "whiten"]
 
 FLOOR = 1e-3
@@ -86,6 +88,14 @@ class Standardiser:
         """
         return math.exp(self.log_volume / len(self.mean))
 
+    def blur(self, sigma: float) -> float:
+        """Isotropic noise of size ``sigma`` in data units, as the level that networks know: sigma / ``width``.
+
+        Raises:
+            ConfigurationError: if sigma is not positive and finite.
+        """
+        return check_level(sigma) / self.width
+
     def forward(self, rows: Tensor) -> Tensor:
         """Data units (N, …) → standardised flat rows (N, D), in the dtype of the map: what a network takes."""
         z = (rows.flatten(1).to(self.mean.dtype) - self.mean) / self.scale
@@ -109,3 +119,16 @@ class Standardiser:
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
         """The map that gave ``tensors``, which may hold others too."""
         return cls(tensors["standardiser.mean"], tensors["standardiser.scale"], tensors.get("standardiser.root"))
+
+
+def check_level(sigma: float) -> float:
+    """A level of noise that a caller gave.
+
+    Raises:
+        ConfigurationError: if it is not positive and finite.
+    """
+    if not 0 < sigma < math.inf:
+        raise ConfigurationError(
+            f"sigma is {sigma}; expected a positive finite level of noise, or None for the model's own default"
+        )
+    return sigma

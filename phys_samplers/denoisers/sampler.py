@@ -265,9 +265,12 @@ class DenoiserModel(Model):
             x: points.
             sigma: blur in data units; the schedule's smallest by default. The network knows isotropic blur of
                 standardised data, of the size sigma over the ``width`` of the standardiser.
+
+        Raises:
+            ConfigurationError: if sigma is not positive and finite.
         """
         schedule = self.recipe.schedule_part
-        blur = schedule.ratio(schedule.end) if sigma is None else sigma / self.standardiser.width
+        blur = schedule.ratio(schedule.end) if sigma is None else self.standardiser.blur(sigma)
         flat = self.standardiser.forward(x)
         score = (self.denoise(flat, blur) - flat) / blur**2
         return self.standardiser.pull_back(score).unflatten(1, self.event_shape)

@@ -145,6 +145,9 @@ class BellmanModel(Model):
             x: points.
             sigma: blur in data units, for the annealed parametrisation; its smallest one by default. Networks know
                 isotropic blur of standardised data, of the size sigma over the ``width`` of the standardiser.
+
+        Raises:
+            ConfigurationError: if sigma is not positive and finite.
         """
         s, g, _ = self.standard_fields(self.standardiser.forward(x), self._standard_blur(sigma))
         return {"s": s, "g": self.standardiser.pull_back(g)}
@@ -157,12 +160,15 @@ class BellmanModel(Model):
             x: points.
             sigma: blur in data units, for the annealed parametrisation; its smallest one by default. Networks know
                 isotropic blur of standardised data, of the size sigma over the ``width`` of the standardiser.
+
+        Raises:
+            ConfigurationError: if sigma is not positive and finite.
         """
         score = self.standard_score(self.standardiser.forward(x), self._standard_blur(sigma))
         return self.standardiser.pull_back(score).unflatten(1, self.event_shape)
 
     def _standard_blur(self, sigma: float | None) -> float | None:
-        return None if sigma is None else sigma / self.standardiser.width
+        return None if sigma is None else self.standardiser.blur(sigma)
 
     def tensors(self) -> dict[str, Tensor]:
         """Network and standardisation."""

@@ -25,6 +25,7 @@ from phys_samplers.denoisers.sampler import DenoiserModel, DenoiserSampler
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError, IncompatibleError, MissingCapability
 from phys_samplers.integrators.base import Integrator
+from phys_samplers.standardise import check_level
 
 
 def check_aux_dim(aux_dim: float | None) -> None:
@@ -168,8 +169,11 @@ class PoissonFlowModel(DenoiserModel):
         Args:
             x: points.
             sigma: the level r/√D in units of the standardised data; 1, its spread, by default.
+
+        Raises:
+            ConfigurationError: if sigma is not positive and finite.
         """
-        level = 1.0 if sigma is None else sigma
+        level = 1.0 if sigma is None else check_level(sigma)
         flat = self.standardiser.forward(x)
         field = (flat - self.denoise(flat, level)) / level
         return {"f": field.unflatten(1, self.event_shape)}

@@ -252,7 +252,7 @@ class AnnealedLangevinModel(Model):
             sigma: blur in data units; ``sigma_min`` of the recipe by default. The denoiser knows isotropic blur of
                 standardised data, of the size sigma over the ``width`` of the standardiser.
         """
-        blur = self.recipe.sigma_min if sigma is None else sigma / self.standardiser.width
+        blur = self.recipe.sigma_min if sigma is None else self.standardiser.blur(sigma)
         flat = self.standardiser.forward(x)
         score = (self.source(flat, blur) - flat) / blur**2
         return self.standardiser.pull_back(score).unflatten(1, self.event_shape)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from phys_samplers import Samples, make
+from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import make_generator
 from phys_samplers.standardise import Standardiser
 
@@ -141,3 +143,19 @@ def test_tensors_give_the_map_back_to_the_bit(how) -> None:
     assert torch.equal(one.forward(x), other.forward(x))
     assert torch.equal(one.inverse(x, (3,)), other.inverse(x, (3,)))
     assert torch.equal(one.pull_back(x), other.pull_back(x))
+
+
+@pytest.mark.parametrize("sampler", ["edm", "bellman", "annealed-langevin", "pfgmpp"])
+def test_a_level_that_is_not_positive_and_finite_is_refused_before_it_is_divided_by(sampler: str) -> None:
+    x = torch.randn(64, 2, generator=make_generator(0)) * torch.tensor([1.0, 4.0])
+    model = make("sampler", sampler, steps=1).fit(Samples(x), seed=0)
+    ask = model.fields if sampler == "pfgmpp" else model.score
+    ask(x, sigma=0.5)
+    for sigma in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigurationError, match=f"sigma is {sigma}; expected a positive"):
+            ask(x, sigma=sigma)
+
+
+def test_blur_is_the_level_over_the_width() -> None:
+    standardiser = Standardiser.fit(rows())
+    assert standardiser.blur(2.0) == pytest.approx(2.0 / standardiser.scale.double().log().mean().exp().item())
