@@ -37,7 +37,8 @@ def write_atomically(path: Path, payload: bytes, *, new: bool = False) -> None:
         if new:
             _link(temporary, path)
         os.replace(temporary, path)
-        temporary.unlink(missing_ok=True)  # two names of one file are left as they are
+        if new:
+            temporary.unlink(missing_ok=True)  # a rename leaves two names of one file as they are
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
