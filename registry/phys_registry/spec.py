@@ -28,14 +28,7 @@ from .errors import SpecError
 
 
 def signature_of(target: Callable[..., Any]) -> inspect.Signature | None:
-    """Read a target's signature.
-
-    Args:
-        target: A class, a function or any callable.
-
-    Returns:
-        The signature, or ``None`` for a callable without one (some built-ins).
-    """
+    """The signature of a class, a function or any callable; None for one without, as some built-ins are."""
     try:
         return inspect.signature(target)
     except (TypeError, ValueError):
@@ -43,17 +36,10 @@ def signature_of(target: Callable[..., Any]) -> inspect.Signature | None:
 
 
 def parameter_hints(target: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """Resolve the hints of a target's parameters, those written as strings included.
+    """Resolve the hints of a target's parameters, those written as strings included; those that cannot be are left out.
 
     The hint of a dataclass field is resolved in the module of the class that declares it, so recipes may inherit from
     each other across modules.
-
-    Args:
-        target: A class, a function or any callable.
-        parameters: Its parameters.
-
-    Returns:
-        Hints by parameter name; a parameter whose hint is missing or cannot be resolved is left out.
     """
     function = _initialiser(target)
     outer = getattr(function, "__globals__", {})
