@@ -30,9 +30,9 @@ def read_rows(path: Path) -> Tensor:
     Raises:
         Failure: naming the line and column, or the type, that is not numeric.
     """
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         rows = _read_csv(path)
-    elif path.suffix == ".npy":
+    elif path.suffix.lower() == ".npy":
         rows = _read_npy(path)
     else:
         raise Failure(f"{path} is neither of {', '.join(READABLE)}; convert it to one of these")
@@ -126,6 +126,6 @@ def _read_csv(path: Path) -> np.ndarray:
 
 def _number(text: str) -> float | None:
     try:
-        return float(text)
+        return None if "_" in text else float(text)  # 2021_00 is a label, which Python takes for 202100
     except ValueError:
         return None
