@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def work(connection: Connection, log: str, variables: Mapping[str, str]) -> None
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
         os.environ[name] = "1"
     _redirect(Path(log))
-    parent = os.getppid()
+    runner = parent_process()
+    parent = runner.pid if runner and runner.pid else os.getppid()  # who asks the system may be an orphan already
     _prctl(_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if child == 0:

@@ -85,7 +85,7 @@ def kept(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("kills", "seeds"), [(3, 1), pytest.param(140, 5, marks=pytest.mark.slow)], ids=["short", "long"]
+    ("kills", "seeds"), [(3, 1), pytest.param(60, 5, marks=pytest.mark.slow)], ids=["short", "long"]
 )
 @pytest.mark.parametrize("moment", ["time", "file operation"])
 def test_killed_runs_lose_nothing(
