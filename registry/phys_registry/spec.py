@@ -59,14 +59,7 @@ def parameter_hints(target: Callable[..., Any], parameters: Mapping[str, inspect
 
 
 def hint_text(hint: object) -> str:
-    """Write a type hint as a reader would.
-
-    Args:
-        hint: A hint, or a string annotation.
-
-    Returns:
-        For example ``int | None``.
-    """
+    """A type hint, or a string annotation, as a reader would write it, such as ``int | None``."""
     return hint if isinstance(hint, str) else inspect.formatannotation(hint)
 
 
