@@ -282,6 +282,13 @@ WRONG_FITS: dict[str, tuple[Callable[[], Sampler], set[str]]] = {
 good = MomentsModel.draw
 
 
+def altered(draw: Draw, **facts: Any) -> Draw:
+    """A draw with what its making would refuse."""
+    for name, value in facts.items():
+        object.__setattr__(draw, name, value)
+    return draw
+
+
 def redraw(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
     return lambda self, x: MomentsModel.drawn(self, change(x))
 
@@ -334,7 +341,7 @@ WRONG_MODELS: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"drawn": redraw(lambda x: x.requires_grad_())},
         {"samples_have_promised_form", "start_is_followed_or_refused", "score_and_density_have_promised_form"},
     ),
-    "negative cost": ({"drawn": lambda self, x: Draw(x, -1.0)}, {"draw_reports_its_cost"}),
+    "negative cost": ({"drawn": lambda self, x: altered(Draw(x, 0.0), nfe=-1.0)}, {"draw_reports_its_cost"}),
     "cost as a tensor": ({"drawn": lambda self, x: Draw(x, torch.tensor(1.0))}, {"draw_reports_its_cost"}),
     "diagnostics with a tensor": (
         {"drawn": lambda self, x: Draw(x, 0.0, {"mean": x.mean()})},

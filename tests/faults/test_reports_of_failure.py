@@ -54,7 +54,8 @@ def test_a_run_in_which_everything_failed_says_so(tmp_path: Path) -> None:
     assert cli(*words("toy-good", tmp_path / "good")).exit_code == 0
 
 
-def test_a_sampler_that_failed_stays_in_the_comparison(tmp_path: Path) -> None:
+def test_a_sampler_that_failed_stays_in_the_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # so that no cell of the table is folded
     good, bad = run("toy-bad[how=nan,second_only=true]", tmp_path / "a"), run("toy-bad", tmp_path / "b")
     same = run("toy-bad", tmp_path / "c")
     (row,) = api.compare(bad, same, "primary").to_dict("records")
