@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -58,7 +58,8 @@ class Surroundings:
                 changed.append(name)
                 _PUT_BACK[name](value)
         if dict(os.environ) != self._environment:
-            changed.append("environment")
+            if _chosen(os.environ) != _chosen(self._environment):
+                changed.append("environment")
             os.environ.clear()
             os.environ.update(self._environment)
         warnings.filters[:] = self._filters  # type: ignore[index]
@@ -115,8 +116,13 @@ def _handlers() -> dict[int, Any]:
 
 
 def _lasts(name: str) -> bool:
-    """Whether an attribute stays as it is by itself: ``_`` is what an interpreter last printed."""
-    return name not in ("_", "__warningregistry__", "environ")
+    """Whether an attribute stays as it is: ``_`` is what an interpreter last printed, names of zones are read anew."""
+    return name not in ("_", "__warningregistry__", "environ", "tzname")
+
+
+def _chosen(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without what OpenMP and the compiler of torch note there when some library loads them."""
+    return {name: value for name, value in environment.items() if not name.startswith(("KMP_", "TORCHINDUCTOR_"))}
 
 
 def _name(owner: Any) -> str:
