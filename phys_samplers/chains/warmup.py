@@ -30,7 +30,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from phys_samplers.density import FlatDensity
+from phys_samplers.density import FlatDensity, refuse_lost
 
 FEWEST = 8
 """Chains below which their spread says nothing."""
@@ -133,3 +133,9 @@ class DualAveraging(NamedTuple):
         gaps = self.gaps + (goal - acceptance)
         log_step = self.centre - (math.sqrt(t) / (GAMMA * (t + DELAY))) * gaps
         return DualAveraging(log_step, self.log_average.lerp(log_step, t**-KAPPA), gaps, self.centre, t)
+
+
+def refuse_unborn(x: Tensor, log_prob: Tensor, *, steps: int, by: str) -> None:
+    """Raise if chains ended at ``x`` (B, D) without density, which no Metropolis step leads them out of."""
+    advice = "they started where the density is zero or not finite; start them nearer (start, prior_std)"
+    refuse_lost(x, alive=log_prob.isfinite(), steps=steps, by=by, advice=advice)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
 from phys_samplers.chains.mala import MALAState, step
-from phys_samplers.chains.warmup import DualAveraging, find_start, scale_of
-from phys_samplers.density import FlatDensity, refuse_lost
+from phys_samplers.chains.warmup import DualAveraging, find_start, refuse_unborn, scale_of
+from phys_samplers.density import FlatDensity
 from phys_samplers.options import draw_option
 
 
@@ -72,13 +72,7 @@ class MALA(ChainSampler):
                 state = MALAState(scale * state.x / new, state.log_prob, state.score * (new / scale))
                 scale = new
             record.observe(scale * state.x)
-        refuse_lost(
-            scale * state.x,
-            alive=state.log_prob.isfinite(),
-            steps=self.sampling_steps,
-            by="mala",
-            advice="they started where the density is zero or not finite; start them nearer (start, prior_std)",
-        )
+        refuse_unborn(scale * state.x, state.log_prob, steps=self.sampling_steps, by="mala")
         facts = {
             "acceptance": float(acceptance) / (self.sampling_steps - self.warmup_steps),
             "step_size": float(step_size),

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from phys_monte_carlo.adaptation import WarmUp
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
-from phys_samplers.chains.warmup import find_start
-from phys_samplers.density import FlatDensity, LogDensity, refuse_lost
+from phys_samplers.chains.warmup import find_start, refuse_unborn
+from phys_samplers.density import FlatDensity, LogDensity
 from phys_samplers.options import draw_option
 
 DIVERGENT = 1_000.0
@@ -206,13 +206,7 @@ class HMC(TrajectorySampler):
                 acceptance += info.acceptance.mean()
                 divergences += info.diverged.sum()
             record.observe(state.x)
-        refuse_lost(
-            state.x,
-            alive=state.log_prob.isfinite(),
-            steps=self.sampling_steps,
-            by="hmc",
-            advice="they started where the density is zero or not finite; start them nearer (start, prior_std)",
-        )
+        refuse_unborn(state.x, state.log_prob, steps=self.sampling_steps, by="hmc")
         facts = {
             "acceptance": float(acceptance) / (self.sampling_steps - self.warmup_steps),
             "divergences": int(divergences),

@@ -28,8 +28,8 @@ from phys_monte_carlo.adaptation import WarmUp
 from phys_monte_carlo.hmc import DIVERGENT, HMCState
 from phys_monte_carlo.path import backwards, forwards
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
-from phys_samplers.chains.warmup import find_start
-from phys_samplers.density import FlatDensity, LogDensity, refuse_lost
+from phys_samplers.chains.warmup import find_start, refuse_unborn
+from phys_samplers.density import FlatDensity, LogDensity
 from phys_samplers.options import draw_option
 
 CERTAIN = 1e30
@@ -274,13 +274,7 @@ class NUTS(ChainSampler):
                 acceptance += info.acceptance.mean()
                 divergences += info.diverged.sum()
             record.observe(state.x)
-        refuse_lost(
-            state.x,
-            alive=state.log_prob.isfinite(),
-            steps=self.sampling_steps,
-            by="nuts",
-            advice="they started where the density is zero or not finite; start them nearer (start, prior_std)",
-        )
+        refuse_unborn(state.x, state.log_prob, steps=self.sampling_steps, by="nuts")
         kept = self.sampling_steps - self.warmup_steps
         facts = {
             "acceptance": float(acceptance) / kept,
