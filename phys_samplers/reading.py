@@ -1,25 +1,35 @@
-"""How files are read that somebody else may have written: their sizes first, then strict JSON, then its schema.
+"""How files are read that somebody else may have written: their sizes first, then what they hold, then its schema.
 
-Only ordinary files are opened, so that no pipe or device makes a reader wait or read without end.
+Only ordinary files are opened, so that no pipe or device makes a reader wait or read without end. Nothing is unpickled.
 """
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import re
 import stat
+from collections.abc import Iterator
 from json import JSONDecoder
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phys_samplers.errors import FileError
 from phys_samplers.schema import Malformed, Shape, short
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DEEPEST = 64
 """Lists and mappings within one another."""
 MOST_DIGITS = 100
 """Of an integer."""
 MIB = 2**20
+LARGEST_DATA = 16 * 1024 * MIB
+"""Bytes of a file of rows, and of what it unpacks to."""
+MOST_MEMBERS = 1_000
+"""Files in an archive."""
 
 
 def read_bytes(path: Path, largest: int, error: type[FileError] = FileError) -> bytes:
@@ -101,6 +111,100 @@ def said(problem: Malformed) -> str:
     """The problem as it goes on after a file's name."""
     words = str(problem)
     return words if words.startswith(("is ", "lacks ", "has ")) else f"is damaged: {words}"
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of an ``.npy`` file.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        FileError: if it holds no array, one of objects, or not as many bytes as its header says.
+    """
+    payload = read_bytes(path, LARGEST_DATA)
+    try:
+        return _array(payload)
+    except Malformed as problem:
+        raise FileError.about(path, f"is not a plain .npy array of numbers: {problem}") from None
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz`` file by name.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        FileError: if it is no archive, unpacks to too much, or holds anything but arrays; it names the member.
+    """
+    payload, found = read_bytes(path, LARGEST_DATA), {}
+    name = ""
+    try:
+        for name, content in unpacked(payload, LARGEST_DATA):
+            found[name.removesuffix(".npy")] = _array(content)
+    except Malformed as problem:
+        place = f", member {short(name)}" if name else ""
+        raise FileError.about(path, f"cannot be read as .npz{place}: {problem}") from None
+    return found
+
+
+def unpacked(payload: bytes, largest: int) -> Iterator[tuple[str, bytes]]:
+    """The members of a zip archive with their names, folders left out; their sizes are looked at first.
+
+    Raises:
+        Malformed: if it is none, is damaged, or unpacks to more than ``largest`` bytes.
+    """
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            if (total := sum(member.file_size for member in members)) > largest or len(members) > MOST_MEMBERS:
+                raise Malformed(
+                    f"it unpacks to {total:,} bytes in {len(members):,} files; expected at most {largest:,} bytes in "
+                    f"{MOST_MEMBERS:,}"
+                )
+            if len({member.filename for member in members}) < len(members):
+                raise Malformed("it holds two files of one name")
+            for member in members:
+                # The other ways to pack give no bound to what a few bytes become.
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise Malformed(f"{short(member.filename)} is packed in a way that is not read here; use deflate")
+                with archive.open(member) as stream:  # which ends where the size says, whatever there is to unpack
+                    content = stream.read(member.file_size)
+                    if len(content) < member.file_size or stream.read(1):
+                        raise Malformed(f"{short(member.filename)} has another size than the archive says")
+                yield member.filename, content
+    except Malformed:
+        raise
+    except Exception as problem:  # zipfile raises many kinds on damaged archives
+        raise Malformed(f"it is no whole archive ({type(problem).__name__}: {problem})") from None
+
+
+def _array(payload: bytes) -> np.ndarray:
+    """The array that bytes hold.
+
+    Raises:
+        Malformed: if they hold none.
+    """
+    import numpy as np
+
+    form = np.lib.format
+    try:
+        stream = io.BytesIO(payload)
+        version = form.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise Malformed(f"its version is {version[0]}.{version[1]}; expected 1.0 or 2.0")
+        read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
+        shape, _, dtype = read(stream)
+        if dtype.hasobject or dtype.itemsize == 0:
+            raise Malformed(f"it holds {dtype}; expected numbers")
+        said, there = math.prod(shape) * dtype.itemsize, len(payload) - stream.tell()
+        if said != there or any(size < 0 for size in shape):
+            raise Malformed(f"its header says {short(shape)} of {dtype}, {short(said)} bytes; it has {there:,}")
+        array: np.ndarray = np.load(io.BytesIO(payload), allow_pickle=False)
+    except Malformed:
+        raise
+    except Exception as problem:  # numpy raises many kinds
+        raise Malformed(f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}") from None
+    return array
 
 
 _HOLDERS = (dict, list)

@@ -36,11 +36,17 @@ from typing import Any, Self
 
 from phys_registry import ComponentSpec, parse_spec
 from phys_registry.errors import suggest
-from phys_samplers.errors import ConfigurationError
+from phys_samplers.errors import ConfigurationError, FileError
+from phys_samplers.reading import MIB, read_bytes
+from phys_samplers.schema import Malformed, short
 
 from .checks import Checks
 from .published import Claim, Labels, Published, read_papers
 
+LARGEST = MIB
+"""Bytes of a suite's file."""
+MOST_DOTS = 1_000
+"""In one line: to read a key of n parts takes n² steps."""
 SHIPPED = Path(__file__).with_name("suites")
 
 
@@ -202,17 +208,29 @@ def load_suite(suite: str | Path | Suite | Mapping[str, Any]) -> Suite:
     path = Path(suite)
     if path.suffix != ".toml":
         path = SHIPPED / f"{suite}.toml"
-    if not path.is_file():
+    try:
+        data = _toml(read_bytes(path, LARGEST))
+    except FileNotFoundError:
         known = [p.stem for p in SHIPPED.glob("*.toml")]
         raise ConfigurationError(
-            f"there is no suite {str(suite)!r}.{suggest(str(suite), known)} "
+            f"there is no suite {short(str(suite))}.{suggest(str(suite), known)} "
             f"Shipped suites: {', '.join(sorted(known))}; or give the path of a .toml file"
-        )
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+        ) from None
+    except Malformed as error:
+        raise FileError.about(path, f"is not TOML: {error}") from None
     return Suite.from_dict(data, source=path.name)
+
+
+def _toml(payload: bytes) -> dict[str, Any]:
+    try:
+        content = payload.decode("utf-8")
+        if any(line.count(".") > MOST_DOTS for line in content.splitlines()):
+            raise Malformed(f"a line has more than {MOST_DOTS:,} dots")
+        return tomllib.loads(content)
+    except RecursionError:
+        raise Malformed("it is nested too deeply") from None
+    except ValueError as error:  # of the encoding, of TOML, of an integer with too many digits
+        raise Malformed(str(error)) from None
 
 
 def list_suites() -> list[Suite]:

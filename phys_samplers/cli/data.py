@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from phys_samplers.atomic import write_atomically
 from phys_samplers.cli.output import Failure, check_folder
+from phys_samplers.reading import LARGEST_DATA, read_bytes, read_npy
 
 READABLE = (".csv", ".npy")
 WRITABLE = (".npy", ".csv", ".safetensors")
@@ -50,8 +52,6 @@ def write_samples(path: Path, samples: Tensor, facts: Mapping[str, Any]) -> None
     check_writable(path)
     rows = samples.detach().cpu().contiguous()
     if path.suffix == ".npy":
-        import io
-
         stream = io.BytesIO()
         np.save(stream, rows.numpy(), allow_pickle=False)
         payload = stream.getvalue()
@@ -82,13 +82,9 @@ def check_writable(path: Path) -> None:
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise Failure(f"{path} is not a plain .npy array of numbers: {error}") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
-        kind = getattr(array, "dtype", type(array).__name__)
-        raise Failure(f"{path} holds {kind}; expected real numbers")
+    array: np.ndarray = read_npy(path)
+    if array.dtype.kind not in "fiub":
+        raise Failure(f"{path} holds {array.dtype}; expected real numbers")
     if array.ndim == 0:
         raise Failure(f"{path} holds one number; expected an array (N, D) of N rows")
     return array[:, None] if array.ndim == 1 else array
@@ -96,7 +92,7 @@ def _read_npy(path: Path) -> np.ndarray:
 
 def _read_csv(path: Path) -> np.ndarray:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
+        with io.StringIO(read_bytes(path, LARGEST_DATA).decode("utf-8-sig"), newline="") as stream:
             reader = csv.reader(stream)
             lines = [(reader.line_num, fields) for fields in reader if any(field.strip() for field in fields)]
     except (UnicodeDecodeError, csv.Error) as error:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.reading import read_npz
 from phys_samplers.rl.agent import Agent
 from phys_samplers.rl.law_solve import Log
 from phys_samplers.rl.logged import Judged, worst_mean
@@ -31,15 +31,14 @@ def read_log(path: str | Path) -> dict[str, Tensor]:
     Raises:
         ConfigurationError: naming what is missing or does not fit.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            columns = {name: np.asarray(file[name]) for name in file.files}
-    except (OSError, ValueError, BadZipFile) as error:
-        raise ConfigurationError(f"{path} cannot be read as .npz: {error}") from None
+    columns = read_npz(Path(path))
     missing = [name for name in ("observation", "reward", "terminal") if name not in columns]
     if missing or (unknown := sorted(set(columns) - set(COLUMNS))):
         wrong = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(unknown)}"
         raise ConfigurationError(f"{path} {wrong}; expected columns among {', '.join(COLUMNS)}")
+    for name, value in columns.items():
+        if value.ndim == 0:
+            raise ConfigurationError(f"column {name!r} of {path} is one value; expected rows")
     sizes = {name: len(value) for name, value in columns.items()}
     if len(set(sizes.values())) != 1:
         raise ConfigurationError(f"the columns of {path} have {sizes} rows; expected as many of each")

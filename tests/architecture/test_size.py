@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 310
-LINES = 48_222
+LINES = 48_324
 MEDIAN = 148.5
 LONGEST = 400
 TABLES: set[str] = set()

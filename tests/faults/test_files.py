@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from phys_bench.suite import load_suite
 from phys_registry.errors import SpecError
 from phys_registry.spec import parse_spec
 from phys_samplers import checkpoint, load, make
-from phys_samplers.errors import CheckpointError, ConfigurationError
+from phys_samplers.errors import CheckpointError, ConfigurationError, FileError
+from phys_samplers.reading import read_npy, read_npz, unpacked
 from phys_samplers.rl.environment import check_named
+from phys_samplers.schema import Malformed
 
 
 @pytest.fixture
@@ -77,3 +84,119 @@ def test_a_file_names_registered_environments_only(name: str) -> None:
 def test_component_texts_are_bounded(text: str) -> None:
     with pytest.raises(SpecError):
         parse_spec(text)
+
+
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=True)
+    return stream.getvalue()
+
+
+def header(words: str, rest: bytes = b"\0" * 64) -> bytes:
+    """An ``.npy`` file with any header."""
+    told = words.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(told)) + told + rest
+
+
+NPY = {
+    "more rows than there are": header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 2)}"),
+    "fewer": header("{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2)}"),
+    "negative": header("{'descr': '<f8', 'fortran_order': False, 'shape': (-2, -4)}"),
+    "true": header("{'descr': '<f8', 'fortran_order': False, 'shape': (True, 8)}", b""),
+    "digits": header("{'descr': '<f8', 'fortran_order': False, 'shape': (" + "9" * 5_000 + ",)}"),
+    "deep": header("(" * 9_000),
+    "objects": npy(np.array([{"a": 1}], dtype=object)),
+    "nothing": header("{'descr': '|V0', 'fortran_order': False, 'shape': (1000000000000,)}", b""),
+    "version": b"\x93NUMPY\x07\x00" + b"\0" * 100,
+    "truncated": npy(np.zeros((10, 2)))[:-8],
+    "empty": b"",
+    "text": b"1,2\n3,4\n",
+    "pickle": b"\x80\x04\x95\x11\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94\x8c\x06system\x94\x93\x94.",
+}
+
+
+@pytest.mark.parametrize("content", NPY.values(), ids=NPY)
+def test_no_array_but_one_of_numbers_is_read(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "rows.npy"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"rows\.npy is not a plain \.npy array of numbers: "):
+        read_npy(path)
+
+
+def archive(members: list[tuple[str, bytes]], packed: int = zipfile.ZIP_DEFLATED) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", packed) as file:
+        for name, content in members:
+            file.writestr(name, content)
+    return stream.getvalue()
+
+
+def told(content: bytes, size: int) -> bytes:
+    """An archive of one member whose unpacked size is said to be another one."""
+    central = content.rindex(b"PK\x01\x02")
+    changed = bytearray(content)
+    changed[central + 24 : central + 28] = changed[22:26] = struct.pack("<I", size)
+    return bytes(changed)
+
+
+ROWS = npy(np.zeros((4, 2)))
+NPZ = {
+    "no archive": ROWS,
+    "truncated": archive([("reward.npy", ROWS)])[:-30],
+    "text": archive([("reward.txt", b"1,2")]),
+    "objects": archive([("reward.npy", npy(np.array([{}], dtype=object)))]),
+    "many": archive([(f"{i}.npy", b"") for i in range(1_001)]),
+    "huge": told(archive([("reward.npy", ROWS)]), 2**32 - 2),
+    "unpacks to more than said": told(archive([("reward.npy", ROWS + b"\0" * 10**6)]), len(ROWS)),
+    "unbounded": archive([("reward.npy", ROWS)], zipfile.ZIP_LZMA),
+}
+
+
+@pytest.mark.parametrize("content", NPZ.values(), ids=NPZ)
+def test_archives_are_bounded(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "log.npz"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"log\.npz cannot be read as \.npz"):
+        read_npz(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_members_and_sizes_of_archives() -> None:
+    with pytest.raises(Malformed, match="two files of one name"):
+        list(unpacked(archive([("a", b"1"), ("a", b"2")]), 100))
+    with pytest.raises(Malformed, match="it unpacks to 101 bytes in 1 files; expected at most 100"):
+        list(unpacked(archive([("a", bytes(101))]), 100))
+    assert list(unpacked(archive([("a", b"1"), ("b/", b""), ("b/c", b"2")]), 100)) == [("a", b"1"), ("b/c", b"2")]
+
+
+SUITE = 'name = "s"\ntasks = ["moons"]\nsamplers = ["exact"]\n'
+SUITES = {
+    "deep": (f"{SUITE}budget = {'[' * 100_000}", "is not TOML: it is nested too deeply"),
+    "digits": (f"{SUITE}seeds = {'9' * 5_000}", "is not TOML: .*limit"),
+    "twice": (f"{SUITE}name = 't'", "is not TOML: Cannot overwrite a value"),
+    "dots": (f"{SUITE}{'a.' * 100_000}a = 1", "is not TOML: a line has more than 1,000 dots"),
+    "bytes": (b'name = "\xff"', "is not TOML: .*codec"),
+    "large": (f"{SUITE}#{' ' * 2**20}", r"has 1,048,\d+ bytes; expected at most 1,048,576"),
+    "wide": (f"{SUITE}[[overrides]]\noptions = {{ steps = {2**62 * 2} }}", r"overrides\[0\]\.options\.steps is 922"),
+    "type": (f"{SUITE}seeds = 0x{'f' * 4_000}", "seeds is an integer of 16,000 bits; expected at most 100,000 seeds"),
+    "kind": (f"{SUITE}budget = false", r"budget is False; expected a table, \[budget\]"),
+}
+
+
+@pytest.mark.parametrize(("content", "words"), SUITES.values(), ids=SUITES)
+def test_suites_are_bounded(tmp_path: Path, content: str | bytes, words: str) -> None:
+    path = tmp_path / "s.toml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigurationError, match=rf"s\.toml:? {words}"):
+        load_suite(path)
+
+
+@pytest.mark.parametrize("make_file", [os.mkfifo, lambda path: os.symlink("/dev/zero", path), os.mkdir])
+@pytest.mark.parametrize("read", [load_suite, read_npy, read_npz])
+def test_data_and_suites_are_ordinary_files(
+    tmp_path: Path, make_file: Callable[[Path], None], read: Callable[[Path], Any]
+) -> None:
+    path = tmp_path / "given.toml"
+    make_file(path)
+    with pytest.raises(FileError, match=r"given\.toml is no ordinary file|given\.toml cannot be read"):
+        read(path)

@@ -14,7 +14,6 @@ import os
 import threading
 import urllib.request
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +25,19 @@ from torch import Tensor
 
 from phys_registry import PhysError
 from phys_samplers.atomic import write_atomically
+from phys_samplers.errors import FileError
+from phys_samplers.reading import MIB, read_bytes, unpacked
 
 FOLDER_VARIABLE = "PHYS_SAMPLERS_DATA"
 TIMEOUT = 20.0
 """Seconds without an answer after which an address is given up."""
 LONGEST = 300.0
 """Seconds after which a download that still trickles is given up."""
-LARGEST = 32 * 2**20
-"""Bytes read at most, of a download or of a member of an archive."""
-FAILURES = (OSError, ValueError, http.client.HTTPException, zipfile.BadZipFile, zlib.error, RuntimeError)
+LARGEST = 32 * MIB
+"""Bytes of a file or of a download."""
+LARGEST_UNPACKED = 4 * LARGEST
+"""Bytes of all that an archive holds."""
+FAILURES = (OSError, ValueError, http.client.HTTPException)
 """What a dead network, a bad address, a truncated answer or a broken archive raise."""
 
 
@@ -132,10 +135,7 @@ def _candidates(content: bytes) -> Iterator[bytes]:
     """The download itself and, if it is a zip archive, its members."""
     yield content
     if zipfile.is_zipfile(io.BytesIO(content)):
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for member in archive.infolist():
-                if not member.is_dir() and member.file_size <= LARGEST:
-                    yield archive.read(member)
+        yield from (member for _, member in unpacked(content, LARGEST_UNPACKED))
 
 
 def cache_folder() -> Path:
@@ -185,7 +185,10 @@ class PinnedBytes:
                 path = folder / name
                 if not path.is_file():
                     continue
-                content = path.read_bytes()
+                try:
+                    content = read_bytes(path, LARGEST)
+                except FileError as error:
+                    raise DataUnavailable(str(error)) from None
                 if (found := _sha256(content)) != expected:
                     raise DataUnavailable(
                         f"{path} has SHA-256 {found}; expected {expected}: it is not the published file, so remove or "
