@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -30,6 +31,7 @@ from phys_samplers.options import same_target
 from phys_samplers.reading import MIB, parse_json, read_bytes, said
 from phys_samplers.schema import (
     Malformed,
+    Shape,
     anything,
     flag,
     mapping,
@@ -179,7 +181,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
         found = metadata.get("format") if isinstance(metadata, dict) else type(metadata).__name__
         if found != FORMAT or type(found) is not int:
             raise CheckpointError(f"{place} has format {short(found)}; this version reads format {FORMAT}")
-        _METADATA(metadata, "")
+        _shape()(metadata, "")
     except FileNotFoundError:
         raise CheckpointError(f"{place} does not exist; expected a folder that model.save() wrote") from None
     except Malformed as error:
@@ -211,42 +213,43 @@ def _tensors(folder: Path, facts: Mapping[str, Any]) -> dict[str, Tensor]:
     return tensors
 
 
-_HASH = text("a SHA-256 hash", pattern="[0-9a-f]{64}")
-_METADATA = table(
-    {
-        "format": one_of(FORMAT),
-        "sampler": text("a registered name", pattern="[a-z0-9][a-z0-9_+-]{0,99}"),
-        "options": mapping(),
-        "target": text(longest=10_000),
-        "event_shape": rows(whole(0, 2**40), most=64),
-        "needs_target": flag,
-        "facts": mapping(),
-        "report": maybe(
-            table(
+@cache
+def _shape() -> Shape:
+    """Of ``model.json``. No other kind is made from a file: a task may download, a field may take all memory."""
+    return table(
+        {
+            "format": one_of(FORMAT),
+            "sampler": text("a registered name", pattern="[a-z0-9][a-z0-9_+-]{0,99}"),
+            "options": mapping(),
+            "target": text(longest=10_000),
+            "event_shape": rows(whole(0, 2**40), most=64),
+            "needs_target": flag,
+            "facts": mapping(),
+            "report": maybe(
+                table(
+                    {
+                        "steps": whole(0),
+                        "seconds": number(0),
+                        "replicas": whole(1),
+                        "parameters": whole(0),
+                        "best_step": whole(0),
+                    },
+                    {"best_validation": anything, "history": rows(mapping())},
+                )
+            ),
+            "tensors": table(
                 {
-                    "steps": whole(0),
-                    "seconds": number(0),
-                    "replicas": whole(1),
-                    "parameters": whole(0),
-                    "best_step": whole(0),
+                    "file": text(
+                        "tensors-….safetensors, and no file outside its own folder",
+                        pattern=r"tensors-[0-9a-f]{16}\.safetensors",
+                    ),
+                    "sha256": text("a SHA-256 hash", pattern="[0-9a-f]{64}"),
                 },
-                {"best_validation": anything, "history": rows(mapping())},
-            )
-        ),
-        "tensors": table(
-            {
-                "file": text(
-                    "tensors-….safetensors, and no file outside its own folder",
-                    pattern=r"tensors-[0-9a-f]{16}\.safetensors",
-                ),
-                "sha256": _HASH,
-            },
-            {"strides": mapping()},
-        ),
-    },
-    {"kind": one_of("sampler", "return_model"), "seal": text()},
-)
-"""Of ``model.json``. No other kind is made from a file: a task may download, a field may take all memory."""
+                {"strides": mapping()},
+            ),
+        },
+        {"kind": one_of("sampler", "return_model"), "seal": text()},
+    )
 
 
 def recipe_name(recipe: Recipe) -> str:

@@ -1,12 +1,224 @@
-"""What the library itself registers: fields, losses, integrators, metrics, exact sampler, memoriser."""
+"""What the library itself registers: fields, losses, schedules, integrators, metrics, exact sampler, memoriser.
+
+Nothing here imports torch, so that listing stays instant.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from phys_registry import Component, hookimpl
-from phys_samplers.integrators.declared import INTEGRATORS
 from phys_samplers.metrics.declared import METRICS
+
+_ALL = ("additive", "diagonal", "isotropic", "none")
+
+
+def _integrator(
+    name: str,
+    target: str,
+    summary: str,
+    *,
+    reference: str,
+    citation: str = "",
+    equation: str = "both",
+    order: float | None = None,
+    strong: tuple[float | None, float | None] = (None, None),
+    weak: float | None = None,
+    evaluations: int | None,
+    accepts: tuple[str, ...],
+) -> Component:
+    traits: dict[str, Any] = {
+        "equation": equation,
+        "order": order,
+        "strong_order": strong[0],
+        "strong_order_additive": strong[1],
+        "weak_order": weak,
+        "evaluations_per_step": evaluations,
+        "accepts": accepts,
+    }
+    return Component(
+        "integrator",
+        name,
+        f"phys_samplers.integrators.{target}",
+        summary=summary,
+        reference=reference,
+        citation=citation,
+        traits=traits,
+    )
+
+
+INTEGRATORS: tuple[Component, ...] = (
+    _integrator(
+        "euler-maruyama",
+        "euler_maruyama:EulerMaruyama",
+        "Euler-Maruyama: the simplest scheme, for every kind of noise.",
+        reference="Maruyama 1955",
+        citation="maruyama1955",
+        order=1.0,
+        strong=(0.5, 1.0),
+        weak=1.0,
+        evaluations=1,
+        accepts=_ALL,
+    ),
+    _integrator(
+        "milstein",
+        "euler_maruyama:Milstein",
+        "Milstein's scheme without derivatives, for diagonal noise.",
+        reference="Milstein 1975; Kloeden & Platen 1992, Section 11.1",
+        citation="milstein1975 kloeden1992",
+        order=1.0,
+        strong=(1.0, 1.0),
+        weak=1.0,
+        evaluations=2,
+        accepts=("additive", "diagonal", "none"),
+    ),
+    _integrator(
+        "stochastic-heun",
+        "stochastic_runge_kutta:StochasticHeun",
+        "Ito-consistent stochastic Heun, for every kind of noise.",
+        reference="Roberts 2012, arXiv:1210.0933",
+        citation="roberts2012",
+        order=2.0,
+        strong=(1.0, 1.0),
+        weak=1.0,
+        evaluations=2,
+        accepts=_ALL,
+    ),
+    _integrator(
+        "sra1",
+        "stochastic_runge_kutta:SRA1",
+        "Stochastic Runge-Kutta of strong order 1.5 for additive noise.",
+        reference="Roessler 2010, scheme SRA1",
+        citation="roessler2010",
+        order=2.0,
+        strong=(1.5, 1.5),
+        weak=2.0,
+        evaluations=2,
+        accepts=("additive", "none"),
+    ),
+    _integrator(
+        "exponential-ou",
+        "exponential_ou:ExponentialOU",
+        "Exponential integrator: solves the Ornstein-Uhlenbeck part of the drift exactly.",
+        reference="Gillespie 1996 (exact update)",
+        citation="gillespie1996",
+        order=1.0,
+        strong=(0.5, 1.0),
+        weak=1.0,
+        evaluations=1,
+        accepts=_ALL,
+    ),
+    _integrator(
+        "euler",
+        "runge_kutta:Euler",
+        "Euler's method for ODEs.",
+        reference="Euler 1768",
+        equation="ode",
+        order=1.0,
+        evaluations=1,
+        accepts=("none",),
+    ),
+    _integrator(
+        "heun",
+        "runge_kutta:Heun",
+        "Heun's method (explicit trapezoidal rule) for ODEs.",
+        reference="Heun 1900",
+        citation="heun1900",
+        equation="ode",
+        order=2.0,
+        evaluations=2,
+        accepts=("none",),
+    ),
+    _integrator(
+        "rk4",
+        "runge_kutta:RK4",
+        "The classic fourth-order Runge-Kutta method for ODEs.",
+        reference="Kutta 1901",
+        citation="kutta1901",
+        equation="ode",
+        order=4.0,
+        evaluations=4,
+        accepts=("none",),
+    ),
+    _integrator(
+        "dopri5",
+        "runge_kutta:Dopri5",
+        "Adaptive Dormand-Prince 5(4) for ODEs, by torchdiffeq.",
+        reference="Dormand & Prince 1980",
+        citation="dormand1980",
+        equation="ode",
+        order=5.0,
+        evaluations=None,
+        accepts=("none",),
+    ),
+    _integrator(
+        "ddim",
+        "ddim:DDIM",
+        "DDIM: deterministic at eta=0 (exponential Euler), the ancestral step of DDPM at eta=1.",
+        reference="arXiv:2010.02502, Eq. 12; arXiv:2006.11239, Eq. 6-7",
+        citation="song2021ddim",
+        equation="denoising",
+        order=1.0,
+        evaluations=1,
+        accepts=("none",),
+    ),
+    _integrator(
+        "corrected-heun",
+        "edm_heun:CorrectedHeun",
+        "EDM's Heun steps with Bellman or Langevin steps at constant noise between them.",
+        reference="arXiv:2206.00364, Algorithm 2; arXiv:2410.01796, Eq. 13",
+        citation="karras2022edm",
+        equation="denoising",
+        order=None,
+        evaluations=None,
+        accepts=("none",),
+    ),
+    _integrator(
+        "edm-heun",
+        "edm_heun:EDMHeun",
+        "EDM's sampler: Heun's method in the noise level, with or without noise added back.",
+        reference="arXiv:2206.00364, Algorithms 1 and 2",
+        citation="karras2022edm",
+        equation="denoising",
+        order=2.0,
+        evaluations=2,
+        accepts=("none",),
+    ),
+    _integrator(
+        "dpmpp-2m",
+        "dpmpp_2m:DPMpp2M",
+        "DPM-Solver++(2M): second order at one evaluation a step, by remembering the last one.",
+        reference="arXiv:2211.01095, Algorithm 2",
+        citation="lu2022dpmpp",
+        equation="denoising",
+        order=2.0,
+        evaluations=1,
+        accepts=("none",),
+    ),
+    _integrator(
+        "restart",
+        "restart:Restart",
+        "Restart: Heun steps that go back up by noise and down again near the end.",
+        reference="arXiv:2306.14878",
+        citation="xu2023restart",
+        equation="denoising",
+        evaluations=None,
+        accepts=("none",),
+    ),
+    _integrator(
+        "predictor-corrector",
+        "ddim:PredictorCorrector",
+        "Ancestral steps, each followed by Langevin steps at the level it reached.",
+        reference="arXiv:2011.13456, Algorithms 2 and 4",
+        citation="song2021scoresde",
+        equation="denoising",
+        evaluations=None,
+        accepts=("none",),
+    ),
+)
+"""Every built-in integrator; the traits repeat the class attributes, which a test compares."""
+
 
 PRESERVING, EXPLODING = "variance_preserving", "variance_exploding"
 SCHEDULES = (
@@ -61,7 +273,7 @@ def phys_components() -> Iterable[Component]:
     yield Component(
         "sampler",
         "training-rows",
-        "phys_samplers.training_rows:TrainingRows",
+        "phys_samplers.exact:TrainingRows",
         summary="hands out random training rows: the memorising end of every table",
         needs={"samples"},
     )

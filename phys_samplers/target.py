@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError, DensityError, MissingCapability
-from phys_samplers.evaluations import Evaluations
 from phys_samplers.randomness import as_device
 
 CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes", "particles")
@@ -320,3 +319,24 @@ class Task(Target):
     metrics: tuple[str, ...] = ("w2",)
     eval_size: int = 1000
     view: tuple[tuple[float, float], ...] = field(default=())
+
+
+@dataclass
+class Evaluations:
+    """A counter that a ``Target`` feeds; one evaluation is one row, whatever the batch.
+
+    Attributes:
+        densities: rows whose log-density alone was asked.
+        gradients: rows whose score was asked, with or without the log-density beside it.
+    """
+
+    densities: int = 0
+    gradients: int = 0
+
+    def since(self, before: Evaluations) -> Evaluations:
+        """What was added after ``before``, an earlier ``copy``."""
+        return Evaluations(self.densities - before.densities, self.gradients - before.gradients)
+
+    def copy(self) -> Evaluations:
+        """The counts as they are now."""
+        return Evaluations(self.densities, self.gradients)

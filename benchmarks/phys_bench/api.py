@@ -17,16 +17,14 @@ from typing import Any
 from phys_samplers.catalogue import registry
 from phys_samplers.errors import ConfigurationError
 
-from .environment import choose_device, cpu_count, environment
+from .environment import Fingerprints, choose_device, cpu_count, environment
 from .execution import inline_threads
 from .executors import InlinePool, Pool, ProcessPool
-from .fingerprint import Fingerprints
 from .folders import check_owner, load, merge, new_head, status
 from .plan import Plan, PlannedCell, plan_cells
-from .progress import Progress, choose_progress
 from .resolve import Resolver, needs_inline
 from .results import Conflict, Results, compare, find_conflicts
-from .runner import Runner
+from .runner import Progress, Runner, choose_progress
 from .store import Damage, RunFolder
 from .suite import Budget, Override, Suite, list_suites, load_suite
 

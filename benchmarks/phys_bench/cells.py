@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from .standings import Standing, stand
 from .statistics import (
     LEAST_SEEDS,
     Distance,
     Estimate,
     FloatArray,
+    Standing,
     badness,
     distance,
     estimate,
     paired_difference,
+    stand,
     verdicts,
 )
 
@@ -345,10 +346,7 @@ class Cells:
     @cached_property
     def standings(self) -> list[Standing]:
         """Samplers by mean rank; the exact oracle, which takes no rank, comes first."""
-        tasks = {
-            sampler: len({cell.task for cell in self.select(sampler=sampler) if cell.status != "incompatible"})
-            for sampler in self.samplers
-        }
+        tasks = {s: len({c.task for c in self.select(sampler=s) if c.status != "incompatible"}) for s in self.samplers}
         return stand({t: self.field(t) for t in self.tasks}, tasks, [s for s in self.samplers if self.is_oracle(s)])
 
     def mean_ranks(self) -> dict[str, float | None]:

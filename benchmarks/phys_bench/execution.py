@@ -19,18 +19,28 @@ import torch
 from torch import Tensor
 
 from phys_samplers import catalogue
-from phys_samplers.evaluations import Evaluations
 from phys_samplers.sampler import Model, Sampler
-from phys_samplers.target import Task
+from phys_samplers.target import Evaluations, Task
 from phys_samplers.training import Callback
 
-from .arrays import energies, learned_fields, nearest_images, write_arrays
 from .canonical import plain
 from .environment import Meter, environment
 from .events import diagnostics
-from .jobs import Fit, LastFit, fit_key
+from .plan import Fit, LastFit, fit_key
 from .resolve import make, one_spec
-from .scoring import draw_seed, fit_seed, floor_facts, metric_of, outcome_of, reference_rows, score
+from .scoring import (
+    draw_seed,
+    energies,
+    fit_seed,
+    floor_facts,
+    learned_fields,
+    metric_of,
+    nearest_images,
+    outcome_of,
+    reference_rows,
+    score,
+    write_arrays,
+)
 from .store import now
 from .surroundings import Surroundings
 

@@ -20,7 +20,7 @@ from phys_registry import PhysError
 
 from .environment import MIB, Used, descendants, memory_mib
 from .events import LARGEST, BadEvent, Job, checked, decode, encode
-from .jobs import Key, LastFit, fit_key
+from .plan import Key, LastFit, fit_key
 from .suite import Budget
 from .worker import end_descendants, work
 

@@ -1,4 +1,4 @@
-"""What a paper reports, as rows of a suite: numbers and claims. `phys_bench.verdicts` sets them beside a run.
+"""What a paper reports, as rows of a suite: numbers and claims. `phys_bench.findings` sets them beside a run.
 
 In the TOML of a suite, any number of each (``task``, ``sampler`` and ``metric`` must be among the suite's own)::
 

@@ -26,7 +26,7 @@ from phys_samplers.target import Task
 
 from .canonical import digest, identify
 from .cell import PROTOCOL, Cell, Metric, Pair, Refusal, TaskPlan
-from .fingerprint import Fingerprints
+from .environment import Fingerprints
 from .suite import Budget, Override, Suite, expand
 
 T = TypeVar("T")

@@ -14,11 +14,11 @@ from phys_registry.errors import printable
 from phys_samplers.errors import ConfigurationError, FileError
 
 from .cells import Cell, Cells, Shared, cell_of
+from .findings import Decided, Measured, decide, measure
 from .published import Claim, Published, rows_of
 from .statistics import EXACT_VALUE, Estimate, paired_difference, verdicts
 from .store import Damage, RunFolder
 from .summary import run_text
-from .verdicts import Decided, Measured, decide, measure
 
 if TYPE_CHECKING:
     import pandas

@@ -10,11 +10,9 @@ from phys_registry.errors import suggest
 from phys_samplers.errors import ConfigurationError
 
 from .cells import Cell, Cells
-from .findings import headline, power, troubled
-from .standings import Standing
-from .statistics import LEAST_SEEDS, Estimate
+from .findings import CLAIM_RULE, NUMBER_RULE, Decided, Measured, footnotes, headline, power, troubled
+from .statistics import LEAST_SEEDS, Estimate, Standing
 from .tables import ARROWS, Column, Entry, Table, interval, number, spread
-from .verdicts import CLAIM_RULE, NUMBER_RULE, Decided, Measured, footnotes
 
 COSTS = {
     "parameters": "parameters",

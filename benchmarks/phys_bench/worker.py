@@ -113,7 +113,7 @@ def _serve(connection: Connection) -> None:
     from .environment import resident_mib
     from .events import decode, encode
     from .execution import execute, single_threaded
-    from .jobs import LastFit
+    from .plan import LastFit
 
     single_threaded()
     send, own, sent = connection.send_bytes, os.getpid(), 0

@@ -167,7 +167,7 @@ def cite(names: tuple[str, ...], everything: bool) -> None:
 
     A NAME that several kinds share stands for all of them; write kind/name for one.
     """
-    from phys_registry.citations import entries
+    from phys_registry.component import entries
     from phys_samplers.catalogue import registry
 
     if bool(names) == everything:

@@ -32,7 +32,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from phys_samplers.denoisers.dynamics import Denoise
+from phys_samplers.denoisers.denoiser import Denoise
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators.base import Integrator, uniform

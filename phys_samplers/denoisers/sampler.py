@@ -11,8 +11,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.denoisers.denoiser import Denoiser, DenoisingLoss, Parametrisation, denoise_at
-from phys_samplers.denoisers.dynamics import DenoisingFlow, ProbabilityFlow, ReverseSDE, broad_normal
+from phys_samplers.denoisers.denoiser import (
+    Denoiser,
+    DenoisingFlow,
+    DenoisingLoss,
+    Parametrisation,
+    ProbabilityFlow,
+    ReverseSDE,
+    broad_normal,
+    denoise_at,
+)
 from phys_samplers.denoisers.likelihood import Divergence, Likelihood, log_likelihood
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError, MissingCapability

@@ -160,7 +160,7 @@ def effective_noise(dynamics: Dynamics) -> Noise:
 
 def fitting(noise: Noise) -> list[str]:
     """Names of the built-in integrators that take ``noise`` as it stands, whatever the dynamics."""
-    from phys_samplers.integrators.declared import INTEGRATORS
+    from phys_samplers.declared import INTEGRATORS
 
     return [c.name for c in INTEGRATORS if noise in c.traits["accepts"] and c.traits["equation"] != "denoising"]
 

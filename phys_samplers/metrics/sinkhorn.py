@@ -14,7 +14,7 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.metric import Metric, Scored
-from phys_samplers.metrics.pairwise import at_most, distances
+from phys_samplers.metrics.two_sample import at_most, distances
 from phys_samplers.options import option
 
 Array = NDArray[np.float64]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.metric import Metric, Scored
-from phys_samplers.metrics.pairwise import at_most, blocks, distances
+from phys_samplers.metrics.two_sample import at_most, blocks, distances
 from phys_samplers.options import option
 
 DENSE_COSTS = 5_000**2

@@ -178,7 +178,7 @@ class TrainingState:
                 )
             if header.get("sha256") != _digest(payload):
                 raise Malformed("is edited: its SHA-256 is not that of its content")
-            _HEADER(header, "header")
+            table({"identity": text(longest=2**26), "progress": text(longest=2**26)})(header, "header")
             found, progress = parse_json(header["identity"]), parse_json(header["progress"])
             mapping()(found, "identity")
             mapping()(progress, "progress")
@@ -226,6 +226,3 @@ def _digest(payload: bytes) -> str:
     found = hashlib.sha256(told)
     found.update(memoryview(payload)[8 + length :])
     return found.hexdigest()
-
-
-_HEADER = table({"identity": text(longest=2**26), "progress": text(longest=2**26)})

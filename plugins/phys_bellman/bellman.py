@@ -36,8 +36,7 @@ from torch import Tensor, nn
 
 from phys_bellman.kernels import Kernel, KernelMean
 from phys_bellman.model import BellmanModel, BellmanSampler
-from phys_samplers.denoisers.denoiser import Denoiser, DenoisingLoss, denoise_at
-from phys_samplers.denoisers.dynamics import DenoisingFlow, broad_normal
+from phys_samplers.denoisers.denoiser import Denoiser, DenoisingFlow, DenoisingLoss, broad_normal, denoise_at
 from phys_samplers.dynamics import Dynamics, Noise, Relaxation
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import load_weights

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from phys_electrostatic.flow import check_aux_dim, student
 from phys_electrostatic.pfgm import charge_centre
-from phys_samplers.denoisers.dynamics import DenoisingFlow, ProbabilityFlow
+from phys_samplers.denoisers.denoiser import DenoisingFlow, ProbabilityFlow
 from phys_samplers.schedules.base import NoiseSchedule
 
 

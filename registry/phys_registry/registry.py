@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .component import KIND, Component, module_folder
 from .errors import BadOption, PluginError, RegistryError, RenamedWarning, listing, one_line, suggest
 from .hooks import HookFailure, PluginStatus, call_each, prepare
-from .loading import Loader
-from .store import IN_PROCESS
+from .loading import IN_PROCESS, Loader
 
 if TYPE_CHECKING:
     from .describe import Description

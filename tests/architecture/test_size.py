@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 310
-LINES = 48_324
-MEDIAN = 148.5
+MODULES = 291
+LINES = 48_090
+MEDIAN = 155.0
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""

@@ -10,8 +10,7 @@ from phys_bellman.kernels import KernelMean
 from phys_samplers import Samples, make
 from phys_samplers.errors import DivergenceError
 from phys_samplers.laws import GaussianMixture
-from phys_samplers.metric import Scored
-from phys_samplers.metrics.floor import floor
+from phys_samplers.metric import Scored, floor
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
 

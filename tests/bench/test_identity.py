@@ -12,7 +12,7 @@ import pytest
 from phys_bench.canonical import canonical_text, digest, identify, plain
 from phys_bench.cell import Cell
 from phys_bench.closure import Closures
-from phys_bench.fingerprint import Fingerprints
+from phys_bench.environment import Fingerprints
 from phys_bench.resolve import Resolver
 from phys_bench.suite import Suite
 from phys_registry import BadOption, Registry, UnknownComponent

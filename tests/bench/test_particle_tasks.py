@@ -14,9 +14,8 @@ from phys_bench.data import DataUnavailable, references
 from phys_bench.scoring import metric_of
 from phys_bench.tasks.laws import many_well_32
 from phys_bench.tasks.particles import dw4, lj13
-from phys_samplers.metric import Scored
-from phys_samplers.metrics.floor import floor
-from phys_samplers.metrics.histograms import ModeTV
+from phys_samplers.metric import Scored, floor
+from phys_samplers.metrics.summaries import ModeTV
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Task
 

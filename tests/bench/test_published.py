@@ -13,13 +13,13 @@ import pytest
 
 from phys_bench import api
 from phys_bench.canonical import digest
+from phys_bench.findings import CLAIM_RULE, NUMBER_RULE
 from phys_bench.published import Claim, Published
 from phys_bench.report import write_report
 from phys_bench.resolve import Resolver
 from phys_bench.results import Results
 from phys_bench.store import FORMAT, seal
 from phys_bench.suite import Suite, list_suites, load_suite
-from phys_bench.verdicts import CLAIM_RULE, NUMBER_RULE
 from phys_registry import SpecError
 from phys_samplers.errors import ConfigurationError
 

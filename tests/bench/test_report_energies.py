@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from phys_bench.arrays import energies
 from phys_bench.report.panels import number_panels, sample_picture
+from phys_bench.scoring import energies
 from phys_bench.tasks.laws import funnel, gmm9
 from phys_bench.tasks.particles import lj13
 from phys_samplers.target import Task

@@ -10,10 +10,10 @@ import torch
 from safetensors.numpy import load_file
 
 from phys_bench import api
-from phys_bench.arrays import nearest_images
 from phys_bench.report import write_report
 from phys_bench.report.canvas import GRID
-from phys_bench.report.images import COLUMNS, ROWS, image_picture
+from phys_bench.report.gallery import COLUMNS, ROWS, image_picture
+from phys_bench.scoring import nearest_images
 from phys_samplers import catalogue
 
 SHAPE = (1, 2, 3)

@@ -10,9 +10,8 @@ import pytest
 from phys_bench.cells import Cell, Cells, Floor
 from phys_bench.report.canvas import looks
 from phys_bench.report.charts import cost_chart
-from phys_bench.report.fields import as_mesh
 from phys_bench.report.page import anchor, citations, label, used_components
-from phys_bench.report.panels import frame, sample_picture
+from phys_bench.report.panels import as_mesh, frame, sample_picture
 from phys_bench.results import Results
 from phys_bench.statistics import distance
 from phys_bench.summary import COSTS, cost_columns, cost_notes, costs

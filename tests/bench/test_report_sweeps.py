@@ -8,8 +8,7 @@ import numpy as np
 
 from phys_bench.cells import Cell, Cells, Floor
 from phys_bench.report.canvas import Sweep, looks, sweeps
-from phys_bench.report.charts import cost_chart
-from phys_bench.report.curves import training_chart
+from phys_bench.report.charts import cost_chart, training_chart
 
 STEPS = (5, 20, 80)
 

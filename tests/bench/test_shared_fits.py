@@ -12,7 +12,7 @@ import torch
 
 from phys_bench import api
 from phys_bench.events import Job
-from phys_bench.jobs import LastFit, fit_key, jobs_of, next_job
+from phys_bench.plan import LastFit, fit_key, jobs_of, next_job
 from phys_bench.resolve import Resolver
 from phys_bench.store import RunFolder
 from phys_bench.suite import expand, load_suite

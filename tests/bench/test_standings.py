@@ -10,7 +10,7 @@ import pytest
 
 from phys_bench.cells import Cell, Cells, Floor
 from phys_bench.findings import headline, power
-from phys_bench.standings import groups, normalised_ranks, stand, told_apart
+from phys_bench.statistics import groups, normalised_ranks, stand, told_apart
 
 
 def test_ranks_do_not_depend_on_the_size_of_a_field_and_tasks_count_once() -> None:

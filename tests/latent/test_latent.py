@@ -14,10 +14,10 @@ from phys_latent.latent import code_target, in_turn
 from phys_registry import parse_spec
 from phys_samplers import load, make
 from phys_samplers.errors import ConfigurationError, MissingCapability, TrainingDiverged
+from phys_samplers.exact import TrainingRows
 from phys_samplers.randomness import derive_seed
 from phys_samplers.target import Density, Samples, Target
 from phys_samplers.training import TrainingReport
-from phys_samplers.training_rows import TrainingRows
 
 NETWORK: dict[str, Any] = {"latent_dim": 3, "width": 32, "depth": 1, "batch_size": 64, "learning_rate": 5e-3}
 BELLMAN = "bellman[steps=30,width=16,sampling_steps=20]"

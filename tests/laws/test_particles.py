@@ -22,7 +22,7 @@ from torch import Tensor
 
 from phys_samplers.density import FlatDensity
 from phys_samplers.laws import DoubleWell, LennardJones, PairPotential, zero_mean_basis
-from phys_samplers.metrics.histograms import particle_distances
+from phys_samplers.metrics.summaries import particle_distances
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
 

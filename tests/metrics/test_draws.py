@@ -12,9 +12,8 @@ import torch
 from phys_samplers.catalogue import make
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.laws import GaussianMixture
-from phys_samplers.metric import Metric
-from phys_samplers.metrics.draws import systematic
-from phys_samplers.metrics.floor import floor
+from phys_samplers.metric import Metric, floor
+from phys_samplers.metrics.densities import systematic
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target

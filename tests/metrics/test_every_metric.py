@@ -142,7 +142,7 @@ def test_matches_itself_on_tiny_blocks(
 ) -> None:
     metric, options = build(component)
     whole = score(metric, *sets, **options)
-    monkeypatch.setattr("phys_samplers.metrics.pairwise.BLOCK", 1000)
+    monkeypatch.setattr("phys_samplers.metrics.two_sample.BLOCK", 1000)
     monkeypatch.setattr("phys_samplers.metrics.transport.DENSE_COSTS", 10)
     assert score(metric, *sets, **options) == pytest.approx(whole, rel=1e-9, abs=1e-12)
 

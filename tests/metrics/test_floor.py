@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
-from phys_samplers.metric import Metric, Scored
+from phys_samplers.metric import Metric, Scored, floor
 from phys_samplers.metrics.densities import NLL
-from phys_samplers.metrics.floor import floor
-from phys_samplers.metrics.histograms import ModeTV
+from phys_samplers.metrics.summaries import ModeTV
 from phys_samplers.metrics.transport import W2, SlicedW2
 from phys_samplers.metrics.two_sample import EnergyDistance, Memorisation
 from phys_samplers.target import Target

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.metrics.moments import Frechet, squared_frechet
+from phys_samplers.metrics.summaries import Frechet, squared_frechet
 from phys_samplers.target import Target
 
 Score = Callable[..., float]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.metric import Scored
-from phys_samplers.metrics.moments import MeanError
+from phys_samplers.metrics.summaries import MeanError
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
 

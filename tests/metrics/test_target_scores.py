@@ -12,8 +12,7 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.metrics.densities import KSD, NLL
-from phys_samplers.metrics.histograms import DistanceTVD, EnergyTVD, ModeTV, particle_distances
-from phys_samplers.metrics.moments import DeltaStd, VarianceRatio
+from phys_samplers.metrics.summaries import DeltaStd, DistanceTVD, EnergyTVD, ModeTV, VarianceRatio, particle_distances
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Density, Modes, Target
 

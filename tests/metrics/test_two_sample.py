@@ -10,8 +10,16 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.metric import Metric
-from phys_samplers.metrics.pairwise import DIRECT, distances, mean_within, median_distance
-from phys_samplers.metrics.two_sample import MMD2, EnergyDistance, Memorisation, OneNearestNeighbour
+from phys_samplers.metrics.two_sample import (
+    DIRECT,
+    MMD2,
+    EnergyDistance,
+    Memorisation,
+    OneNearestNeighbour,
+    distances,
+    mean_within,
+    median_distance,
+)
 from phys_samplers.target import Target
 
 Score = Callable[..., float]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from phys_registry import Component, InvalidComponent, Registry
-from phys_registry.citations import entries
+from phys_registry.component import entries
 
 FIRST = "@article{a2020,\n  title = {The {Deep} One},\n  note = {ends}\n}"
 SECOND = "@misc{b2021, title = {B}}"

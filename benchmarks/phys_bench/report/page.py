@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,26 +14,29 @@ from matplotlib.figure import Figure
 
 from phys_bench import summary
 from phys_bench.findings import headline, troubled
+from phys_bench.folders import load
 from phys_bench.results import Results
 from phys_bench.statistics import LEAST_SEEDS
 from phys_bench.tables import Table, markdown_text
+from phys_samplers.atomic import write_atomically
 
-from .canvas import Look, image_uri, looks
-from .charts import cost_chart, leaderboard_chart
-from .curves import learning_chart, learning_table, training_chart
+from .canvas import Look, image_uri, looks, new_figure, png
+from .charts import cost_chart, leaderboard_chart, learning_chart, learning_table, training_chart
 from .gallery import gallery
 
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
+    loader = PackageLoader(__package__)
     made = Environment(
-        loader=PackageLoader(__package__),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     made.filters |= {"anchor": anchor, "label": label}
+    made.globals["file"] = lambda name: Markup(loader.get_source(made, name)[0])  # no template, whatever it holds
     return made
 
 
@@ -47,6 +51,49 @@ def label(name: str) -> Markup:
 def anchor(text: str) -> str:
     """An HTML id made of ``text``; letters and digits stay, so distinct component names stay distinct."""
     return "".join(c if c.isalnum() and c.isascii() else f"-{ord(c):x}-" for c in text)
+
+
+def write_report(run: str | Path | Results, out: str | Path | None = None) -> Path:
+    """Write ``report.html`` and ``report.md`` of a run.
+
+    Args:
+        run: folder with ``run.json``, ``records/`` and ``arrays/``, or results that were read from one.
+        out: folder to write to, made if absent; the run folder unless given.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        ConfigurationError: if ``run`` is not a run folder.
+    """
+    results = run if isinstance(run, Results) else load(run)
+    folder = Path(out) if out is not None else results.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "report.md", markdown_page(results).encode())
+    path = folder / "report.html"
+    write_atomically(path, html_page(results).encode())
+    return path
+
+
+def leaderboard_markdown(run_folder: str | Path) -> str:
+    """The leaderboard of a run as one Markdown table."""
+    return summary.leaderboard(load(run_folder)).markdown(level=0)
+
+
+def leaderboard_figure(run_folder: str | Path) -> bytes:
+    """The leaderboard of a run as a picture: primary scores with intervals and floors, one panel a task.
+
+    Args:
+        run_folder: as for ``write_report``.
+
+    Returns:
+        PNG bytes; an empty canvas for a run without cells.
+
+    Raises:
+        ConfigurationError: if ``run_folder`` is not a run folder.
+    """
+    run = load(run_folder)
+    return png(leaderboard_chart(run, looks(run)) or new_figure(4, 1), 160)
 
 
 def html_page(run: Results) -> str:

@@ -19,8 +19,7 @@ from phys_bench.statistics import distance
 from phys_samplers.errors import ConfigurationError
 
 from .canvas import INK, log_axis, looks, new_figure, plain
-from .charts import cost_panel, cost_points, leaderboard_panel
-from .curves import curves, learning_panel
+from .charts import cost_panel, cost_points, curves, leaderboard_panel, learning_panel
 from .gallery import read_arrays
 from .panels import frame, samples_panel
 
