@@ -201,7 +201,14 @@ def dtype_named(name: str) -> torch.dtype:
 
 
 def refuse_lost(
-    x: Tensor, *, alive: Tensor | None = None, steps: int, done: int | None = None, by: str, advice: str
+    x: Tensor,
+    *,
+    alive: Tensor | None = None,
+    steps: int,
+    done: int | None = None,
+    by: str,
+    advice: str,
+    bound: float = BOUND,
 ) -> None:
     """Raise if particles left the finite numbers; waits for the device once.
 
@@ -212,17 +219,18 @@ def refuse_lost(
         done: steps done, if not all.
         by: name of the sampler.
         advice: what the user can do.
+        bound: coordinate beyond which a particle is lost; heavier tails than those of data need a larger one.
 
     Raises:
         DivergenceError: with the count of lost particles.
     """
-    kept = (x.abs() <= BOUND).all(1)  # False for NaN
+    kept = (x.abs() <= bound).all(1)  # False for NaN
     if alive is not None:
         kept = kept & alive
     if lost := int(torch.count_nonzero(~kept)):
         step = steps if done is None else done
         raise DivergenceError(
-            f"{lost} of {len(x)} particles are lost (not finite, or beyond ±{BOUND:g}) after step {step} of {steps} of "
+            f"{lost} of {len(x)} particles are lost (not finite, or beyond ±{bound:g}) after step {step} of {steps} of "
             f"{by}: {advice}",
             lost=lost,
             total=len(x),

@@ -30,7 +30,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from phys_samplers.density import FlatDensity, refuse_lost
+from phys_samplers.density import BOUND, FlatDensity, refuse_lost
 
 FEWEST = 8
 """Chains below which their spread says nothing."""
@@ -135,7 +135,7 @@ class DualAveraging(NamedTuple):
         return DualAveraging(log_step, self.log_average.lerp(log_step, t**-KAPPA), gaps, self.centre, t)
 
 
-def refuse_unborn(x: Tensor, log_prob: Tensor, *, steps: int, by: str) -> None:
+def refuse_unborn(x: Tensor, log_prob: Tensor, *, steps: int, by: str, bound: float = BOUND) -> None:
     """Raise if chains ended at ``x`` (B, D) without density, which no Metropolis step leads them out of."""
     advice = "they started where the density is zero or not finite; start them nearer (start, prior_std)"
-    refuse_lost(x, alive=log_prob.isfinite(), steps=steps, by=by, advice=advice)
+    refuse_lost(x, alive=log_prob.isfinite(), steps=steps, by=by, advice=advice, bound=bound)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from phys_bellman.bellman import AnnealedBellmanDynamics as AnnealedBellmanDynamics
     from phys_bellman.bellman import BellmanDiffusion as BellmanDiffusion
     from phys_bellman.bellman import BellmanDiffusionModel as BellmanDiffusionModel
+    from phys_bellman.density import BellmanDensity as BellmanDensity
     from phys_bellman.exact import ExactFields as ExactFields
     from phys_bellman.fields import BellmanDynamics as BellmanDynamics
     from phys_bellman.fields import BellmanFields as BellmanFields

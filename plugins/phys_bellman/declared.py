@@ -87,6 +87,15 @@ def phys_components() -> Iterable[Component]:
         },
     )
     yield Component(
+        "sampler",
+        "bellman-density",
+        "phys_bellman.density:BellmanDensity",
+        summary="Metropolis-adjusted Bellman diffusion in a density, with a mobility that grows like its heavy tails",
+        reference="arXiv:2410.01796, Eq. 7-13; Roberts & Stramer 2002; Johnson & Geyer 2012",
+        needs={"log_prob", "score"},
+        citation="li2024bellman forman2008pearson ma2015complete roberts2002langevin johnson2012variable",
+    )
+    yield Component(
         "return_model",
         "bellman",
         "phys_bellman.returns:BellmanReturns",

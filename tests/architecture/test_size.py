@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 291
-LINES = 48_090
-MEDIAN = 155.0
+MODULES = 293
+LINES = 48_634
+MEDIAN = 157.0
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""
