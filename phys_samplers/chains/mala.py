@@ -52,7 +52,7 @@ def step(
     Args:
         state: of all chains.
         log_density: log p and its gradient.
-        step_size: h > 0, one for all chains.
+        step_size: h > 0, one for all chains, or one each (B, 1).
         noise: standard normal (B, D).
         log_uniform: logarithms of uniform draws on [0, 1), (B,).
     """

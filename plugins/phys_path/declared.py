@@ -6,7 +6,10 @@ from collections.abc import Iterable
 
 from phys_registry import Component, hookimpl
 
-KL = {"objective": "kl"}
+WHOLE_PATHS = {"steps": 400, "ema_decay": 0.9}
+"""For objectives of whole paths, a step of which costs as much as six of replay."""
+LOG_VARIANCE = {"objective": "log-variance", **WHOLE_PATHS}
+KL = {"objective": "kl", **WHOLE_PATHS}
 """The objective of the papers of PIS, DDS and CMCD."""
 
 
@@ -37,5 +40,10 @@ def phys_components() -> Iterable[Component]:
             reference=f"arXiv:{reference}",
             needs={"log_prob", "score"},
             citation=f"{key} richter2024lv",
-            presets={"default": {}, "kl": KL},
+            presets={
+                "default": {},
+                "log-variance": LOG_VARIANCE,
+                "kl": KL,
+                "replayed": {**LOG_VARIANCE, "replayed": True},
+            },
         )

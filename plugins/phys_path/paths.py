@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
 import torch
@@ -27,8 +27,9 @@ class UnitDensity:
     """
 
     def __init__(self, target: Target, scale: float) -> None:
-        self.flat, self.scale, self.dim = FlatDensity(target), scale, FlatDensity(target).dim
-        self._shift = self.dim * torch.tensor(scale, dtype=torch.float64).log().item()
+        self.flat, self.scale = FlatDensity(target), scale
+        self.dim = self.flat.dim
+        self._shift = self.dim * math.log(scale)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p̃ (…,) of x (…, D), with the Jacobian of the unit."""
@@ -43,16 +44,22 @@ class UnitDensity:
             (score,) = torch.autograd.grad(self.log_prob(x).sum(), x, create_graph=True)
         return score
 
+    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log p̃ (…,) and ∇log p̃ (…, D), at the price of one."""
+        value, score = self.flat.log_prob_and_score(x.reshape(-1, self.dim) * self.scale)
+        return value.to(x.dtype).view(x.shape[:-1]) + self._shift, self.scale * score.to(x.dtype).view(x.shape)
+
 
 class Control(nn.Module):
     """The control of R replicas, with what else a process learns.
 
     Args:
-        network: (R, N, D) and times (R, N) to (R, N, D).
+        network: (R, N, D) and times (R, N) or (R, 1) to (R, N, D).
         replicas: R.
         process: whose steps it controls.
         gate: c at first, for every time.
         clip: largest norm of the score that the gate lets through.
+        widths: whether ρ, the logarithms of how much wider than √v the steps of F are, is learned.
         flow: (R, N, D) and times (R, N) to (R, N, 1), for objectives that learn the law of every step; see ``flows``.
     """
 
@@ -64,11 +71,13 @@ class Control(nn.Module):
         *,
         gate: float,
         clip: float,
+        widths: bool = True,
         flow: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.network, self.process, self.clip, self.flow = network, process, clip, flow
         self.gate = nn.Parameter(torch.full((replicas, process.steps), gate))
+        self.log_widths = nn.Parameter(torch.zeros(replicas, process.steps), requires_grad=widths)
         self.temperatures = nn.Parameter(torch.zeros(replicas, process.steps))
         self.normaliser = nn.Parameter(torch.zeros(replicas, 1))
 
@@ -83,145 +92,145 @@ class Control(nn.Module):
         return torch.cat((torch.zeros_like(rising[:, :1]), rising), 1)
 
     def steer(self, x: Tensor, t: Tensor) -> Tensor:
-        """NN(x, t) of x (R, N, D) at times (R, N) in [0, 1]."""
+        """NN(x, t) of x (R, N, D) at times (R, N) or (R, 1) in [0, 1]."""
         steered: Tensor = self.network(x, t)
         return steered
 
     def gated(self, score: Tensor, gate: Tensor) -> Tensor:
         """The part of the score that the gate lets through."""
-        norm = score.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-        return gate * score * (self.clip / norm).clamp(max=1.0)
+        norm = score.norm(dim=-1, keepdim=True)
+        return score * (gate * (self.clip / norm.clamp(min=1e-12)).clamp(max=1.0))
 
 
 @dataclass(frozen=True)
-class Walk:
+class Paths:
     """Paths of R replicas, B each.
 
     Args:
         states: (R, K + 1, B, D) in units of the target's spread.
         scores: of the target there.
-        log_weights: log w (R, B).
+        forward: log F (R, K, B) of every step.
+        backward: log B, likewise; 0 for the first step from a point, which is certain.
     """
 
     states: Tensor
     scores: Tensor
-    log_weights: Tensor
+    forward: Tensor
+    backward: Tensor
+
+    def log_weights(self, process: Process, log_target: Tensor) -> Tensor:
+        """log w (R, B), from log p̃ (R, B) of the ends."""
+        total = log_target + (self.backward - self.forward).sum(1)
+        return total if process.point else total - log_normal(self.states[:, 0], 1.0)
 
 
-def _slope(x: Tensor, score: Tensor, beta: Tensor) -> Tensor:
+def slopes(x: Tensor, score: Tensor, beta: Tensor) -> Tensor:
     """∇log π_k: that of N(0, I) and that of the target, mixed."""
-    return (1 - beta) * -x + beta * score.clamp(-STEEPEST, STEEPEST)
+    return torch.lerp(-x, score.clamp(-STEEPEST, STEEPEST), beta)
 
 
-def walk(
+class Chains:
+    """The kernels of both chains, one step at a time, with all that does not depend on states made ready.
+
+    Args:
+        control: of R replicas.
+        like: of the device and dtype of states.
+
+    Attributes:
+        times: 0, …, 1, each (1, 1).
+        log_widths: logarithms of the standard deviations of F (R, K, 1, 1).
+    """
+
+    def __init__(self, control: Control, like: Tensor) -> None:
+        self.control, self.process = control, control.process
+        v = self.process.variances.to(like)
+        self.times = _times(control, like).unbind(1)
+        self.log_widths = (0.5 * v.log() + control.log_widths)[..., None, None]
+        self.back_roots = self.process.back_variances.to(like).sqrt().unbind()
+        self._roots, self._half = v.sqrt().unbind(), (v / 2).unbind()
+        self._growth, self._shrink = self.process.growth.to(like).unbind(), self.process.shrink.to(like).unbind()
+        self._gates = (control.gate * v.sqrt())[..., None, None].unbind(1)
+        self._betas = control.betas()[..., None, None].unbind(1) if self.process.annealed else ()
+
+    def steer(self, k: int, x: Tensor) -> Tensor:
+        """NN(x, t_k)."""
+        return self.control.steer(x, self.times[k])
+
+    def forward(self, k: int, x: Tensor, score: Tensor, steered: Tensor) -> Tensor:
+        """Mean of F of step k at x (R, B, D), where the network says ``steered``."""
+        if self.process.annealed:
+            return x + self._half[k] * slopes(x, score, self._betas[k]) + self._roots[k] * steered
+        push = steered + self.control.gated(score, self._gates[k])
+        return torch.addcmul(self._growth[k] * x, push, self._roots[k])
+
+    def backward(self, k: int, y: Tensor, score: Tensor, steered: Tensor | None) -> Tensor:
+        """Mean of B of step k at its end y; ``steered`` is the network there, where B follows it."""
+        if not self.process.annealed:
+            return self._shrink[k] * y
+        assert steered is not None
+        return y + self._half[k] * slopes(y, score, self._betas[k + 1]) - self._roots[k] * steered
+
+
+def simulated(
     control: Control,
     density: UnitDensity,
     start: Tensor,
-    noise: Callable[[], Tensor],
+    noise: Tensor,
     *,
     exploration: float = 1.0,
     attached: bool = False,
-    keep: bool = True,
-) -> Walk:
+) -> Paths:
     """Simulate forwards, one call of the network and one of the score a state.
+
+    log F needs no second look at the states, for their noise is known.
 
     Args:
         control: of R replicas.
         density: where to.
         start: x_0 (R, B, D).
-        noise: standard normal draws (R, B, D), one call a step.
+        noise: standard normal (R, K, B, D).
         exploration: η, by which the noise of these paths is larger than that of F.
         attached: whether gradients flow along the paths.
-        keep: whether to keep all states, or the last one alone.
     """
-    process, x = control.process, start
-    variances, back = process.variances.to(x), process.back_variances.to(x)
-    betas = control.betas()[..., None, None] if process.annealed else None
-    times = torch.arange(process.steps + 1, device=x.device, dtype=x.dtype) / process.steps
-    indices = torch.arange(process.steps, device=x.device)
-    score = density.score(x, attached=attached)
-    steered = control.steer(x, times[0].expand(x.shape[:2]))
-    total = x.new_zeros(x.shape[:2]) if process.point else -log_normal(x, 1.0)
-    states, scores = [x], [score]
-    for k in range(process.steps):
-        v, root = variances[k], variances[k].sqrt()
-        slope = None if betas is None else _slope(x, score, betas[:, k])
-        push = steered if process.annealed else steered + root * control.gated(score, control.gate[:, k, None, None])
-        mean = process.base(x, v, slope) + root * push
-        y = mean + exploration * root * noise()
-        score = density.score(y, attached=attached)
-        if k + 1 < process.steps or process.annealed:
-            steered = control.steer(y, times[k + 1].expand(y.shape[:2]))
-        total = total - log_normal(y - mean, v)
-        if k or not process.point:
-            slope = None if betas is None else _slope(y, score, betas[:, k + 1])
-            total = total + log_normal(x - process.back(y, indices[k], v, slope, steered), back[k])
-        x = y
-        if keep:
-            states.append(x)
-            scores.append(score)
-    total = total + density.log_prob(x)
-    if not keep:
-        states, scores = [x], [score]
-    return Walk(torch.stack(states, 1), torch.stack(scores, 1), total)
-
-
-def carried_back(control: Control, density: UnitDensity, end: Tensor, noise: Callable[[], Tensor]) -> Walk:
-    """Paths of the backward chain from samples ``end`` (R, B, D) of the target, weighed."""
-    process, x = control.process, end
-    back = process.back_variances.to(x)
-    variances = process.variances.to(x)
-    betas = control.betas()[..., None, None] if process.annealed else None
-    states, scores = [x], [density.score(x)]
-    for k in reversed(range(process.steps)):
-        if k == 0 and process.point:
-            x = torch.zeros_like(x)
-        else:
-            slope = None if betas is None else _slope(x, scores[-1], betas[:, k + 1])
-            time = torch.full(x.shape[:2], (k + 1) / process.steps, device=x.device, dtype=x.dtype)
-            steered = control.steer(x, time) if process.annealed else None
-            x = process.back(x, torch.tensor(k, device=x.device), variances[k], slope, steered)
-            x = x + back[k].sqrt() * noise()
+    chains, x = Chains(control, start), start
+    kicks = (exploration * chains.log_widths.exp() * noise).unbind(1)
+    states, scores, steered = [x], [density.score(x, attached=attached)], []
+    for k in range(control.process.steps):
+        steered.append(chains.steer(k, x))
+        x = chains.forward(k, x, scores[k], steered[k]) + kicks[k]
         states.append(x)
-        scores.append(density.score(x))
-    path, slopes = torch.stack(states[::-1], 1), torch.stack(scores[::-1], 1)
-    return Walk(path, slopes, weighed(control, density.log_prob(path[:, -1]), path, slopes)[0])
+        scores.append(density.score(x, attached=attached))
+    after = None
+    if control.process.annealed:
+        after = torch.stack([*steered[1:], chains.steer(control.process.steps, x)], 1)
+    path, score = torch.stack(states, 1), torch.stack(scores, 1)
+    dim = x.shape[-1]
+    normal = -0.5 * (exploration**2 * noise.square().sum(-1) + dim * math.log(2 * math.pi))
+    forward = normal - dim * chains.log_widths[..., 0]
+    return Paths(path, score, forward, _backward(control, path, score, after))
 
 
-def weighed(control: Control, log_target: Tensor, states: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """log w (R, B) of given paths, and log F of each; arguments as for ``factors`` and ``flows``."""
-    forward, backward = (each.sum(1) for each in factors(control, states, scores))
-    prior = 0.0 if control.process.point else log_normal(states[:, 0], 1.0)
-    return log_target + backward - prior - forward, forward
-
-
-def flows(control: Control, log_target: Tensor, states: Tensor) -> Tensor:
-    """log of the unnormalised law of every state (R, K + 1, B): log Ẑ π₀ first, log p̃ last, learned between.
+def carried_back(control: Control, density: UnitDensity, end: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Paths of the backward chain from ``end`` (R, B, D): states (R, K + 1, B, D) and the target's scores there.
 
     Args:
-        control: with a ``flow``.
-        log_target: log p̃ (R, B) of the ends.
-        states: (R, K + 1, B, D).
+        control: of R replicas.
+        density: of the target.
+        end: x_K.
+        noise: standard normal (R, K, B, D).
     """
-    assert control.flow is not None
-    replicas, count, batch, dim = states.shape
-    log_z = control.log_z.unsqueeze(1)
-    prior = torch.zeros_like(log_target) if control.process.point else log_normal(states[:, 0], 1.0)
-    first, last = log_z + prior.unsqueeze(1), log_target.unsqueeze(1)
-    if count == 2:
-        return torch.cat((first, last), 1)
-    between = states[:, 1:-1]
-    times = torch.arange(1, count - 1, device=states.device, dtype=states.dtype) / (count - 1)
-    at = times.repeat_interleave(batch).expand(replicas, -1)
-    learned = control.flow(between.reshape(replicas, -1, dim), at).view(replicas, count - 2, batch)
-    relative = log_normal(between, control.process.reference.to(states)[1:-1, None])
-    return torch.cat((first, log_z + relative + learned, last), 1)
+    chains, x = Chains(control, end), end
+    states, scores = [x], [density.score(x)]
+    for k in reversed(range(control.process.steps)):
+        steered = chains.steer(k + 1, x) if control.process.annealed else None
+        x = torch.addcmul(chains.backward(k, x, scores[-1], steered), noise[:, k], chains.back_roots[k])
+        states.append(x)
+        scores.append(density.score(x))
+    return torch.stack(states[::-1], 1), torch.stack(scores[::-1], 1)
 
 
-def factors(control: Control, states: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """log F and log B (R, K, B) of the steps of given paths; one call of the network for all states.
-
-    Where paths start in a point, B of the first step is certain: its factor is 1.
+def given(control: Control, states: Tensor, scores: Tensor) -> Paths:
+    """Given paths, with log F and log B of their steps by one call of the network for all states.
 
     Args:
         control: of R replicas.
@@ -230,28 +239,46 @@ def factors(control: Control, states: Tensor, scores: Tensor) -> tuple[Tensor, T
     """
     process = control.process
     replicas, _, batch, dim = states.shape
-    steps = process.steps
-    first = 1 if process.point else 0
-    v = process.variances.to(states).view(steps, 1, 1)
-    times = torch.arange(steps + 1, device=states.device, dtype=states.dtype) / steps
-    reach = steps + 1 if process.annealed else steps
-    inputs = states[:, :reach].reshape(replicas, reach * batch, dim)
-    at = times[:reach].repeat_interleave(batch).expand(replicas, -1)
-    steered = control.steer(inputs, at).view(replicas, reach, batch, dim)
+    v = process.variances.to(states)
+    reach = process.steps + 1 if process.annealed else process.steps
+    at = _times(control, states)[:, :reach].expand(replicas, reach, batch).flatten(1)
+    steered = control.steer(states[:, :reach].flatten(1, 2), at).view(replicas, reach, batch, dim)
     here, there = states[:, :-1], states[:, 1:]
-    if process.annealed:
-        betas = control.betas()[..., None, None]
-        mean = process.base(here, v, _slope(here, scores[:, :-1], betas[:, :-1])) + v.sqrt() * steered[:, :-1]
-        slope = _slope(there, scores[:, 1:], betas[:, 1:])
-        back = process.back(there, torch.arange(steps), v, slope, steered[:, 1:])
+    push, drift, root = steered[:, : process.steps], _drift_scale(control, v), v.sqrt().view(-1, 1, 1)
+    if drift is None:
+        push = push + control.gated(scores[:, :-1], control.gate[..., None, None] * root)
+        base = process.growth.to(v).view(-1, 1, 1) * here
     else:
-        push = steered + v.sqrt() * control.gated(scores[:, :-1], control.gate[..., None, None])
-        mean = process.base(here, v, None) + v.sqrt() * push
-        indices = torch.arange(steps, device=states.device).view(steps, 1, 1)
-        back = process.back(there, indices, v, None, None)
-    forward = log_normal(there - mean, v[..., 0])
-    widths = process.back_variances.to(states).view(steps, 1)
-    backward = log_normal((here - back)[:, first:], widths[first:])
-    if first:
-        backward = torch.cat((torch.zeros_like(forward[:, :1]), backward), 1)
-    return forward, backward
+        base = here + drift[0] * slopes(here, scores[:, :-1], drift[1][:, :-1])
+    forward = log_normal(there - base - root * push, (v.log() + 2 * control.log_widths).exp().unsqueeze(-1))
+    backward = _backward(control, states, scores, steered[:, 1:] if process.annealed else None)
+    return Paths(states, scores, forward, backward)
+
+
+def _backward(control: Control, states: Tensor, scores: Tensor, steered: Tensor | None) -> Tensor:
+    """log B (R, K, B); ``steered`` (R, K, B, D) is the network at the later states, where B follows it."""
+    process = control.process
+    v = process.variances.to(states)
+    here, there = states[:, :-1], states[:, 1:]
+    off = torch.addcmul(here, process.shrink.to(states).view(-1, 1, 1), there, value=-1)
+    drift = _drift_scale(control, v)
+    if drift is not None:
+        assert steered is not None
+        off = off - drift[0] * slopes(there, scores[:, 1:], drift[1][:, 1:]) + v.sqrt().view(-1, 1, 1) * steered
+    variances = process.back_variances.to(states).view(-1, 1)
+    if not process.point:
+        return log_normal(off, variances)
+    return torch.cat((torch.zeros_like(off[:, :1, :, 0]), log_normal(off[:, 1:], variances[1:])), 1)
+
+
+def _times(control: Control, like: Tensor) -> Tensor:
+    """0, …, 1 (1, K + 1, 1)."""
+    steps = control.process.steps
+    return (torch.arange(steps + 1, device=like.device, dtype=like.dtype) / steps).view(1, -1, 1)
+
+
+def _drift_scale(control: Control, v: Tensor) -> tuple[Tensor, Tensor] | None:
+    """½v (1, K, 1, 1) and β (R, K + 1, 1, 1) of an annealed process."""
+    if not control.process.annealed:
+        return None
+    return (v / 2).view(1, -1, 1, 1), control.betas()[..., None, None]

@@ -1,15 +1,10 @@
 r"""Neural samplers that align paths with the target: PIS, DDS, DIS and CMCD, each with any of the objectives.
 
-An objective is a function of the vector log w of a batch of paths (``processes``):
-
-    kl                   −E[log w], gradients along the paths (reparametrised)
-    log-variance         Var[log w] over any paths; on its own paths, with a fixed B, half its gradient is that of KL
-    trajectory-balance   E[(log w − log Ẑ)²] with a learned log Ẑ, whose optimum gives the log-variance
-    sub-trajectory-balance   the same for pieces of a path, with a learned law of the states between
-    second-moment        log E[w²], whose optimum has the least variance of weights (2-Rényi)
-
-Paths of all but ``kl`` are simulated without a graph and may be noisier than the sampler's own (``exploration``).
-Richter & Berner 2024 (arXiv:2307.01198); Malkin et al. 2022 (arXiv:2201.13259); Sendera et al. 2024 (arXiv:2402.05098).
+The chains are those of ``processes``, the objectives those of ``objectives`` and ``replay``. ``replay``, the default
+where the backward chain learns nothing, fits the forward chain to ends of its own paths, moved and carried back; the
+others are functions of the weights of whole paths. All but ``kl`` build no graph while paths are simulated, and may
+learn from paths that are noisier than the sampler's own (``exploration``) or carried back from moved ends
+(``replayed``).
 """
 
 from __future__ import annotations
@@ -22,27 +17,29 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from phys_path.paths import Control, UnitDensity, carried_back, factors, flows, walk, weighed
-from phys_path.processes import DenoisingDiffusion, MonteCarloDiffusion, PathIntegral, Process, TimeReversed, log_normal
+from phys_path.objectives import WeightObjective, flows, objective_of, sub_trajectory_balance
+from phys_path.particles import resampled
+from phys_path.paths import Control, Paths, UnitDensity, carried_back, given, simulated
+from phys_path.processes import Grid, Name, Process, log_normal, make_process
+from phys_path.replay import Replay, likelihood
 from phys_samplers.density import DensityModel, same_target
 from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import make_field
 from phys_samplers.objective import Objective, TrainedSampler
-from phys_samplers.options import Part, fit_option
+from phys_samplers.options import Part, draw_option, fit_option
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
+from phys_samplers.training.state import Counter
 
-PathObjective = Literal["kl", "log-variance", "trajectory-balance", "sub-trajectory-balance", "second-moment"]
+PathObjective = Literal["replay", "kl", "sub-trajectory-balance"] | WeightObjective
 
-LOWEST = -1e4
-"""log w below it counts as this much."""
 SCALES = torch.logspace(2, -2, 25, dtype=torch.float64)
 SCALE_DRAWS, ENOUGH = 10_000, 25.0
 """Of the search for the target's spread: widths tried, widest first; draws at each; effective draws that decide."""
-ROWS_AT_ONCE = 2**15
-"""Paths that a draw simulates together."""
+NUMBERS_AT_ONCE = 2**24
+"""Coordinates of states that a draw holds together."""
 
 
 class PathModel(DensityModel):
@@ -68,7 +65,8 @@ class PathModel(DensityModel):
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
         """``n`` ends of independent paths, at K + 1 gradients each.
 
-        Diagnostics: ``log_z`` with ``log_z_std`` (delta method), ``elbo``, ``ess`` of the path weights.
+        Diagnostics: ``log_z`` with ``log_z_std`` (delta method), ``elbo``, ``ess`` of the path weights. With
+        ``resample_below`` paths depend on each other, and ``resampled`` says how often: Ẑ has no standard error then.
 
         Raises:
             ConfigurationError: on ``start``: every path starts in the prior.
@@ -77,38 +75,56 @@ class PathModel(DensityModel):
         if start is not None:
             raise ConfigurationError("start was given, but paths start in the prior of their process; leave it out")
         recipe = self.recipe.for_draw(options)
-        density = UnitDensity(self._target, self.scale)
+        density, steps = UnitDensity(self._target, self.scale), self.control.process.steps
         generator = make_generator(seed, "paths", device=self.device)
         ends: list[Tensor] = []
         weights: list[Tensor] = []
-        for begin in range(0, n, ROWS_AT_ONCE):
-            shape = (1, min(ROWS_AT_ONCE, n - begin), density.dim)
-
-            def noise(shape: tuple[int, ...] = shape) -> Tensor:
-                return torch.randn(shape, generator=generator, device=self.device)
-
-            x0 = torch.zeros(shape, device=self.device) if self.control.process.point else noise()
-            paths = walk(self.control, density, x0, noise, keep=False)
-            ends.append(paths.states[0, -1])
-            weights.append(paths.log_weights[0])
+        counts: list[Tensor] = []
+        at_once = max(1, NUMBERS_AT_ONCE // ((steps + 1) * density.dim))
+        for begin in range(0, n, at_once):
+            size = min(at_once, n - begin)
+            x0 = torch.randn(1, size, density.dim, generator=generator, device=self.device)
+            noise = torch.randn(1, steps, size, density.dim, generator=generator, device=self.device)
+            x0 = torch.zeros_like(x0) if self.control.process.point else x0
+            if recipe.resample_below is None:
+                paths = simulated(self.control, density, x0, noise)
+                ends.append(paths.states[0, -1])
+                log_target = density.log_prob(paths.states[:, -1])
+                weights.append(paths.log_weights(self.control.process, log_target)[0])
+                continue
+            uniform = torch.rand(1, steps, generator=generator, device=self.device)
+            moved = resampled(self.control, density, x0, noise, uniform, least=recipe.resample_below)
+            ends.append(moved.ends[0])
+            weights.append(moved.log_weights[0])
+            counts.append(moved.times)
         log_weights = torch.cat(weights)
         samples = density.flat.embed(torch.cat(ends) * self.scale)
-        return Draw(samples, float(recipe.sampling_steps + 1), weight_diagnostics(log_weights), log_weights)
+        facts = weight_diagnostics(log_weights)
+        if counts:
+            facts = {name: facts[name] for name in ("log_z", "ess") if name in facts}
+            facts["resampled"] = float(torch.cat(counts).mean())
+        return Draw(samples, float(steps + 1), facts, log_weights)
 
     @torch.no_grad()
-    def upper_bound(self, samples: Tensor, *, seed: int = 0) -> float:
-        """EUBO: E[log w] over paths carried back from exact ``samples`` (n, *event_shape), at least log Z.
+    def backward_diagnostics(self, samples: Tensor, *, seed: int = 0) -> dict[str, float]:
+        """What paths carried back from exact ``samples`` (n, *event_shape) say, at K + 1 gradients each.
 
-        Unlike the lower bound it sees modes that the sampler has lost.
+        ``eubo``: E[log w], at least log Z; unlike the lower bound it sees modes that the sampler has lost. ``log_z``:
+        from E[1/w] = 1/Z, which holds if the sampler reaches wherever they do. ``ess``: 1/(E[w] E[1/w]), the share of
+        effective draws of the sampler with lost modes counted.
         """
-        density = UnitDensity(self._target, self.scale)
+        density, process = UnitDensity(self._target, self.scale), self.control.process
         generator = make_generator(seed, "back", device=self.device)
-        end = density.flat.reduce(samples.to(self.device, torch.float32)).unsqueeze(0) / self.scale
-
-        def noise() -> Tensor:
-            return torch.randn(end.shape, generator=generator, device=self.device)
-
-        return float(carried_back(self.control, density, end, noise).log_weights.double().mean())
+        rows = density.flat.reduce(samples.to(self.device, torch.float32)) / self.scale
+        found: list[Tensor] = []
+        for end in rows.split(max(1, NUMBERS_AT_ONCE // ((process.steps + 1) * density.dim))):
+            noise = torch.randn(1, process.steps, *end.shape, generator=generator, device=self.device)
+            paths = given(self.control, *carried_back(self.control, density, end.unsqueeze(0), noise))
+            found.append(paths.log_weights(process, density.log_prob(paths.states[:, -1]))[0])
+        weights = torch.cat(found).double()
+        count = math.log(len(weights))
+        inverse, direct = (-weights).logsumexp(0) - count, weights.logsumexp(0) - count
+        return {"eubo": float(weights.mean()), "log_z": float(-inverse), "ess": float((-inverse - direct).exp())}
 
     def tensors(self) -> dict[str, Tensor]:
         """The numbers of the control."""
@@ -124,80 +140,145 @@ class PathSampler(TrainedSampler):
     """What the path samplers share.
 
     Args:
-        objective: how paths are objective_of with the target; see the module.
+        objective: how paths are aligned with the target; see the module.
         span: steps of a piece in sub-trajectory balance; 1 is detailed balance, K trajectory balance.
         field: network of the control, by name or object.
         width: units of each hidden layer, unless ``field`` is an object; None for the field's own.
         depth: hidden layers, likewise.
         sampling_steps: K.
-        batch_size: paths per step and replica.
+        grid: how long steps are; see ``make_process``.
+        detail: standard deviation of the finest step, in units of the spread.
+        widths: whether the standard deviations of the forward steps are learned too.
         scale: spread of the target, the unit of everything here; None finds it by importance sampling from N(0, s²I).
-        detail: standard deviation of the finest step, in that unit.
         gate: of the score in the control, at first.
         score_clip: largest norm of the score in the control.
-        exploration: η, by which every second batch of detached paths has more noise.
+        batch_size: paths per step and replica, of objectives of weights.
+        exploration: η, by which every second batch of simulated paths has more noise while fitting.
+        replayed: whether every second batch is carried back from moved ends of those simulated before.
+        rows: of ``replay``: noised ends of a step, even; each end is seen with ε and with −ε.
+        walks: of ``replay``: paths simulated together for new ends.
+        refill_every: of ``replay``: steps until then.
+        kept_rounds: batches of ends that are kept.
+        moves: MALA steps of an end.
+        resample_below: share of effective particles below which they are resampled along the path; None for
+            independent paths.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"log_prob", "score"})
-    process: ClassVar[type[Process]]
+    process: ClassVar[Name]
 
-    objective: PathObjective = fit_option("log-variance")
+    objective: PathObjective = fit_option("replay")
     span: int = fit_option(8, least=1)
     field: Part = fit_option("fourier-mlp")
     width: int | None = fit_option(None, least=1)
     depth: int | None = fit_option(None, least=1)
     sampling_steps: int = fit_option(64, least=1)
-    batch_size: int = fit_option(256, least=2)
-    scale: float | None = fit_option(None, above=0)
+    grid: Grid = fit_option("geometric")
     detail: float = fit_option(0.02, above=0, below=1)
+    widths: bool = fit_option(True)
+    scale: float | None = fit_option(None, above=0)
     gate: float = fit_option(0.5)
     score_clip: float = fit_option(5.0, above=0)
+    batch_size: int = fit_option(256, least=2)
     exploration: float = fit_option(1.0, least=1)
-    steps: int = fit_option(1_000, least=1)
+    replayed: bool = fit_option(False)
+    rows: int = fit_option(2_048, least=2)
+    walks: int = fit_option(2_048, least=2)
+    refill_every: int = fit_option(40, least=1)
+    kept_rounds: int = fit_option(8, least=1)
+    moves: int = fit_option(5, least=0)
+    steps: int = fit_option(2_000, least=1)
     learning_rate: float = fit_option(5e-3, above=0)
-    ema_decay: float = fit_option(0.9, least=0, below=1)
+    ema_decay: float = fit_option(0.99, least=0, below=1)
+    resample_below: float | None = draw_option(None, above=0, most=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rows % 2:
+            raise ConfigurationError(f"rows is {self.rows}; expected an even number: ends are seen with ε and with −ε")
+        if self.objective == "replay" and self.process == "cmcd":
+            raise ConfigurationError(
+                "objective is 'replay', which needs a backward chain that learns nothing, and that of cmcd follows the "
+                "control; choose 'log-variance' with replayed=True"
+            )
+        if self.replayed and self.objective in ("kl", "replay", "second-moment"):
+            raise ConfigurationError(
+                f"replayed is True and objective is {self.objective!r}, whose paths are its own; choose log-variance, "
+                "trajectory-balance or sub-trajectory-balance"
+            )
 
     def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
         """See ``TrainedSampler.training_objective``."""
         scale = self.scale or spread(target)
         density, noise = UnitDensity(target, scale), Streams(seeds, "noise", device=device)
         control = self.control(density.dim, Streams(seeds, "weights", device="cpu")).to(device)
-        shape = (self.batch_size, density.dim)
-        turn = _Turn()
+        turn, process, dim = Counter(), control.process, density.dim
+        size = self.walks if self.objective == "replay" else self.batch_size
+        replay = Replay(density, noise, size=size, rounds=self.kept_rounds, moves=self.moves, step=self.detail**2)
 
-        def start() -> Tensor:
-            origin = torch.zeros(len(seeds), *shape, device=device)
-            return origin if control.process.point else noise.normal(*shape)
+        def walk(eta: float, *, attached: bool = False) -> tuple[Paths, Tensor]:
+            start = noise.normal(size, dim)
+            start = torch.zeros_like(start) if process.point else start
+            kicks = noise.normal(process.steps, size, dim)
+            paths = simulated(control, density, start, kicks, exploration=eta, attached=attached)
+            return paths, density.log_prob(paths.states[:, -1])
 
-        def loss() -> Tensor:
+        @torch.no_grad()
+        def refill(eta: float) -> Paths:
+            paths, ends = walk(eta)
+            replay.add(paths.states[:, -1], paths.log_weights(process, ends))
+            return paths
+
+        def regression() -> Tensor:
+            if turn.value % self.refill_every == 0:
+                refill(self.exploration if turn.value // self.refill_every % 2 else 1.0)
+            turn.value += 1
+            half = self.rows // 2
+            ends, kicks = replay.draw(half), noise.normal(half, dim)
+            steps = torch.arange(half, device=kicks.device) * process.steps // half
+            ends, kicks, steps = torch.cat((ends, ends), 1), torch.cat((kicks, -kicks), 1), torch.cat((steps, steps))
+            return likelihood(control, density, ends, steps, kicks)
+
+        def of_weights() -> Tensor:
             if self.objective == "kl":
-                return -walk(control, density, start(), lambda: noise.normal(*shape), attached=True).log_weights.mean(1)
-            turn.count += 1
-            eta = self.exploration if turn.count % 2 == 0 else 1.0
+                paths, ends = walk(1.0, attached=True)
+                return -paths.log_weights(process, ends).mean(1)
+            odd = turn.value % 2
+            turn.value += 1
             with torch.no_grad():
-                paths = walk(control, density, start(), lambda: noise.normal(*shape), exploration=eta)
-                log_target = density.log_prob(paths.states[:, -1])
+                if self.replayed and odd:
+                    back = noise.normal(process.steps, size, dim)
+                    states, scores = carried_back(control, density, replay.draw(size), back)
+                else:
+                    eta = self.exploration if odd else 1.0
+                    seen = refill(eta) if self.replayed else walk(eta)[0]
+                    states, scores = seen.states, seen.scores
+                ends = density.log_prob(states[:, -1])
+            paths = given(control, states, scores)
             if self.objective == "sub-trajectory-balance":
-                flow = flows(control, log_target, paths.states)
-                return sub_trajectory_balance(*factors(control, paths.states, paths.scores), flow, self.span)
-            log_weights, log_forward = weighed(control, log_target, paths.states, paths.scores)
+                return sub_trajectory_balance(paths.forward, paths.backward, flows(control, ends, states), self.span)
+            assert self.objective != "replay"
+            log_weights, log_forward = paths.log_weights(process, ends), paths.forward.sum(1)
             return objective_of(self.objective, log_weights, log_forward, control.log_z)
 
         def finish(module: nn.Module, seed: int) -> PathModel:
             assert isinstance(module, Control)
             return PathModel(self, module, target, scale=scale, device=device)
 
-        return Objective(control, loss, finish, state=(noise, turn))
+        loss = regression if self.objective == "replay" else of_weights
+        return Objective(control, loss, finish, state=(noise, turn, replay))
 
     def control(self, dim: int, streams: Streams) -> Control:
         """The stacked control, whose network begins at zero."""
         field = make_field(self.field, width=self.width, depth=self.depth)
         network = field.build(dim, dim, streams=streams, conditioned=True, out_gain=0.0)
-        process = self.process(self.sampling_steps, self.detail)
         flow = None
         if self.objective == "sub-trajectory-balance":
             flow = field.build(dim, 1, streams=streams, conditioned=True, out_gain=0.0)
-        return Control(network, streams.replicas, process, gate=self.gate, clip=self.score_clip, flow=flow)
+        process: Process = make_process(self.process, self.sampling_steps, grid=self.grid, detail=self.detail)
+        return Control(
+            network, streams.replicas, process, gate=self.gate, clip=self.score_clip, widths=self.widths, flow=flow
+        )
 
     def restore(
         self,
@@ -214,49 +295,6 @@ class PathSampler(TrainedSampler):
         control = self.control(density.dim, Streams([0], "restore")).requires_grad_(False)
         control.load_state_dict(dict(tensors))
         return PathModel(self, control.to(device), target.to(device), scale=facts["scale"], device=device)
-
-
-class _Turn:
-    """Which batch it is, so that a resumed fit explores where the other would have."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"count": torch.tensor(self.count)}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        self.count = int(state["count"])
-
-
-def objective_of(name: PathObjective, log_weights: Tensor, log_forward: Tensor, log_z: Tensor) -> Tensor:
-    """The objective (R,) of detached paths, from log w and log F (R, B) and log Ẑ (R, 1)."""
-    kept = log_weights.clamp(min=LOWEST)
-    if name == "log-variance":
-        return kept.var(1)
-    if name == "trajectory-balance":
-        return (kept - log_z).square().mean(1)
-    # ∇E[w²] = E[w²(2∇log w + ∇log F)] on the sampler's own paths, divided by E[w²].
-    share = torch.softmax(2 * kept.detach(), 1)
-    return (share * (2 * kept + log_forward)).sum(1)
-
-
-def sub_trajectory_balance(forward: Tensor, backward: Tensor, flow: Tensor, span: int) -> Tensor:
-    """Mean over pieces of ``span`` steps of (log flow_end B − log flow_start F)², (R,).
-
-    One step a piece is detailed balance, all of them trajectory balance (Madan et al. 2023, arXiv:2209.12782).
-
-    Args:
-        forward: log F (R, K, B) of each step.
-        backward: log B, likewise.
-        flow: of the states (R, K + 1, B).
-        span: steps of a piece; the last piece is shorter where it has to be.
-    """
-    steps = forward.shape[1]
-    marks = [*range(0, steps, span), steps]
-    through = torch.cat((torch.zeros_like(flow[:, :1]), (backward - forward).cumsum(1)), 1)
-    pieces = (flow + through)[:, marks].diff(dim=1)
-    return pieces.clamp(min=LOWEST).square().mean((1, 2))
 
 
 @torch.no_grad()
@@ -281,25 +319,29 @@ def spread(target: Target) -> float:
 class PIS(PathSampler):
     """Path integral sampler: Brownian motion from 0, steered (Zhang & Chen 2022, arXiv:2111.15141)."""
 
-    process: ClassVar[type[Process]] = PathIntegral
+    process: ClassVar[Name] = "pis"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DDS(PathSampler):
     """Denoising diffusion sampler (Vargas et al. 2023, arXiv:2302.13834)."""
 
-    process: ClassVar[type[Process]] = DenoisingDiffusion
+    process: ClassVar[Name] = "dds"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DIS(PathSampler):
     """Time-reversed diffusion sampler (Berner et al. 2024, arXiv:2211.01364)."""
 
-    process: ClassVar[type[Process]] = TimeReversed
+    process: ClassVar[Name] = "dis"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CMCD(PathSampler):
     """Controlled Monte Carlo diffusion (Vargas et al. 2024, arXiv:2307.01050); gate and clip have nothing to act on."""
 
-    process: ClassVar[type[Process]] = MonteCarloDiffusion
+    process: ClassVar[Name] = "cmcd"
+
+    objective: PathObjective = fit_option("log-variance")
+    steps: int = fit_option(400, least=1)
+    ema_decay: float = fit_option(0.9, least=0, below=1)

@@ -49,11 +49,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
                 "batch_size": 64,
                 "learning_rate": 1e-2,
                 "gate": 1.0 if name == "dis" else 0.5,
+                "rows": 512,
+                "walks": 256,
+                "refill_every": 25,
             },
-            "small_options": {"steps": 5, "sampling_steps": 5, "batch_size": 16},
+            "small_options": {"steps": 5, "sampling_steps": 5, "batch_size": 16, "rows": 16, "walks": 16},
         }
         for name in ("pis", "dds", "dis", "cmcd")
-        for preset in ("default", "kl")
+        for preset in ("default", "log-variance", "kl", "replayed")
     },
     "parallel-tempering": {"quick_options": {"temperatures": 5}},
     "vgs:default": {

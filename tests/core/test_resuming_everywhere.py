@@ -35,6 +35,11 @@ FURTHER: dict[str, dict[str, Any]] = {
         "negatives": "vgs[sampling_steps=4,total_variance=2.0,width=8,draws=2,batch_size=8,minibatches=2,"
         "updates_per_walk=3]",
     },
+    # A buffer that is refilled before and after step 5.
+    **{
+        name: {"rows": 8, "walks": 8, "refill_every": 4, "kept_rounds": 2, "moves": 2}
+        for name in ("pis", "dds", "dis", "cmcd")
+    },
     # Walks that are in use at step 5, with values and gradients learned from them.
     "vgs:default": {"draws": 2, "minibatches": 3, "updates_per_walk": 7, "gradient_weight": 0.1},
     "vgs:paper": {"value": {"name": "value-fourier-mlp", "width": 8, "depth": 1, "time_width": 8}},
@@ -63,7 +68,12 @@ UNTRAINED = {
     ),
 }
 """Samplers that train nothing: there is nothing to resume."""
-QUICK = {"ebm:vgs", "vgs:paper", *{case.partition(":")[0]: case for case in reversed(SAMPLERS)}.values()}
+QUICK = {
+    "ebm:vgs",
+    "vgs:paper",
+    "cmcd:replayed",
+    *{case.partition(":")[0]: case for case in reversed(SAMPLERS)}.values(),
+}
 """The first preset of each sampler, and those that train otherwise."""
 TARGET = gaussian_target()
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from phys_path.paths import UnitDensity, carried_back, factors, flows, walk, weighed
-from phys_path.sampler import PathSampler, objective_of, sub_trajectory_balance
+from phys_path.objectives import flows, objective_of, sub_trajectory_balance
+from phys_path.paths import UnitDensity, carried_back, given, simulated
+from phys_path.sampler import PathSampler
 from phys_samplers import Density, make
 from phys_samplers.randomness import Streams
 
@@ -21,14 +22,28 @@ NAMES = ("pis", "dds", "dis", "cmcd")
 
 def recipe(name: str, **options: Any) -> PathSampler:
     gate = 1.0 if name == "dis" else 0.0  # near the control of N(0, I), so that weights have moments to be tested by
-    common = {"sampling_steps": 5, "scale": 1.0, "detail": 0.3, "width": 16, "depth": 2, "gate": gate}
+    common = {
+        "objective": "log-variance",
+        "sampling_steps": 5,
+        "scale": 1.0,
+        "grid": "cosine" if name in ("dds", "dis") else "geometric",
+        "detail": 0.3,
+        "width": 16,
+        "depth": 2,
+        "gate": gate,
+    }
     return make("sampler", name, **{**common, **options})
 
 
 def controlled(name: str, seeds: tuple[int, ...] = (0,), *, spread: float = 0.04, **options: Any):
     """A control whose every number is random, with its density and draws."""
     control = recipe(name, **options).control(2, Streams(seeds, "weights"))
-    for parameter, scale in ((control.gate, 0.1), (control.temperatures, 0.5), (control.network.out.weight, spread)):
+    for parameter, scale in (
+        (control.gate, 0.1),
+        (control.log_widths, 0.02),
+        (control.temperatures, 0.5),
+        (control.network.out.weight, spread),
+    ):
         parameter.data += scale * Streams(seeds, "random").normal(*parameter.shape[1:])
     return control.requires_grad_(False), UnitDensity(TARGET, 1.0), Streams(seeds, "noise")
 
@@ -38,12 +53,20 @@ def start_of(control, noise: Streams, n: int):
     return torch.zeros_like(x) if control.process.point else x
 
 
+def kicks_of(control, noise: Streams, n: int, dtype: torch.dtype = torch.float32):
+    return noise.normal(control.process.steps, n, 2, dtype=dtype)
+
+
+def weights_of(control, density, paths):
+    return paths.log_weights(control.process, density.log_prob(paths.states[:, -1]))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_are_unbiased_with_random_networks(name: str) -> None:
     """E[w] = Z; five standard errors: a false alarm in 1.7 million, while a missing factor is off by more than 4 %."""
     control, density, noise = controlled(name)
-    paths = walk(control, density, start_of(control, noise, 60_000), lambda: noise.normal(60_000, 2), keep=False)
-    weights = (paths.log_weights[0].double() - LOG_Z).exp()
+    paths = simulated(control, density, start_of(control, noise, 60_000), kicks_of(control, noise, 60_000))
+    weights = (weights_of(control, density, paths)[0].double() - LOG_Z).exp()
     error = weights.std() / len(weights) ** 0.5
     assert error < 0.04
     assert abs(weights.mean() - 1) < 5 * error
@@ -54,8 +77,8 @@ def test_inverse_weights_of_exact_samples_carried_back(name: str) -> None:
     """E[1/w] = 1/Z over paths of the backward chain from the target."""
     control, density, noise = controlled(name)
     exact = MEAN + torch.tensor([0.8, 1.0]) * noise.normal(60_000, 2)
-    paths = carried_back(control, density, exact, lambda: noise.normal(60_000, 2))
-    inverse = (LOG_Z - paths.log_weights[0].double()).exp()
+    paths = given(control, *carried_back(control, density, exact, kicks_of(control, noise, 60_000)))
+    inverse = (LOG_Z - weights_of(control, density, paths)[0].double()).exp()
     error = inverse.std() / len(inverse) ** 0.5
     assert error < 0.04
     assert abs(inverse.mean() - 1) < 5 * error
@@ -64,9 +87,13 @@ def test_inverse_weights_of_exact_samples_carried_back(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_one_call_weighs_as_the_walk_does(name: str) -> None:
     control, density, noise = controlled(name, seeds=(0, 5))
-    paths = walk(control, density, start_of(control, noise, 40), lambda: noise.normal(40, 2), exploration=1.3)
-    found, _ = weighed(control, density.log_prob(paths.states[:, -1]), paths.states, paths.scores)
-    torch.testing.assert_close(found, paths.log_weights, rtol=1e-4, atol=1e-4)
+    kicks = kicks_of(control, noise, 40)
+    paths = simulated(control, density, start_of(control, noise, 40), kicks, exploration=1.3)
+    found = given(control, paths.states, paths.scores)
+    torch.testing.assert_close(found.forward, paths.forward, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found.backward, paths.backward, rtol=1e-3, atol=1e-3)
+    expected = weights_of(control, density, paths)
+    torch.testing.assert_close(weights_of(control, density, found), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_exact_control_of_dds_makes_weights_constant() -> None:
@@ -89,36 +116,31 @@ def test_the_exact_control_of_dds_makes_weights_constant() -> None:
     draw = lambda: noise.normal(500, 2, dtype=torch.float64)  # noqa: E731
     start = mean * left[0] + draw()
     with torch.no_grad():
-        paths = walk(control, density, start, draw)
+        paths = simulated(control, density, start, kicks_of(control, noise, 500, torch.float64))
     # The chain starts in the marginal rather than in N(0, I), whose factor is put right here.
     shift = 0.5 * (start - mean * left[0]).square().sum(-1) - 0.5 * start.square().sum(-1)
-    constant = paths.log_weights + shift
+    constant = weights_of(control, density, paths) + shift
     assert float((constant - math.log(2 * math.pi)).abs().max()) < 1e-10
 
 
-def test_half_the_gradient_of_the_log_variance_is_that_of_kl() -> None:
-    """On the sampler's own paths, for processes with a fixed backward chain; 5 standard errors over 60 batches."""
-    for name in ("pis", "dds", "dis"):
-        control, density, streams = controlled(name)
-        control.requires_grad_(True)
-
-        def noise(streams: Streams = streams) -> torch.Tensor:
-            return streams.normal(1_000, 2)
-
-        gaps = []
-        for _ in range(60):
-            attached = walk(control, density, start_of(control, streams, 1_000), noise, attached=True)
-            (kl,) = torch.autograd.grad(-attached.log_weights.mean(), control.network.out.bias)
-            with torch.no_grad():
-                paths = walk(control, density, start_of(control, streams, 1_000), noise)
-                ends = density.log_prob(paths.states[:, -1])
-            found, forward = weighed(control, ends, paths.states, paths.scores)
-            loss = objective_of("log-variance", found, forward, control.log_z)
-            (variance,) = torch.autograd.grad(loss.sum(), control.network.out.bias)
-            gaps.append(0.5 * variance - kl)
-        gap = torch.stack(gaps).flatten(1)
-        assert (gap.mean(0).abs() < 5 * gap.std(0) / len(gap) ** 0.5).all(), name
-        assert gap.std() / len(gap) ** 0.5 < 0.2
+@pytest.mark.parametrize("name", ["pis", "dds", "dis"])
+def test_half_the_gradient_of_the_log_variance_is_that_of_kl(name: str) -> None:
+    """On the sampler's own paths, for processes with a fixed backward chain; 5 standard errors over 40 batches."""
+    control, density, streams = controlled(name)
+    control.requires_grad_(True)
+    gaps = []
+    for _ in range(40):
+        start, kicks = start_of(control, streams, 800), kicks_of(control, streams, 800)
+        attached = simulated(control, density, start, kicks, attached=True)
+        (kl,) = torch.autograd.grad(-weights_of(control, density, attached).mean(), control.network.out.bias)
+        found = given(control, attached.states.detach(), attached.scores.detach())
+        weights = weights_of(control, density, found)
+        loss = objective_of("log-variance", weights, weights, control.log_z)
+        (variance,) = torch.autograd.grad(loss.sum(), control.network.out.bias)
+        gaps.append(0.5 * variance - kl)
+    gap = torch.stack(gaps).flatten(1)
+    assert (gap.mean(0).abs() < 5 * gap.std(0) / len(gap) ** 0.5).all()
+    assert gap.std() / len(gap) ** 0.5 < 0.2
 
 
 def test_log_variance_is_trajectory_balance_at_the_optimal_constant() -> None:
@@ -133,7 +155,7 @@ def test_monte_carlo_diffusion_without_a_network_is_annealed_langevin() -> None:
     """An independent loop with unadjusted moves in both directions gives the same weights."""
     control = recipe("cmcd", sampling_steps=5).control(2, Streams([0], "weights")).requires_grad_(False)
     density, noise = UnitDensity(TARGET, 1.0), Streams([0], "noise")
-    paths = walk(control, density, noise.normal(7, 2), lambda: noise.normal(7, 2))
+    paths = simulated(control, density, noise.normal(7, 2), kicks_of(control, noise, 7))
     path, steps = paths.states[0], control.process.variances.float()
     betas = torch.linspace(0, 1, 6)
     log_w = torch.distributions.Normal(0, 1).log_prob(path[0]).sum(-1).neg() + TARGET.log_prob(path[-1])
@@ -144,7 +166,7 @@ def test_monte_carlo_diffusion_without_a_network_is_annealed_langevin() -> None:
 
         log_w += kernel(path[k + 1], betas[k + 1]).log_prob(path[k]).sum(-1)
         log_w -= kernel(path[k], betas[k]).log_prob(path[k + 1]).sum(-1)
-    torch.testing.assert_close(paths.log_weights[0], log_w, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(weights_of(control, density, paths)[0], log_w, rtol=1e-4, atol=1e-4)
 
 
 def test_the_spread_of_weights_of_dds_halves_with_four_times_the_steps() -> None:
@@ -157,7 +179,7 @@ def test_the_spread_of_weights_of_dds_halves_with_four_times_the_steps() -> None
     density, noise = UnitDensity(target, 1.0), Streams([0], "noise")
     spreads = []
     for steps in (64, 256):
-        options = {"sampling_steps": steps, "gate": 0.0, "detail": 1e-3}
+        options = {"sampling_steps": steps, "gate": 0.0}
         control = recipe("dds", **options).control(2, Streams([0], "weights")).double().requires_grad_(False)
         alpha = control.process.variances
         left = torch.cat(((1 - alpha).sqrt().flip(0).cumprod(0).flip(0), torch.ones(1, dtype=torch.float64)))
@@ -172,10 +194,10 @@ def test_the_spread_of_weights_of_dds_halves_with_four_times_the_steps() -> None
         control.steer = reversal
         draw = lambda: noise.normal(5_000, 2, dtype=torch.float64)  # noqa: E731
         start = mean * left[0] + variance[0].sqrt() * draw()
-        paths = walk(control, density, start, draw, keep=False)
+        paths = simulated(control, density, start, kicks_of(control, noise, 5_000, torch.float64))
         # Paths start in the marginal rather than in N(0, I), whose factor is put right here.
         shift = 0.5 * (start - mean * left[0]).square().sum(-1) / variance[0] - 0.5 * start.square().sum(-1)
-        spreads.append(float((paths.log_weights + shift).std()))
+        spreads.append(float((weights_of(control, density, paths) + shift).std()))
     assert spreads[1] / spreads[0] == pytest.approx(0.5, abs=0.05)
 
 
@@ -184,12 +206,10 @@ def test_sub_trajectory_balance_at_full_length_is_trajectory_balance(name: str) 
     control, density, noise = controlled(name, seeds=(0, 5), objective="sub-trajectory-balance")
     control.normaliser.add_(0.02)
     control.flow.out.weight.add_(0.3)  # the laws between must not matter
-    paths = walk(control, density, start_of(control, noise, 40), lambda: noise.normal(40, 2))
-    ends = density.log_prob(paths.states[:, -1])
-    found = sub_trajectory_balance(
-        *factors(control, paths.states, paths.scores), flows(control, ends, paths.states), span=5
-    )
-    expected = objective_of("trajectory-balance", paths.log_weights, paths.log_weights, control.log_z)
+    paths = simulated(control, density, start_of(control, noise, 40), kicks_of(control, noise, 40))
+    ends, weights = density.log_prob(paths.states[:, -1]), weights_of(control, density, paths)
+    found = sub_trajectory_balance(paths.forward, paths.backward, flows(control, ends, paths.states), span=5)
+    expected = objective_of("trajectory-balance", weights, weights, control.log_z)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -200,8 +220,8 @@ def test_detailed_balance_holds_for_the_exact_laws() -> None:
     options = {"objective": "sub-trajectory-balance", "gate": 0.0}
     control = recipe("dds", **options).control(2, Streams([0], "weights")).requires_grad_(False)
     start = noise.normal(40, 2)
-    paths = walk(control, density, start, lambda: noise.normal(40, 2))
-    ends, parts = density.log_prob(paths.states[:, -1]), factors(control, paths.states, paths.scores)
+    paths = simulated(control, density, start, kicks_of(control, noise, 40))
+    ends, parts = density.log_prob(paths.states[:, -1]), (paths.forward, paths.backward)
     control.normaliser.fill_(math.log(2 * math.pi) / 50)
     assert float(sub_trajectory_balance(*parts, flows(control, ends, paths.states), span=1)) < 1e-9
     control.normaliser.zero_()  # off by log 2π in the last step alone, one of five

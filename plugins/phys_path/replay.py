@@ -1,0 +1,148 @@
+r"""Replay: the forward chain is fitted to ends of its own paths, moved in the density and carried back.
+
+A sampler that follows a wrong control ends beside the law, and learning from its own states never shows it what it
+misses. So
+
+1.  simulate paths, and choose ends x_K in proportion to w^τ, τ ≤ 1 the largest that leaves a tenth of them effective;
+2.  move them by a few MALA steps in the density itself, which keep the law of the ends if they have it;
+3.  draw steps k and x_k from B given x_K, all at once where B learns nothing: x_k = A_k x_K + √C_k ε;
+4.  follow the gradient of the likelihood of F, averaged over x_{k+1} given both, which is a Gaussian of mean m and
+    variance s:
+
+        L = Σ_k E[−log F(x_{k+1} | x_k)] = Σ_k E[ (|m − μ_F(x_k)|² + D s)/(2 v_F) + ½ D log 2π v_F ].
+
+Where the ends are of the target, L is the relative entropy of the backward paths to the forward ones, up to a constant:
+it is least where P_F = P_B, punishes lost modes, and needs no simulation to be asked. For Ornstein-Uhlenbeck chains it
+is denoising score matching.
+
+The buffer also serves objectives of weights (``replayed``), which hold on any paths: those carried back from it show
+what the sampler's own paths do not reach.
+
+Sources: Sendera et al. 2024 (arXiv:2402.05098), local search from a buffer with trajectory balance; Akhound-Sadegh et
+al. 2024 (arXiv:2402.06121), regression on noised states of a buffer that the sampler refills; Vincent 2011, *A
+Connection Between Score Matching and Denoising Autoencoders*.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from phys_path.paths import Control, UnitDensity
+from phys_samplers.chains import mala
+from phys_samplers.randomness import Streams
+
+ACCEPTANCE = 0.574
+"""Of MALA; optimal in high dimension (Roberts & Rosenthal 1998)."""
+ADAPTS = 0.5
+"""How fast logarithms of MALA's step sizes follow its acceptance."""
+POWERS = torch.logspace(0, -4, 41)
+"""τ that are tried."""
+EFFECTIVE = 0.1
+"""Share of the chosen ends that is to be effective."""
+
+
+class Replay:
+    """Moved ends of earlier paths, the newest ``rounds`` batches of them; part of a training's state.
+
+    Args:
+        density: of the target.
+        streams: one per replica.
+        size: ends B of a batch.
+        rounds: batches kept.
+        moves: MALA steps of a batch.
+        step: MALA's first step size h.
+    """
+
+    def __init__(
+        self, density: UnitDensity, streams: Streams, *, size: int, rounds: int, moves: int, step: float
+    ) -> None:
+        self.density, self.streams, self.size, self.rounds, self.moves = density, streams, size, rounds, moves
+        self.ends = torch.zeros(streams.replicas, rounds * size, density.dim, device=streams.device)
+        self.log_step = torch.full((streams.replicas, 1, 1), math.log(step), device=streams.device)
+        self.batches = 0
+
+    @torch.no_grad()
+    def add(self, ends: Tensor, log_weights: Tensor) -> None:
+        """Choose among ``ends`` (R, B, D) of paths with log w (R, B), move them, and put them in place of the oldest.
+
+        Ends that are not finite have no weight.
+        """
+        replicas, size, dim = ends.shape
+        lost = ~torch.isfinite(log_weights) | ~torch.isfinite(ends).all(-1)
+        weights = tempered(log_weights.masked_fill(lost, -math.inf))
+        points = (torch.arange(size, device=ends.device) + self.streams.uniform(1)) / size
+        cumulative = weights.cumsum(1)
+        chosen = torch.searchsorted(cumulative, points * cumulative[:, -1:], right=True).clamp_(max=size - 1)
+        x = ends.gather(1, chosen[..., None].expand(-1, -1, dim)).flatten(0, 1)
+        state = mala.init(x, self.density.both)
+        for _ in range(self.moves):
+            step = self.log_step.exp().expand(-1, size, 1).flatten(0, 1)
+            noise, uniform = self.streams.normal(size, dim).flatten(0, 1), self.streams.uniform(size).flatten().log()
+            state, info = mala.step(state, self.density.both, step_size=step, noise=noise, log_uniform=uniform)
+            acceptance = info.acceptance.view(replicas, size, 1).mean(1, keepdim=True)
+            self.log_step += ADAPTS * (acceptance - ACCEPTANCE)
+        place = self.batches % self.rounds * size
+        self.ends[:, place : place + size] = state.x.view(replicas, size, dim)
+        self.batches += 1
+
+    def draw(self, n: int) -> Tensor:
+        """Ends (R, n, D), drawn with replacement."""
+        index = self.streams.integers(min(self.batches, self.rounds) * self.size, n)
+        return self.ends.gather(1, index[..., None].expand(-1, -1, self.ends.shape[-1]))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """See ``Resumable``."""
+        return {"ends": self.ends, "log_step": self.log_step, "batches": torch.tensor(self.batches)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """See ``Resumable``."""
+        self.ends.copy_(state["ends"])
+        self.log_step.copy_(state["log_step"])
+        self.batches = int(state["batches"])
+
+
+def tempered(log_weights: Tensor) -> Tensor:
+    """Normalised w^τ (R, B), with the largest τ ≤ 1 of a grid that leaves ``EFFECTIVE`` of the paths effective.
+
+    Args:
+        log_weights: (R, B); −∞ for paths that do not count.
+    """
+    powers = POWERS.to(log_weights)
+    # −∞ · τ stays −∞; where nothing counts, all do.
+    nothing = torch.isinf(log_weights).all(1, keepdim=True)
+    kept = torch.where(nothing, torch.zeros_like(log_weights), log_weights)
+    weights = torch.softmax(powers[:, None, None] * kept, -1)
+    effective = 1 / weights.square().sum(-1)
+    enough = effective >= EFFECTIVE * log_weights.shape[1]
+    enough[-1] = True
+    first = enough.int().argmax(0)
+    return weights.gather(0, first[None, :, None].expand(1, -1, weights.shape[-1]))[0]
+
+
+def likelihood(control: Control, density: UnitDensity, ends: Tensor, steps: Tensor, noise: Tensor) -> Tensor:
+    """K times the mean of E[−log F(x_{k+1} | x_k)] over rows, (R,): L of the module where ``steps`` are uniform.
+
+    Args:
+        control: of a process whose B learns nothing.
+        density: of the target.
+        ends: x_K (R, N, D).
+        steps: k (N,).
+        noise: ε (R, N, D), standard normal.
+    """
+    process = control.process
+    kept, blur, growth, v = (part.to(ends) for part in (process.kept, process.blur, process.growth, process.variances))
+    off = blur[:-1].sqrt()[steps, None] * noise
+    x = torch.addcmul(off, kept[:-1][steps, None], ends)
+    mean = torch.addcmul(process.gain.to(ends)[steps, None] * off, kept[1:][steps, None], ends)
+    root = v.sqrt()[steps, None]
+    times = (steps.to(ends) / process.steps).expand(ends.shape[:2])
+    push = control.steer(x, times) + control.gated(density.score(x), control.gate[:, steps, None] * root)
+    missed = (mean - growth[steps, None] * x - root * push).square().sum(-1)
+    log_width, dim = control.log_widths[:, steps], ends.shape[-1]
+    relative = (missed + dim * process.between.to(ends)[steps]) / v[steps] * (-2 * log_width).exp()
+    constant = dim * (math.log(2 * math.pi) + v[steps].log())
+    return 0.5 * process.steps * (relative + 2 * dim * log_width + constant).mean(1)
