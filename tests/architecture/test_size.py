@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 293
-LINES = 48_634
+MODULES = 296
+LINES = 49_037
 MEDIAN = 157.0
 LONGEST = 400
 TABLES: set[str] = set()
