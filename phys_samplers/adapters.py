@@ -1,11 +1,7 @@
-r"""What a user has as a law on all of R^D: a log-density that is a function, or a ``torch.distributions`` object.
+"""What a user has as a law: a log-density that is a function, or a ``torch.distributions`` object.
 
-A distribution on a subset of R^D (positive numbers, an interval, the simplex) is taken in unconstrained coordinates z,
-x = T(z) with the bijection T that ``torch.distributions.biject_to`` names for its support, and
-
-    log p(z) = log p(x) + log |det ∂T/∂z|,
-
-so that its integral stays one and samplers of R^D need to know nothing of borders.
+A law on a subset of R^D (positive numbers, an interval, the simplex, a circle) has a ``support``: rows are those of the
+user, inside it, and samplers move in coordinates without borders (``phys_samplers.supports``, ``density.FlatDensity``).
 """
 
 from __future__ import annotations
@@ -15,10 +11,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Transform, biject_to, constraints
+from torch.distributions import Distribution, constraints
 
 from phys_samplers.errors import ConfigurationError, DensityError
 from phys_samplers.randomness import make_generator
+from phys_samplers.supports import Support, support_of
 
 
 class CallableLaw:
@@ -32,6 +29,7 @@ class CallableLaw:
         log_prob: (B, *event_shape) → (B,).
         event_shape: of one row.
         score: its gradient, if it is given: (B, *event_shape) → (B, *event_shape).
+        support: outside of which there is no density, and the function is not asked; None for all of R^D.
 
     Attributes:
         dtype: that it works in: float64 where it must be; None where it follows its points.
@@ -44,8 +42,9 @@ class CallableLaw:
         log_prob: Callable[[Tensor], Tensor],
         event_shape: tuple[int, ...],
         score: Callable[[Tensor], Tensor] | None = None,
+        support: Support | None = None,
     ) -> None:
-        self.event_shape = event_shape
+        self.event_shape, self.support = event_shape, support
         self._log_prob, self._asked = log_prob, set[str]()
         if score is not None:
             self._score = score
@@ -53,9 +52,13 @@ class CallableLaw:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p (B,) at ``x`` (B, *event_shape)."""
-        return self._answer(
+        inside = None
+        if self.support is not None:
+            x, inside = self.support.masked(x)
+        value = self._answer(
             "log-density", self._log_prob, x, x.shape[:1], "one value per row", "sum over the last axis?"
         )
+        return value if inside is None else torch.where(inside, value, -torch.inf)
 
     def _given_score(self, x: Tensor) -> Tensor:
         """∇ log p (B, *event_shape); a function that uses autograd inside may."""
@@ -105,17 +108,15 @@ def _answers(function: Callable[[Tensor], Tensor], x: Tensor) -> bool:
 class DistributionLaw:
     """One continuous distribution, normalised, with its own sampler where it has one.
 
-    Where the distribution lives on a subset of R^D, every row here is in unconstrained coordinates; ``to_support`` and
-    ``from_support`` go between the two. A scalar distribution is a law on R¹. Evaluation runs where the distribution's
-    tensors are, whatever the device of the points. An argument at which the distribution gives no finite number (the
-    image of a far point may round onto the border of the support) has log-density −∞.
+    A scalar distribution is a law on R¹. Evaluation runs where the distribution's tensors are, whatever the device of
+    the points. An argument at which the distribution gives no finite number has log-density −∞.
 
     Args:
         distribution: with an empty ``batch_shape``.
 
     Attributes:
-        event_shape: of one unconstrained row.
-        transform: T, None where the support is all of R^D.
+        event_shape: of one row.
+        support: of the distribution, None where that is all of R^D.
         dtype: of the distribution's tensors, in which densities are evaluated.
 
     Raises:
@@ -133,12 +134,9 @@ class DistributionLaw:
                 "independent coordinates of one"
             )
         self.distribution = _unchecked(distribution)
-        self.transform = _transform(distribution)
-        shape = distribution.event_shape
-        if self.transform is not None:
-            shape = self.transform.inverse_shape(shape)
-        self._scalar = not shape
-        self.event_shape: tuple[int, ...] = tuple(shape) or (1,)
+        self._scalar = not distribution.event_shape
+        self.event_shape: tuple[int, ...] = tuple(distribution.event_shape) or (1,)
+        self.support = _support(distribution, self.event_shape)
         try:
             # a draw of a generator of our own tells where the distribution's tensors are, and their precision
             drawn = _drawn(self.distribution, 1, None)
@@ -147,32 +145,26 @@ class DistributionLaw:
             self.sample = None  # type: ignore[method-assign,assignment]
             self._device, self.dtype = torch.device("cpu"), torch.get_default_dtype()
         try:
-            self.log_prob(torch.zeros(2, *self.event_shape, dtype=self.dtype))
+            middle = torch.zeros(2, *self.event_shape, dtype=self.dtype)
+            if self.support is not None:
+                middle = self.support.place(middle.new_full((2, self.support.dim), 0.5))[0]
+            self.log_prob(middle)
         except Exception as error:
             raise ConfigurationError(
                 f"{kind} cannot be taken in coordinates without borders ({type(error).__name__}: {error}); write its "
                 "density as a function, −inf off its support: Density(log_prob, event_shape)"
             ) from error
 
-    def to_support(self, z: Tensor) -> Tensor:
-        """x (B, …) as the distribution has it, of unconstrained rows z (B, *event_shape)."""
-        z = z.squeeze(-1) if self._scalar else z
-        return z if self.transform is None else self.transform(z)
-
-    def from_support(self, x: Tensor) -> Tensor:
-        """Unconstrained rows z (B, *event_shape) of x (B, …)."""
-        z = x if self.transform is None else self.transform.inv(x)
-        return z.unsqueeze(-1) if self._scalar else z
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """log p (B,) at ``z`` (B, *event_shape)."""
-        at = z.to(self._device, self.dtype)
-        x = self.to_support(at)
-        value = self.distribution.log_prob(x)
-        if self.transform is not None:
-            volume = self.transform.log_abs_det_jacobian(at.squeeze(-1) if self._scalar else at, x)
-            value = value + volume.reshape(len(at), -1).sum(1)
-        return torch.where(value.isfinite(), value, -torch.inf).to(z)
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p (B,) at ``x`` (B, *event_shape)."""
+        at, inside = x.to(self._device, self.dtype), None
+        if self.support is not None:
+            at, inside = self.support.masked(at)
+        value = self.distribution.log_prob(at.squeeze(-1) if self._scalar else at)
+        if not value.requires_grad and at.requires_grad:  # constant, as a uniform law is
+            value = value + 0 * at.flatten(1).sum(1)
+        known = value.isfinite() if inside is None else value.isfinite() & inside
+        return torch.where(known, value, -torch.inf).to(x)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """``n`` draws (n, *event_shape) on the generator's device; there is none where the distribution has none.
@@ -186,7 +178,7 @@ class DistributionLaw:
         else:
             seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
             drawn = _drawn(self.distribution, n, make_generator(seed, "distribution", device=self._device))
-        return self.from_support(drawn).to(generator.device)
+        return (drawn.unsqueeze(-1) if self._scalar else drawn).to(generator.device)
 
 
 def _drawn(distribution: Distribution, n: int, generator: torch.Generator | None) -> Tensor:
@@ -215,8 +207,8 @@ def _unchecked(distribution: Distribution) -> Distribution:
     return plain
 
 
-def _transform(distribution: Distribution) -> Transform | None:
-    """The bijection from R^D onto the support; None where that is all of R^D."""
+def _support(distribution: Distribution, event_shape: tuple[int, ...]) -> Support | None:
+    """That of the distribution; None where it is all of R^D."""
     kind = type(distribution).__name__
     try:
         support = distribution.support
@@ -233,18 +225,10 @@ def _transform(distribution: Distribution) -> Transform | None:
     base = support
     while isinstance(base, constraints.independent):
         base = base.base_constraint
-    if base is constraints.real:
-        return None
     bounds = [getattr(base, name, None) for name in ("lower_bound", "upper_bound")]
     if mixed and any(isinstance(bound, Tensor) and bound.numel() > 1 for bound in bounds):
         raise ConfigurationError(
             f"the components of {kind} have supports of their own, so that no bijection takes R^D onto all; write its "
             "density as a function, −inf off its support: Density(log_prob, event_shape)"
         )
-    try:
-        return biject_to(support)
-    except NotImplementedError:
-        raise ConfigurationError(
-            f"torch.distributions.biject_to knows no bijection from R^D onto {support}, the support of {kind}; write "
-            "its density in unconstrained coordinates and give that as a callable: Density(log_prob, event_shape)"
-        ) from None
+    return support_of(support, event_shape)

@@ -1,9 +1,10 @@
-r"""A target's density on flat coordinates z ∈ R^K: those of x itself, or of the linear subspace that the law lives in.
+r"""A target's density on flat coordinates z ∈ R^K: of x itself, of a linear subspace, or without the borders of x.
 
 A law on a subspace (n particles whose centre of mass stays at the origin, say) names it by orthonormal rows
 ``subspace`` S (K, D), and x = Sᵀz. The map is an isometry, so that standard normal noise in z is standard normal noise
 within the subspace, densities need no Jacobian, and ∇_z log p = S ∇_x log p. A sampler that works in z respects the
-subspace without knowing of it.
+subspace without knowing of it. A law with a ``support`` (``phys_samplers.supports``) has borders, circles or a simplex
+in x, and none in z: its density there has the Jacobian, and what is sampled is x.
 
 Recipes that train nothing move in such a density as it is given, and ask it while they sample.
 """
@@ -40,22 +41,34 @@ class FlatDensity:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.evaluations = 0
-        self._subspace = target.subspace
-        self.dim = target.dim if self._subspace is None else len(self._subspace)
+        self._subspace, self._support = target.subspace, target.support
+        self.dim = target.flat_dim
 
     def embed(self, z: Tensor) -> Tensor:
         """x (B, *event_shape) of z (B, K)."""
+        if self._support is not None:
+            return self._support.place(z)[0]
         flat = z if self._subspace is None else z @ self._subspace.to(z)
         return flat.unflatten(1, self.target.event_shape)
 
-    def reduce(self, x: Tensor) -> Tensor:
-        """z (B, K) of x (B, *event_shape), orthogonally projected onto the subspace."""
+    def reduce(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """z (B, K) of x (B, *event_shape), orthogonally projected onto the subspace.
+
+        Args:
+            x: points.
+            generator: of what z has beside x: the radii of angles; all have the likeliest one without it.
+        """
+        if self._support is not None:
+            return self._support.reduce(x, generator)
         flat = x.flatten(1)
         return flat if self._subspace is None else flat @ self._subspace.to(flat).T
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p (B,), unnormalised."""
-        return self.target.log_prob(self.embed(z))
+        if self._support is None:
+            return self.target.log_prob(self.embed(z))
+        x, volume = self._support.place(z)
+        return self.target.log_prob(x) + volume
 
     def score(self, z: Tensor) -> Tensor:
         """∇_z log p (B, K).
@@ -66,18 +79,26 @@ class FlatDensity:
         self.evaluations += 1
         x = self.embed(z)
         if self.evaluations > 1 or callable(getattr(self.target.law, "score", None)):
-            return self.reduce(self.target.score(x))
+            return self._pulled(z, self.target.score(x))
         log_prob, score = self.target.log_prob_and_score(x)  # by autograd: the value comes with the gradient
         self._refuse_nowhere(log_prob)
-        return self.reduce(score)
+        return self._pulled(z, score)
 
     def log_prob_and_score(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """log p (B,) and its gradient (B, K), counted as one evaluation."""
         self.evaluations += 1
-        log_prob, score = self.target.log_prob_and_score(self.embed(z))
+        x, volume = (self.embed(z), 0.0) if self._support is None else self._support.place(z)
+        log_prob, score = self.target.log_prob_and_score(x)
         if self.evaluations == 1:
             self._refuse_nowhere(log_prob)
-        return log_prob, self.reduce(score)
+        return log_prob + volume, self._pulled(z, score)
+
+    def _pulled(self, z: Tensor, score: Tensor) -> Tensor:
+        """∇_z log p (B, K) of ∇_x log p."""
+        if self._support is not None:
+            return self._support.pull(z, score)
+        flat = score.flatten(1)
+        return flat if self._subspace is None else flat @ self._subspace.to(flat).T
 
     def _refuse_nowhere(self, log_prob: Tensor) -> None:
         if not torch.isfinite(log_prob).any():

@@ -14,7 +14,7 @@ A ``Target`` says by *capability* what it offers; a sampler says what it needs; 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError, DensityError, MissingCapability
 from phys_samplers.randomness import as_device
+from phys_samplers.supports import Constraint, Support, support_of
 
 CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes", "particles")
 
@@ -33,7 +34,8 @@ class Law(Protocol):
 
     ``log_prob(x: (B, D)) -> (B,)``, ``score(x: (B, D)) -> (B, D)``, ``log_prob_and_score(x)`` where both cost little
     more than one, ``sample(n, generator) -> (n, D)`` and ``log_z: float``. A law on a linear subspace of R^D has its
-    orthonormal rows as ``subspace`` (K, D); its density is with respect to Lebesgue measure on it. A law of n particles
+    orthonormal rows as ``subspace`` (K, D); its density is with respect to Lebesgue measure on it. One on part of R^D
+    has a ``support`` (``phys_samplers.supports``). A law of n particles
     in R^m has ``particles = (n, m)``, and its coordinates grouped by particle. A law that holds tensors is an
     ``nn.Module`` with buffers, so that it moves between devices.
     """
@@ -115,6 +117,18 @@ class Target:
     def subspace(self) -> Tensor | None:
         """Orthonormal rows (K, D) that span where the law lives; None for all of R^D. See ``FlatDensity``."""
         return getattr(self.law, "subspace", None)
+
+    @property
+    def support(self) -> Support | None:
+        """Where there is density, if not everywhere; see ``phys_samplers.supports``."""
+        return getattr(self.law, "support", None)
+
+    @property
+    def flat_dim(self) -> int:
+        """Number of flat coordinates K in which samplers move; see ``FlatDensity``."""
+        if self.support is not None:
+            return self.support.dim
+        return self.dim if self.subspace is None else len(self.subspace)
 
     @property
     def particles(self) -> tuple[int, int] | None:
@@ -230,35 +244,38 @@ def Density(  # noqa: N802 - reads as a constructor: Density(lambda x: ..., even
     event_shape: tuple[int, ...] | None = None,
     *,
     score: Callable[[Tensor], Tensor] | None = None,
+    support: Constraint | Sequence[Constraint] | None = None,
     name: str = "density",
 ) -> Target:
     """A target from any unnormalised log-density, or from a ``torch.distributions`` object.
 
-    A distribution brings its shape, log Z = 0 and its own sampler. One whose support is not all of R^D is taken in
-    unconstrained coordinates: samples are those of z with x = ``target.law.to_support(z)``; see
-    ``phys_samplers.adapters.DistributionLaw``.
+    A distribution brings its shape, support, log Z = 0 and its own sampler. Where there is a support samplers move in
+    coordinates without borders, with the Jacobian; samples are inside it, and log Z is that of ``log_prob``.
 
     Args:
         log_prob: maps (B, *event_shape) to (B,); or a continuous distribution with an empty batch shape.
         event_shape: shape of one sample; not for a distribution.
         score: its gradient, if you have it by hand; autograd otherwise. Not for a distribution.
+        support: where there is density, if not everywhere: for all coordinates, or one for each, "positive", "0:24",
+            "circle" (an angle from −π to π; the density must be periodic), or a constraint of ``torch.distributions``;
+            "simplex" for a whole row, with a density as that of ``Dirichlet``. Not for a distribution.
         name: for messages.
 
     Raises:
-        ConfigurationError: if the shape is missing, or the distribution cannot be used.
+        ConfigurationError: if the shape is missing, the support unknown, or the distribution cannot be used.
     """
     from phys_samplers.adapters import CallableLaw, DistributionLaw
 
     law: Any
     if isinstance(log_prob, torch.distributions.Distribution):
-        if event_shape is not None or score is not None:
-            given = "event_shape" if event_shape is not None else "score"
+        own = {"event_shape": event_shape, "score": score, "support": support}
+        if given := ", ".join(name for name, value in own.items() if value is not None):
             raise ConfigurationError(f"{given} is given with a torch.distributions object, which has its own; leave it")
         law = DistributionLaw(log_prob)
     elif event_shape is None:
         raise ConfigurationError("event_shape is missing; expected the shape of one sample, e.g. event_shape=(2,)")
     else:
-        law = CallableLaw(log_prob, tuple(event_shape), score)
+        law = CallableLaw(log_prob, tuple(event_shape), score, support_of(support, tuple(event_shape)))
     return Target(event_shape=law.event_shape, name=name, law=law)
 
 

@@ -5,8 +5,8 @@ Lost ones are led to where the density is, scales come from the gradient.
 Of N(m, diag σ²) the gradient is g = −(x − m)/σ², so that σ² is the ratio of the spreads of x and g over chains,
 wherever these were started; where g is constant, as of an exponential law, σ is its inverse. A chain is lost where the
 gradient in units of S = σ, |Sg|², whose mean over a Gaussian is D, is far above that, or where there is no density.
-Lost chains go uphill, x + hS²g with a step h of their own that grows while log p rises and shrinks when it does not,
-and stop where they are lost no longer; others are left alone.
+Lost chains go uphill, x + hS²g with a step h of their own, no further than a reach (2√D in units of S at first). Both
+grow while log p rises and shrink when it does not. They stop where they are lost no longer; others are left alone.
 
 Source: Seyboldt, Carlson & Carpenter 2026 for scales from gradients; Nocedal & Wright 2006, *Numerical Optimization*,
 Section 3.1 (backtracking).
@@ -93,18 +93,20 @@ def find_start(source: FlatDensity, x: Tensor, *, steps: int) -> Start:
     scale = scale_of(x, score, scale)
     dim = x.shape[1]
     most = dim + 4 * math.sqrt(2 * dim) + 8
-    step = torch.full_like(log_prob, 0.5)
+    step, reach = torch.full_like(log_prob, 0.5), torch.full_like(log_prob, 2 * math.sqrt(dim))
     for _ in range(steps):
-        lost = (scale * score).square().sum(1) > most
+        square = (scale * score).square().sum(1)
+        lost = square > most
         if not lost.any():
             break
-        there = x + step.unsqueeze(1) * scale.square() * score
+        h = torch.minimum(step, reach / square.sqrt())
+        there = x + h.unsqueeze(1) * scale.square() * score
         higher, slope = source.log_prob_and_score(there)
         rises = lost & (higher > log_prob) & slope.isfinite().all(1)
         wide = rises.unsqueeze(1)
         x, score = torch.where(wide, there, x), torch.where(wide, slope, score)
         log_prob = torch.where(rises, higher, log_prob)
-        step = torch.where(rises, 1.5 * step, 0.2 * step)
+        step, reach = (torch.where(rises, 1.5 * length, 0.2 * length) for length in (step, reach))
         moved = moved | rises
     return Start(x, log_prob, score, scale_of(x, score, scale), moved.sum())
 

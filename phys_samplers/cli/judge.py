@@ -23,12 +23,18 @@ if TYPE_CHECKING:
         ("phys-samplers judge gmm9", "a task of the benchmark"),
         ("phys-samplers judge mine.py:log_density --dim 2", "your function (B, 2) -> (B,)"),
         ("phys-samplers judge mine.py:target --scale 50", "a wide density"),
+        ("phys-samplers judge mine.py:rate --dim 1 --support positive", "one with a border"),
         ("phys-samplers judge mine.py:target -s hmc -s smc", "two samplers only"),
         ("phys-samplers judge mine.py:target -o samples.npy", "keep the samples"),
     ),
 )
 @click.argument("density", metavar="DENSITY")
 @click.option("--dim", type=click.IntRange(min=1), help="Coordinates of the density, for a plain function.")
+@click.option(
+    "--support",
+    metavar="SUPPORT",
+    help="Where a plain function has density: positive, LOW:HIGH, circle, simplex; a comma between coordinates.",
+)
 @click.option(
     "-s", "--sampler", "samplers", multiple=True, metavar="SAMPLER", help="Run this one; repeatable. Default: six."
 )
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
 def judge(
     density: str,
     dim: int | None,
+    support: str | None,
     samplers: tuple[str, ...],
     count: int,
     scale: float | None,
@@ -59,7 +66,7 @@ def judge(
         from phys_samplers.cli.data import check_writable
 
         check_writable(out)
-    target = _target(density, dim)
+    target = _target(density, dim, support)
     asked = samplers or DEFAULT_SAMPLERS
 
     def announce(text: str) -> None:
@@ -83,17 +90,15 @@ def _write(out: Path, verdict: Any) -> None:
     click.echo(f"\nsamples of {verdict.recommended} written to {out}")
 
 
-def _target(text: str, dim: int | None) -> Target:
-    """A task by name, or what a Python file holds.
+def _target(text: str, dim: int | None, support: str | None) -> Target:
+    """A task by name, or what a Python file holds; ``support`` goes with a function alone.
 
     Raises:
         Failure: naming what cannot be read.
     """
     file, colon, name = text.rpartition(":")
-    if not colon or not file.endswith(".py"):
-        found: Target = make("task", text)
-        return found
-    return as_target(_attribute(Path(file), name), dim, text)
+    found = _attribute(Path(file), name) if colon and file.endswith(".py") else make("task", text)
+    return as_target(found, dim, text, support)
 
 
 def _attribute(file: Path, name: str) -> Any:
@@ -116,16 +121,18 @@ def _attribute(file: Path, name: str) -> Any:
     return getattr(module, name)
 
 
-def as_target(found: Any, dim: int | None, text: str) -> Target:
+def as_target(found: Any, dim: int | None, text: str, support: str | None = None) -> Target:
     """A target from a target, a torch distribution or a function.
 
     Raises:
-        Failure: if it is none of these, or a function without ``dim``.
+        Failure: if it is none of these, a function without ``dim``, or something else with ``support``.
     """
     import torch
 
     from phys_samplers.target import Density, Target
 
+    if support and isinstance(found, Target | torch.distributions.Distribution):
+        raise Failure(f"--support is {support!r}, but {text} is no plain function and has its own; leave it out")
     if isinstance(found, Target):
         return found
     if isinstance(found, torch.distributions.Distribution):
@@ -134,4 +141,5 @@ def as_target(found: Any, dim: int | None, text: str) -> Target:
         raise Failure(f"{text} is a {type(found).__name__}; expected a log-density, a torch distribution or a target")
     if dim is None:
         raise Failure(f"{text} is a function; say with --dim how many coordinates its argument (B, D) has")
-    return Density(found, (dim,), name=text)
+    each = support.split(",") if support and "," in support else support
+    return Density(found, (dim,), support=each, name=text)

@@ -131,7 +131,8 @@ def gather(
 
 def _tested(text: str, draw: Draw, target: Target, *, seed: int) -> Evidence:
     density, facts = FlatDensity(target), draw.diagnostics
-    z, n = density.reduce(draw.samples.detach()), len(draw.samples)
+    generator = make_generator(seed, "radii", device=draw.samples.device)
+    z, n = density.reduce(draw.samples.detach(), generator), len(draw.samples)
     weights = None if draw.log_weights is None else draw.log_weights.detach().double().softmax(0)
     ess = facts.get("ess")
     effective = None if ess is None else min(1.0, float(ess)) * n

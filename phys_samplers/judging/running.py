@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from phys_samplers.density import FlatDensity
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.judging.borders import name_border
 from phys_samplers.judging.evidence import Evidence, gather, probe
 from phys_samplers.judging.units import Units, plain_units, refuse_improper, seen_units
 from phys_samplers.judging.verdict import Judgement, weigh
@@ -93,6 +96,10 @@ def judge(
             if hasattr(recipe, "temperatures") and time.perf_counter() - began < seconds:
                 run(f"{text}, {width:g} × what was seen", _escalated(recipe, n, width), units)
         found = weigh(evidence, target=target.name, seed=seed)
+    if met := next((run for run in evidence if run.smoothness == "border" and run.z is not None), None):
+        assert met.z is not None
+        told = name_border(FlatDensity(target.to(device)), met.z, seed=seed)
+        found = replace(found, summary=f"{found.summary} {told}")
     return found
 
 

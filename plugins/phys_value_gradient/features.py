@@ -248,7 +248,7 @@ def particle_layout(target: Target, dim: int, *, asked_by: str) -> tuple[int, in
             f"particles of target {target.name!r} is {tuple(layout)} and its samples have {target.dim} coordinates; "
             "expected n ≥ 2 particles in m dimensions with n·m coordinates"
         )
-    rows = target.dim if target.subspace is None else len(target.subspace)
+    rows = target.flat_dim
     if rows != dim:
         raise ConfigurationError(f"dim is {dim}; expected the {rows} coordinates of target {target.name!r}")
     return particles, dims

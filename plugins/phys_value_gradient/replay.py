@@ -206,7 +206,7 @@ class ReplaySampler(Sampler):
         """Of the pairs of the target's particles, if it has any."""
         if target.particles is None:
             return None
-        dim = target.dim if target.subspace is None else len(target.subspace)
+        dim = target.flat_dim
         layout = particle_layout(target, dim, asked_by=type(self).__name__)
         pairs = Differences(layout, target.subspace, replicas=1)
         return pairs if target.subspace is None else pairs.to(target.subspace.device)

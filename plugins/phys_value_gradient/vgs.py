@@ -145,6 +145,11 @@ class ValueGradientModel(Model):
 
     def _at(self, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """log q̃ of a_t x, up to a constant, (B,) and its gradient in x (B, *event_shape)."""
+        if self.followed.support is not None:
+            raise ConfigurationError(
+                f"target {self.target_name!r} has a support, and values are of coordinates without borders; expected a "
+                "density on all of R^D"
+            )
         density = FlatDensity(self.followed)
         scale, _ = self.recipe.auxiliary.marginals[t]
         z = density.reduce(x.detach().to(self.log_std)).mul(scale)

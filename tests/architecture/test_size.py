@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 296
-LINES = 49_037
+MODULES = 298
+LINES = 49_518
 MEDIAN = 157.0
 LONGEST = 400
 TABLES: set[str] = set()

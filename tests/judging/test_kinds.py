@@ -216,7 +216,7 @@ def judged(name: str, samplers: Sequence[str] = SAMPLERS) -> tuple[str, str]:
     """``right``, ``none yet`` or ``wrong``, and why."""
     kind = KINDS[name]
     try:
-        found = judge(kind.target, samplers, n=N, seed=0, seconds=60)
+        found = judge(kind.target, samplers, n=N, seed=0, seconds=600)
     except DensityError as error:
         return ("right" if kind.advice and kind.advice in str(error) else "wrong"), str(error)
     if not found.recommended:
