@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from phys_samplers.fields.stacked import replica
 from phys_samplers.options import check_values, fit_option
 from phys_samplers.randomness import Streams
-from phys_samplers.sampler import Model, Sampler
+from phys_samplers.sampler import Model, Sampler, StackedSampler
 from phys_samplers.standardise import Standardisation, Standardiser
 from phys_samplers.target import Target
 from phys_samplers.training import Callback, Resumable, TrainingPlan, TrainingReport, train
@@ -51,7 +51,7 @@ class Objective:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedSampler(Sampler):
+class TrainedSampler(StackedSampler):
     """A recipe with a training loop. Subclass it as a frozen dataclass and give ``training_objective`` and ``restore``.
 
     Args:
@@ -88,33 +88,6 @@ class TrainedSampler(Sampler):
             seeds: one per replica; every random draw comes from streams that they make.
             device: where to compute.
         """
-
-    def fit(
-        self,
-        target: Target,
-        *,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
-        callbacks: Sequence[Callback] = (),
-        checkpoint: str | Path | None = None,
-    ) -> Model:
-        """See ``Sampler.fit``.
-
-        Args:
-            target: what to fit to.
-            seed: of every random draw made here.
-            device: where to compute.
-            callbacks: told of every logged step.
-            checkpoint: a folder for the state of training; a fit that was killed goes on from there, to the same bits.
-
-        Raises:
-            CheckpointError: if the folder holds the state of another fit, or is damaged.
-        """
-        kept = {} if checkpoint is None else {"checkpoint": checkpoint}
-        (result,) = self.fit_replicas(target, seeds=[seed], device=device, callbacks=callbacks, **kept)
-        if isinstance(result, Exception):
-            raise result
-        return result
 
     def fit_replicas(
         self,

@@ -241,9 +241,8 @@ class Sampler(ABC):
         """
         known = [f.name for f in dataclasses.fields(self)]
         if unknown := sorted(set(changes) - set(known)):
-            raise ConfigurationError(
-                f"{type(self).__name__} has no option {', '.join(map(repr, unknown))}; it has {', '.join(known)}"
-            )
+            named, has = ", ".join(map(repr, unknown)), ", ".join(known) or "none"
+            raise ConfigurationError(f"{type(self).__name__} has no option {named}; it has {has}")
         return dataclasses.replace(self, **changes)
 
     def for_draw(self, options: Mapping[str, Any]) -> Self:
@@ -258,6 +257,38 @@ class Sampler(ABC):
                 "make a recipe with it (with_options) and fit that; an option that acts on draws only is a draw_option"
             )
         return self.with_options(**options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackedSampler(Sampler):
+    """A recipe that fits several seeds at once; one seed is a stack of one."""
+
+    def fit(
+        self,
+        target: Target,
+        *,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        callbacks: Sequence[Callback] = (),
+        checkpoint: str | Path | None = None,
+    ) -> Model:
+        """See ``Sampler.fit``.
+
+        Args:
+            target: what to fit to.
+            seed: of every random draw made here.
+            device: where to compute.
+            callbacks: told of every logged step.
+            checkpoint: a folder for the state of training; a fit that was killed goes on from there, to the same bits.
+
+        Raises:
+            CheckpointError: if the folder holds the state of another fit, or is damaged.
+        """
+        kept = {} if checkpoint is None else {"checkpoint": checkpoint}
+        (result,) = self.fit_replicas(target, seeds=[seed], device=device, callbacks=callbacks, **kept)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
 
 def load(path: str | Path, *, target: Target | None = None, device: torch.device | str = "cpu") -> Model:

@@ -309,8 +309,16 @@ def find_conflicts(runs: Sequence[Results]) -> list[Conflict]:
                 facts = sorted(k for k in identity if identity[k] != before.get(k))
                 found.append(Conflict(*cell.key, f"the identities differ in {', '.join(facts)}"))
             elif (first.status, first.scores) != (cell.status, cell.scores):
-                found.append(Conflict(*cell.key, f"the same identity gave {_difference(first, cell)}"))
+                found.append(Conflict(*cell.key, f"{_sameness(first, cell)} gave {_difference(first, cell)}"))
     return found
+
+
+def _sameness(first: Cell, second: Cell) -> str:
+    """What two records of one identity have in common."""
+    stacks = [int(cell.costs.get("stacked_seeds", 1)) for cell in (first, second)]
+    if stacks[0] == stacks[1]:
+        return "the same identity"
+    return f"fits of {stacks[0]} and of {stacks[1]} seeds at once, which may round differently at odd sizes,"
 
 
 def _difference(first: Cell, second: Cell) -> str:

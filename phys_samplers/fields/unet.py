@@ -186,5 +186,10 @@ class ModulatedNorm(nn.Module):
         """(B, R·C, H, W), with the next of ``modulations`` (R, B or 1, 2C)."""
         modulation = next(modulations).transpose(0, 1)
         scale, shift = (part.flatten(1)[..., None, None] for part in modulation.chunk(2, -1))
-        normal = functional.group_norm(image, modulation.shape[1] * self.groups)
-        return torch.addcmul(shift, normal, 1 + scale)
+        replicas = modulation.shape[1]
+        normal = functional.group_norm(image, replicas * self.groups)
+        if replicas == 1 or not image.is_cpu:
+            return torch.addcmul(shift, normal, 1 + scale)
+        # One by one: gradients are sums over pixels, which round by how many channels lie side by side.
+        parts = zip(*(part.chunk(replicas, 1) for part in (shift, normal, 1 + scale)), strict=True)
+        return torch.cat([torch.addcmul(*of) for of in parts], 1)

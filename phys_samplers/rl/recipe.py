@@ -23,7 +23,7 @@ from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.agent import Agent
 from phys_samplers.rl.fitted import Build, PredictedReturns, ReturnNetwork
-from phys_samplers.sampler import Model, Sampler
+from phys_samplers.sampler import Model, StackedSampler
 from phys_samplers.target import Target, Task
 from phys_samplers.training import Callback, TrainingPlan
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReturnModel(Sampler):
+class ReturnModel(StackedSampler):
     """A recipe for laws of returns. Subclass it as a frozen dataclass and give ``build``.
 
     Args:
@@ -68,21 +68,6 @@ class ReturnModel(Sampler):
             actions: A.
             streams: one per replica, for initial weights.
         """
-
-    def fit(
-        self,
-        target: Target,
-        *,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
-        callbacks: Sequence[Callback] = (),
-        checkpoint: str | Path | None = None,
-    ) -> Model:
-        """See ``Sampler.fit``, and ``TrainedSampler.fit`` for ``checkpoint``."""
-        (result,) = self.fit_replicas(target, seeds=[seed], device=device, callbacks=callbacks, checkpoint=checkpoint)
-        if isinstance(result, Exception):
-            raise result
-        return result
 
     def fit_replicas(
         self,

@@ -53,6 +53,9 @@ def sliced(n: int) -> dict[str, object]:
 ANNEALED = {"integrator": "exponential-ou"}
 """The annealed SDE: 300 steps that carry particles from any start, where the default takes 77 evaluations."""
 
+FIELDS = "It is an option of sampler 'bellman-fields', the two networks of the paper"
+NETWORKS = "The two networks of the paper are sampler 'bellman-fields'; blurred fields are what 'bellman' is"
+
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
@@ -69,6 +72,8 @@ def phys_components() -> Iterable[Component]:
         needs={"samples"},
         citation="li2024bellman",
         presets={"default": {}, "annealed": ANNEALED},
+        gone_options={"parametrisation": NETWORKS}
+        | dict.fromkeys(("normalise", "tied", "prior_std", "mobility_cap", "box"), FIELDS),
     )
     yield Component(
         "sampler",

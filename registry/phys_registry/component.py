@@ -57,6 +57,7 @@ class Component:
         traits: Declared facts of the kind, JSON-like.
         renamed_from: Its former names, which still find it.
         renamed_options: Present name of options by former name.
+        gone_options: What to write instead of options that are no more, by their name.
         folder: Where the declaring module is; filled in when the component is registered.
     """
 
@@ -72,6 +73,7 @@ class Component:
     traits: Mapping[str, Any] = field(default_factory=FrozenDict, hash=False)
     renamed_from: frozenset[str] = frozenset()
     renamed_options: Mapping[str, str] = field(default_factory=FrozenDict, hash=False)
+    gone_options: Mapping[str, str] = field(default_factory=FrozenDict, hash=False)
     folder: str = field(init=False, default="", compare=False, repr=False)
 
     def __init__(
@@ -89,6 +91,7 @@ class Component:
         traits: Mapping[str, Any] | None = None,
         renamed_from: Iterable[str] = (),
         renamed_options: Mapping[str, str] | None = None,
+        gone_options: Mapping[str, str] | None = None,
     ) -> None:
         """Check the declaration and freeze it.
 
@@ -105,6 +108,7 @@ class Component:
             traits: Declared facts, JSON-like.
             renamed_from: Its former names.
             renamed_options: Present name of options by former name.
+            gone_options: What to write instead of options that are no more.
 
         Raises:
             InvalidComponent: A value is malformed; the message says which and how to put it right.
@@ -129,7 +133,10 @@ class Component:
             "version": version,
             "traits": _frozen_traits(label, traits or {}),
             "renamed_from": _frozen_names(label, "renamed_from", renamed_from),
-            "renamed_options": _frozen_renamed(label, renamed_options or {}),
+            "renamed_options": _frozen_texts(
+                label, "renamed_options", "a former name to the present one", renamed_options or {}
+            ),
+            "gone_options": _frozen_texts(label, "gone_options", "a name to what to write instead", gone_options or {}),
             "folder": "",
         }
         for key, value in values.items():
@@ -260,10 +267,10 @@ def _frozen_traits(label: str, traits: Mapping[str, Any]) -> FrozenDict[Any]:
     return FrozenDict(traits)
 
 
-def _frozen_renamed(label: str, renamed: Mapping[str, str]) -> FrozenDict[str]:
-    if not isinstance(renamed, Mapping) or not all(isinstance(text, str) for pair in renamed.items() for text in pair):
-        raise InvalidComponent(f"{label}: renamed_options must map a former name to the present one, got {renamed!r}")
-    return FrozenDict(renamed)
+def _frozen_texts(label: str, what: str, expected: str, texts: Mapping[str, str]) -> FrozenDict[str]:
+    if not isinstance(texts, Mapping) or not all(isinstance(text, str) for pair in texts.items() for text in pair):
+        raise InvalidComponent(f"{label}: {what} must map {expected}, got {texts!r}")
+    return FrozenDict(texts)
 
 
 def _is_json_like(value: object) -> bool:

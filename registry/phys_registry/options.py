@@ -229,7 +229,8 @@ def check_options(component: Component, target: Callable[..., Any], options: Map
         return
     for name in options:
         if name not in takes.parameters and not takes.open_ended:
-            hint = suggest(name, takes.parameters)
+            gone = component.gone_options.get(name)
+            hint = f" {gone}." if gone else suggest(name, takes.parameters)
             raise BadOption(f"{component.label} has no option {name!r}.{hint} {_known(component, takes)}")
     missing = [name for name in takes.required if name not in options]
     if missing:

@@ -122,6 +122,15 @@ def test_merge_unites_and_detects_conflicts() -> None:
     assert kept.scores("moons", "langevin", "w2")[0] == pytest.approx(0.3)
     assert "6 cells differed" in kept.table()
 
+    alone, stacked = (
+        Results([record("spans", "edm", 0, score, costs={"stacked_seeds": seeds})])
+        for seeds, score in ((1, 0.3), (3, 0.31))
+    )
+    (conflict,) = api.find_conflicts([alone, stacked])
+    assert conflict.reason == (
+        "fits of 1 and of 3 seeds at once, which may round differently at odd sizes, gave w2 0.3 and 0.31"
+    )
+
     other_code = run_of(identity={"library": "m"})
     reasons = {c.reason for c in api.find_conflicts([first, other_code])}
     assert reasons == {"the identities differ in library"}

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from phys_bellman.kernels import GaussianKernel
+from phys_registry import Component, RenamedWarning
 from phys_samplers import catalogue, checkpoint, load
 from phys_samplers.atomic import write_atomically
 from phys_samplers.checkpoint import recipe_name
@@ -115,6 +116,34 @@ def test_a_round_trip_keeps_everything(tmp_path: Path) -> None:
     assert loaded.recipe.span == (0.25, 2.0), "tuples come back as tuples"
     assert loaded.recipe.options() == saved.recipe.options()
     assert metadata(folder)["options"]["kernel"]["name"] == "gaussian"
+
+
+def test_a_checkpoint_of_a_former_name_answers_with_the_present_one(tmp_path: Path) -> None:
+    folder = model(span=(0.25, 2.0)).save(tmp_path / "former")
+    catalogue.registry.unregister("sampler", "point-in-test")
+    with pytest.raises(CheckpointError, match="cannot be made here"):
+        load(folder)
+    present = Component("sampler", "spot-in-test", Point, summary="a point", renamed_from={"point-in-test"})
+    catalogue.registry.register(present)
+    try:
+        with pytest.warns(RenamedWarning, match="'point-in-test' is now called 'spot-in-test'"):
+            loaded = load(folder)
+        assert loaded.recipe == Point(span=(0.25, 2.0))
+        assert torch.equal(loaded.sample(3, seed=0), model().sample(3, seed=0))
+        assert metadata(loaded.save(tmp_path / "present"))["sampler"] == "spot-in-test"
+    finally:
+        catalogue.registry.unregister("sampler", "spot-in-test")
+
+
+def test_an_option_of_a_former_name_is_read_from_a_checkpoint(tmp_path: Path) -> None:
+    folder = model().save(tmp_path)
+    catalogue.registry.unregister("sampler", "point-in-test")
+    catalogue.registry.register(
+        Component("sampler", "point-in-test", Point, summary="a point", renamed_options={"reach": "span"})
+    )
+    rewrite(folder, lambda data: data["options"].update(reach=[0.5, 3.0]) or data["options"].pop("span"))
+    with pytest.warns(RenamedWarning, match="'reach' of sampler 'point-in-test' is now called 'span'"):
+        assert load(folder).recipe == Point(span=(0.5, 3.0))
 
 
 LAYOUTS: dict[str, Callable[[], Tensor]] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from phys_bellman.kernels import GaussianKernel, SlicedGaussianKernel
-from phys_registry import BadOption, UnknownComponent
+from phys_registry import BadOption, RenamedWarning, UnknownComponent
 from phys_samplers import catalogue
 from phys_samplers.denoisers.denoiser import DenoisingLoss
 from phys_samplers.errors import ConfigurationError
@@ -148,3 +148,22 @@ def test_parts_inside_parts_have_a_json_form_too() -> None:
 @pytest.mark.parametrize("value", ["gaussian", 3, None, (1, 2), {"name": "gaussian"}, GaussianKernel])
 def test_what_is_no_part_object_stays(value: object) -> None:
     assert part_options(value) is value
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("bellman[parametrisation=networks]", "sampler 'bellman-fields'"),
+        ("bellman[box=0.5]", "sampler 'bellman-fields'"),
+    ],
+)
+def test_a_text_of_former_times_names_what_took_its_place(text: str, named: str) -> None:
+    with pytest.raises(BadOption, match=named):
+        make_part("sampler", text)
+
+
+def test_a_text_with_a_renamed_option_is_taken_and_names_the_present_one() -> None:
+    with pytest.warns(RenamedWarning, match="'schedule' of sampler 'vgs' is now called 'spacing'"):
+        former = make_part("sampler", "vgs[schedule=linear]")
+    assert former == make_part("sampler", "vgs[spacing=linear]")
+    assert former != make_part("sampler", "vgs")

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from phys_samplers import make
 from phys_samplers.errors import TrainingDiverged
-from phys_samplers.randomness import make_generator
+from phys_samplers.fields import UNet, replica
+from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Target
 from phys_samplers.testing import gaussian_target
@@ -75,6 +76,28 @@ def test_a_seed_gives_the_same_bits_alone_and_stacked(name: str, task: str) -> N
                 assert torch.equal(value, other[key]), key
             else:  # a library that chooses its kernel by the number of matrices: as near as 20 steps keep them
                 torch.testing.assert_close(value, other[key], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [32, 7])
+def test_a_network_of_images_gives_the_same_bits_alone_and_stacked(batch: int) -> None:
+    """Outputs and gradients of every replica; bits only where no vectorised loop has an end (and products repeat)."""
+    net = UNet(width=8, depth=2).build(64, 64, streams=Streams(SEEDS, "weights"), conditioned=True)
+    x = torch.randn(3, batch, 64, generator=make_generator(0, "x"))
+    t = torch.rand(3, batch, generator=make_generator(0, "t"))
+    images = net(x, t)
+    images.square().sum().backward()
+    for r in range(3):
+        alone = replica(net, r)
+        image = alone(x[r : r + 1], t[r : r + 1])
+        image.square().sum().backward()
+        pairs = {"output": (images[r : r + 1], image)} | {
+            name: (many.grad[r : r + 1], one.grad)
+            for (name, many), one in zip(net.named_parameters(), alone.parameters(), strict=True)
+        }
+        for name, (ours, theirs) in pairs.items():
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4, msg=name)
+            if products_repeat(32, 16) and batch % 16 == 0:
+                assert torch.equal(ours, theirs), name
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])

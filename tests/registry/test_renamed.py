@@ -10,6 +10,10 @@ import pytest
 from phys_registry import BadOption, Component, InvalidComponent, Registry, RenamedWarning
 
 
+def dict_of(step: float = 1.0) -> dict[str, float]:
+    return {"step": step}
+
+
 def make_thing(step: float = 1.0, **more: Any) -> tuple[float, dict[str, Any]]:
     return step, more
 
@@ -55,8 +59,16 @@ def test_a_component_of_the_former_name_comes_first(renamed: Registry) -> None:
         assert renamed.make("sampler", "old") == {}
 
 
+def test_an_option_that_is_gone_says_what_to_write_instead(empty: Registry) -> None:
+    empty.register(Component("sampler", "plain", dict_of, summary="", gone_options={"twice": "Take sampler 'double'"}))
+    with pytest.raises(BadOption, match=r"'plain' has no option 'twice'\. Take sampler 'double'\. Options of"):
+        empty.make("sampler", "plain", twice=True)
+
+
 def test_former_names_are_checked() -> None:
     with pytest.raises(InvalidComponent, match=r"renamed_from must be a set of names.*write renamed_from=\{'old'\}"):
         Component("sampler", "x", dict, summary="", renamed_from="old")
     with pytest.raises(InvalidComponent, match="renamed_options must map a former name to the present one"):
         Component("sampler", "x", dict, summary="", renamed_options={"a": 1})  # type: ignore[dict-item]
+    with pytest.raises(InvalidComponent, match="gone_options must map a name to what to write instead"):
+        Component("sampler", "x", dict, summary="", gone_options=["a"])  # type: ignore[arg-type]
