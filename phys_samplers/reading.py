@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 DEEPEST = 64
 """Lists and mappings within one another."""
-MOST_DIGITS = 100
-"""Of an integer."""
+MOST_DIGITS = 600
+"""Of an integer: Python may refuse to write one of 640."""
 MIB = 2**20
 LARGEST_DATA = 16 * 1024 * MIB
 """Bytes of a file of rows, and of what it unpacks to."""

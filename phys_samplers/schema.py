@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+LONGEST_INTEGER = 1_990
+"""Bits of an integer that is written, and read; Python may refuse longer ones."""
 Shape: TypeAlias = Callable[[Any, str], None]
 
 
@@ -22,7 +24,7 @@ class Malformed(ValueError):  # noqa: N818 - reads as the condition it names
 
 def short(value: Any) -> str:
     """A value for messages, whatever it is: one line, no control characters, at most 100 letters."""
-    if type(value) is int and value.bit_length() > 400:  # which Python may refuse to write
+    if type(value) is int and value.bit_length() > LONGEST_INTEGER:
         return f"an integer of {value.bit_length():,} bits"
     try:
         text = ascii(value)

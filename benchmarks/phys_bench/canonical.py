@@ -14,7 +14,12 @@ from typing import Any
 
 from phys_registry.errors import printable
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.schema import LONGEST_INTEGER, short
 
+DEEPEST = 32
+"""Lists and mappings within one another in facts; files hold them within others, and are read to twice that depth."""
+HUGE = 1e300
+"""From which on a number counts as not finite: sums of such overflow."""
 _ENCODE = JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
 
@@ -75,28 +80,44 @@ def identify(value: Any, what: str) -> Any:
     return text
 
 
-def plain(value: Any, *, longest: int = 1_000) -> Any:
-    """Facts as JSON holds them: numbers that are not finite become null, arrays lists, anything else its text.
+def plain(value: Any, *, longest: int = 1_000, depth: int = 0) -> Any:
+    """Facts as records hold them: numbers that are not finite become null, arrays lists, anything else its text.
+
+    Halves of surrogate pairs, which no file takes, are spelt.
 
     Args:
         value: diagnostics of a sampler.
         longest: arrays of more elements are left out.
+        depth: of the value within others.
+
+    Raises:
+        ValueError: if it is nested more than ``DEEPEST`` deep.
     """
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return _whole(value)
+    if isinstance(value, int):
+        return int(value) if value.bit_length() <= LONGEST_INTEGER else short(int(value))
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return float(value) if abs(value) < HUGE else None
+    if depth > DEEPEST:
+        raise ValueError(f"facts are nested more than {DEEPEST} deep")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return plain(dataclasses.asdict(value), longest=longest)
+        value = dataclasses.asdict(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(item, longest=longest) for key, item in value.items()}
+        return {_whole(str(key)): plain(item, longest=longest, depth=depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item, longest=longest) for item in value]
+        return [plain(item, longest=longest, depth=depth + 1) for item in value]
     if hasattr(value, "numel") and value.numel() > longest:
         return f"{type(value).__name__} of shape {tuple(value.shape)}"
     if hasattr(value, "tolist"):
-        return plain(value.tolist(), longest=longest)
-    return str(value)
+        return plain(value.tolist(), longest=longest, depth=depth + 1)
+    return _whole(str(value))
+
+
+def _whole(text: str) -> str:
+    return str(text) if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def escaped(value: Any) -> Any:

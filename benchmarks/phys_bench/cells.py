@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .canonical import HUGE
 from .statistics import (
     LEAST_SEEDS,
     Distance,
@@ -182,7 +183,8 @@ def _sources(identity: Mapping[str, Any]) -> dict[str, str]:
 
 def _numbers(values: Mapping[str, Any], kept: Callable[[str], str]) -> dict[str, float]:
     """The numbers of a mapping; a JSON null stands for a value that is not finite or not known."""
-    return {kept(k): float(v) for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    numbers = {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    return {kept(name): float(value) for name, value in numbers.items() if abs(value) < HUGE}
 
 
 def _floor(facts: Mapping[str, Any] | None) -> Floor | None:

@@ -6,25 +6,30 @@ that worker it is), ``event``, and what that event says. Whatever else comes is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from json import JSONDecoder, JSONEncoder
+from json import JSONEncoder
 from typing import Any
 
+from phys_samplers.reading import parse_json
+from phys_samplers.schema import Malformed, Shape, maybe, short, table
+from phys_samplers.schema import number as number_
+
 from .canonical import escaped, plain
-from .shapes import STATUSES
+from .shapes import COSTS, EVENTS, EVENTS_OF, OUTCOME, SCORED_OUTCOME
 
 LARGEST = 8 * 2**20
 """Bytes of a message."""
-LONGEST = {"reason": 2_000, "traceback": 20_000}
-"""Letters of texts; of a traceback the last ones."""
-MOST_DIAGNOSTICS = 2**18
-"""Letters of the JSON of diagnostics."""
+LONGEST = {"traceback": 20_000}
+"""Letters of texts, where not ``REASON``; of a traceback the last ones."""
+REASON = 2_000
+MOST_FACTS = 2**18
+"""Letters of the JSON of diagnostics and of the environment."""
+MOST_ROWS = 1_000
+"""Of a history."""
 
 Job = dict[str, Any]
 
 _ENCODE = JSONEncoder(allow_nan=True).encode  # not json.dumps: a plugin may have put something else there
-_DECODE = JSONDecoder().decode
 
 
 class BadEvent(ValueError):  # noqa: N818 - reads as what it is
@@ -32,8 +37,8 @@ class BadEvent(ValueError):  # noqa: N818 - reads as what it is
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """A message as bytes."""
-    return _ENCODE(message).encode("ascii")
+    """A message as bytes; numbers that are not finite become null."""
+    return _ENCODE(plain(message, longest=LARGEST)).encode("ascii")
 
 
 def decode(payload: bytes) -> dict[str, Any]:
@@ -43,16 +48,16 @@ def decode(payload: bytes) -> dict[str, Any]:
         BadEvent: if the bytes hold no message.
     """
     try:
-        message = plain(_DECODE(payload.decode("ascii")))
-    except (ValueError, RecursionError) as error:
-        raise BadEvent(f"it is no JSON ({type(error).__name__})") from None
+        message = parse_json(payload)
+    except Malformed as error:
+        raise BadEvent(f"it is no JSON as workers send it: it {error}") from None
     if not isinstance(message, dict):
         raise BadEvent(f"it is a {type(message).__name__}; expected a mapping")
     return message
 
 
 def checked(message: Mapping[str, Any], job: Job | None, *, process: int, number: int) -> dict[str, Any]:
-    """What a message says, of the types that it must have.
+    """What a message says, of the types that ``shapes.EVENTS`` states, so that it makes a record that can be read.
 
     Args:
         message: as it came.
@@ -65,12 +70,13 @@ def checked(message: Mapping[str, Any], job: Job | None, *, process: int, number
     """
     expected = {"job": job["number"] if job else None, "process": process, "number": number}
     for name, value in expected.items():
-        if message.get(name) != value:
-            raise BadEvent(f"its {name} is {_short(message.get(name))}; expected {value}")
+        if type(found := message.get(name)) is not type(value) or found != value:
+            raise BadEvent(f"its {name} is {short(found)}; expected {value}")
     kind = message.get("event")
-    if kind not in _FIELDS or (job is None) != (kind == "ready"):
-        raise BadEvent(f"its event is {_short(kind)}")
-    return {"event": kind, **_FIELDS[kind](_Reader(message), job or {})}
+    if kind not in EVENTS_OF[job["kind"] if job else None]:
+        raise BadEvent(f"its event is {short(kind)}")
+    _look(EVENTS[kind], message)
+    return {"event": kind, **_READ[kind](message, job or {})}
 
 
 def outcome(data: Mapping[str, Any], metrics: list[str] | None = None) -> dict[str, Any]:
@@ -83,139 +89,87 @@ def outcome(data: Mapping[str, Any], metrics: list[str] | None = None) -> dict[s
     Raises:
         BadEvent: naming the field that is wrong.
     """
-    read = _Reader(data)
+    _look(OUTCOME if metrics is None else SCORED_OUTCOME, data)
     found: dict[str, Any] = {
-        "status": read.one_of("status", STATUSES),
-        "reason": read.text("reason", ""),
-        "traceback": read.text("traceback", ""),
-        "hit_limit": read.one_of("hit_limit", (None, "memory", "seconds", "outside")),
-        "finished": read.text("finished", None),
+        "status": data["status"],
+        "reason": _text(data, "reason") or "",
+        "traceback": _text(data, "traceback") or "",
+        "hit_limit": data.get("hit_limit"),
+        "finished": _text(data, "finished"),
     }
     if "started" in data:
-        found["started"] = read.text("started", None)
+        found["started"] = _text(data, "started")
     if metrics is None:
         return found
-    for name in ("costs", "environment"):
-        found[name] = read.mapping(name)
-    numbers = read.mapping("scores")
-    if numbers or found["status"] == "ok":
-        found["scores"] = {label: _Reader(numbers).number(label) for label in metrics}
-    errors = read.mapping("score_errors")
-    found["score_errors"] = {label: _Reader(errors).text(label, "") for label in metrics if label in errors}
+    numbers, errors = data.get("scores") or {}, data.get("score_errors") or {}
+    if strange := [label for label in (*numbers, *errors) if label not in metrics]:
+        raise BadEvent(f"its score of {short(strange[0])} is of no metric of the job")
+    _look(table({}, dict.fromkeys(metrics, maybe(number_()))), numbers)
     if found["status"] == "ok" and metrics[0] not in numbers:
         raise BadEvent(f"it is ok without a score of {metrics[0]}")
-    found["diagnostics"] = diagnostics(read.mapping("diagnostics"))
-    found["history"] = [_Reader({"row": row}).mapping("row") for row in read.rows("history")]
-    found["arrays"] = read.mapping("arrays") or None
+    if numbers:
+        found["scores"] = {label: numbers.get(label) for label in metrics}
+    costs = data.get("costs") or {}
+    found["costs"] = {name: costs[name] for name in COSTS if name in costs}
+    found["score_errors"] = {label: escaped(text[:REASON]) for label, text in errors.items()}
+    for name in ("diagnostics", "environment"):
+        found[name] = bounded(escaped(data.get(name) or {}), name)
+    found["history"] = [escaped(row) for row in (data.get("history") or ())[:MOST_ROWS]]
+    found["arrays"] = data.get("arrays") or None
     return found
 
 
-def diagnostics(facts: dict[str, Any]) -> dict[str, Any]:
-    """Diagnostics, or a word in their place if they are too long for a record."""
+def bounded(facts: dict[str, Any], name: str) -> dict[str, Any]:
+    """Facts, or a word in their place if they are too long for a record."""
     length = len(_ENCODE(facts))
-    return facts if length <= MOST_DIAGNOSTICS else {"left_out": f"{length:,} letters of diagnostics"}
+    return facts if length <= MOST_FACTS else {"left_out": f"{length:,} letters of {name}"}
 
 
-class _Reader:
-    """Reads typed values out of a message."""
-
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        self._data = data
-
-    def _fail(self, name: str, expected: str) -> BadEvent:
-        return BadEvent(f"its {escaped(name)[:100]} is {_short(self._data.get(name))}; expected {expected}")
-
-    def text(self, name: str, default: str | None) -> str | None:
-        value = self._data.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, str):
-            raise self._fail(name, "a text")
-        longest = LONGEST.get(name, LONGEST["reason"])
-        return escaped(value[-longest:] if name == "traceback" else value[:longest])
-
-    def number(self, name: str) -> float | None:
-        value = self._data.get(name)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
-            raise self._fail(name, "a number")
-        return value
-
-    def positive(self, name: str) -> float:
-        value = self.number(name)
-        if value is None or not (math.isfinite(value) and value >= 0):
-            raise self._fail(name, "a number of at least 0")
-        return value
-
-    def mapping(self, name: str) -> dict[str, Any]:
-        value = self._data.get(name)
-        if value is not None and not isinstance(value, dict):
-            raise self._fail(name, "a mapping")
-        return escaped(value or {})
-
-    def rows(self, name: str) -> list[Any]:
-        value = self._data.get(name)
-        if value is not None and not isinstance(value, list):
-            raise self._fail(name, "a list")
-        return (value or [])[:1_000]
-
-    def one_of(self, name: str, allowed: tuple[Any, ...]) -> Any:
-        value = self._data.get(name)
-        if not any(value is known or (isinstance(value, str) and value == known) for known in allowed):
-            raise self._fail(name, f"one of {', '.join(map(str, allowed))}")
-        return value
+def _look(shape: Shape, data: Any) -> None:
+    try:
+        shape(data, "")
+    except Malformed as error:
+        raise BadEvent(f"it {error}" if str(error).startswith("lacks") else f"its {error}") from None
 
 
-def _floor(read: _Reader, job: Job) -> dict[str, Any]:
-    found: dict[str, Any] = {"metric": read.one_of("metric", tuple(job.get("metrics", ())))}
-    if problem := read.text("error", None):
-        return {**found, "error": problem}
-    rows = read.rows("values")
-    values = [_Reader({"value": value}).number("value") for value in rows]
-    return {
-        **found,
-        "mean": read.number("mean"),
-        "std": read.positive("std"),
-        "source": read.text("source", ""),
-        "values": values,
-    }
+def _text(data: Mapping[str, Any], name: str) -> str | None:
+    value, longest = data.get(name), LONGEST.get(name, REASON)
+    return None if value is None else escaped(value[-longest:] if name == "traceback" else value[:longest])
 
 
-def _step(read: _Reader, job: Job) -> dict[str, Any]:
-    seeds = read.rows("seeds")
-    values = read.mapping("values")
-    rows = {name: _Reader(values).rows(name) for name in values}
-    if seeds != job.get("seeds") or any(len(row) != len(seeds) for row in rows.values()):
+def _floor(message: Mapping[str, Any], job: Job) -> dict[str, Any]:
+    metric = message["metric"]
+    if metric not in job.get("metrics", ()):
+        raise BadEvent(f"its metric is {short(metric)}, which the job does not have")
+    if problem := _text(message, "error"):
+        return {"metric": metric, "error": problem}
+    facts = {name: message.get(name) for name in ("mean", "std")}
+    return {"metric": metric, **facts, "source": _text(message, "source") or "", "values": message.get("values") or []}
+
+
+def _step(message: Mapping[str, Any], job: Job) -> dict[str, Any]:
+    seeds, values = message["seeds"], message["values"]
+    if seeds != job.get("seeds") or any(len(row) != len(seeds) for row in values.values()):
         raise BadEvent("it is of other seeds than those of the job")
-    numbers = {name: [_Reader({"value": value}).number("value") for value in row] for name, row in rows.items()}
-    return {"step": read.positive("step"), "seeds": seeds, "values": numbers}
+    return {"step": message["step"], "seeds": seeds, "values": escaped(values)}
 
 
-def _cell(read: _Reader, job: Job) -> dict[str, Any]:
-    seed = read.positive("seed")
+def _cell(message: Mapping[str, Any], job: Job) -> dict[str, Any]:
+    seed = message["seed"]
     if seed not in job.get("wanted", ()):
-        raise BadEvent(f"its seed is {seed}, which the job does not want")
-    return {"seed": int(seed), "outcome": outcome(read.mapping("outcome"), job["metrics"])}
+        raise BadEvent(f"its seed is {short(seed)}, which the job does not want")
+    return {"seed": int(seed), "outcome": outcome(message["outcome"], job["metrics"])}
 
 
-def _error(read: _Reader, job: Job) -> dict[str, Any]:
-    return outcome(read.mapping("outcome"))
-
-
-_FIELDS: dict[str, Callable[[_Reader, Job], dict[str, Any]]] = {
-    "ready": lambda read, job: {},
-    "shared": lambda read, job: {"seconds": read.positive("seconds")},
-    "done": lambda read, job: {
-        "resident_mib": read.positive("resident_mib"),
-        "changed": [str(escaped(name))[:200] for name in read.rows("changed")],
+_READ: dict[str, Callable[[Mapping[str, Any], Job], dict[str, Any]]] = {
+    "ready": lambda message, job: {},
+    "shared": lambda message, job: {"seconds": message["seconds"]},
+    "done": lambda message, job: {
+        "resident_mib": message["resident_mib"],
+        "changed": [escaped(name[:200]) for name in message["changed"]],
     },
     "floor": _floor,
     "step": _step,
     "cell": _cell,
-    "error": _error,
+    "error": lambda message, job: outcome(message["outcome"]),
 }
-
-
-def _short(value: Any) -> str:
-    return repr(escaped(value))[:100]

@@ -25,7 +25,7 @@ from phys_samplers.training import Callback
 
 from .canonical import plain
 from .environment import Meter, environment
-from .events import diagnostics
+from .events import bounded
 from .plan import Fit, LastFit, fit_key
 from .resolve import make, one_spec
 from .scoring import (
@@ -210,12 +210,12 @@ def _finish(
             "sample_seconds": meter.seconds,
             "cpu_seconds": costs["cpu_seconds"] + meter.cpu_seconds,
             "peak_memory_mib": max(costs["peak_memory_mib"], meter.peak_memory_mib),
-            "nfe": plain(float(draw.nfe)),
+            "nfe": float(draw.nfe),
         }
         if meter.peak_device_memory_mib is not None:
             costs["peak_device_memory_mib"] = max(costs["peak_device_memory_mib"] or 0.0, meter.peak_device_memory_mib)
         around.restore()
-        kept["diagnostics"] = diagnostics(plain(draw.diagnostics))
+        kept["diagnostics"] = bounded(plain(draw.diagnostics), "diagnostics")
         samples = _checked(draw.samples, task, job["eval_size"])
     except Exception as error:
         return {**outcome_of(error, during="sampling"), **kept}

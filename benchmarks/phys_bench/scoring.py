@@ -26,7 +26,7 @@ from phys_samplers.randomness import derive_seed, make_generator
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.target import Task
 
-from .canonical import digest
+from .canonical import HUGE, digest
 from .resolve import make, one_spec
 
 
@@ -130,7 +130,7 @@ def score(
         except Exception as error:  # a metric may fail in any way, and must not take the others along
             errors[text] = one_line(error)
             continue
-        if math.isfinite(value):
+        if abs(value) < HUGE:
             scores[text] = value
         else:
             errors[text] = f"the score is {value}"

@@ -1,12 +1,13 @@
-"""What the files of a run folder hold: records, floors, ``run.json`` and the lock, as data of ``phys_samplers.schema``.
+"""What the files of a run folder hold, and what workers send: records, floors, ``run.json``, the lock, and events.
 
-Ids are hashes, since files are found by them. What records say beyond this is shown as it is, and decides nothing.
+All of it is data of ``phys_samplers.schema``. Ids are hashes, since files are found by them. What records say beyond
+this is shown as it is, and decides nothing. What an event says makes a record that can be read again.
 """
 
 from __future__ import annotations
 
 from phys_samplers.reading import MIB
-from phys_samplers.schema import mapping, maybe, number, one_of, rows, table, text, whole
+from phys_samplers.schema import Shape, flag, mapping, maybe, number, one_of, rows, table, text, whole
 
 FORMAT = 1
 LARGEST = 64 * MIB
@@ -38,6 +39,30 @@ IDENTITY = table(
         "device": text(),
     },
 )
+COSTS: dict[str, Shape] = {
+    **dict.fromkeys(
+        (
+            "fit_densities",
+            "fit_gradients",
+            "fit_seconds",
+            "cpu_seconds",
+            "peak_memory_mib",
+            "peak_device_memory_mib",
+            "training_steps",
+            "parameters",
+            "energy_densities",
+            "energy_gradients",
+            "sample_seconds",
+            "score_seconds",
+            "nfe",
+        ),
+        maybe(number(0)),
+    ),
+    "stacked_seeds": whole(1),
+    "shared_fit": flag,
+}
+"""Of a cell, by name."""
+_HIT_LIMITS = one_of(None, "memory", "seconds", "outside")
 _FLOOR = {"mean": maybe(number()), "std": maybe(number(0)), "source": maybe(text())}
 RECORD = table(
     {
@@ -51,7 +76,7 @@ RECORD = table(
         "scores": mapping(maybe(number())),
         "score_errors": mapping(text()),
         "floors": mapping(maybe(table({}, _FLOOR))),
-        "costs": mapping(),
+        "costs": table({}, COSTS),
         "arrays": maybe(_ARRAYS),
     },
     {
@@ -60,7 +85,7 @@ RECORD = table(
         "history": maybe(rows(mapping())),
         "environment": maybe(mapping()),
         "budget": maybe(table({}, {"seconds": number(0), "memory_mib": number(0)})),
-        "hit_limit": maybe(text()),
+        "hit_limit": _HIT_LIMITS,
         "started": maybe(text()),
         "finished": maybe(text()),
     },
@@ -97,3 +122,37 @@ HEAD = table(
     },
 )
 LOCK = table({"host": text(), "process": whole(0), "since": text(), "born": number()})
+
+_TEXT = maybe(text())
+_ENDED = {"reason": _TEXT, "traceback": _TEXT, "hit_limit": _HIT_LIMITS, "started": _TEXT, "finished": _TEXT}
+OUTCOME = table({"status": one_of(*STATUSES)}, _ENDED)
+"""Of a job that gave no model."""
+SCORED_OUTCOME = table(
+    {"status": one_of(*STATUSES)},
+    {
+        **_ENDED,
+        "scores": maybe(mapping()),
+        "score_errors": maybe(mapping(text())),
+        "costs": maybe(table({}, {**COSTS, "nfe": number(0)})),
+        "diagnostics": maybe(mapping()),
+        "environment": maybe(mapping()),
+        "history": maybe(rows(mapping())),
+        "arrays": maybe(_ARRAYS),
+    },
+)
+EVENTS = {
+    "ready": table({}),
+    "shared": table({"seconds": number(0)}),
+    "done": table({"resident_mib": number(0), "changed": rows(text())}),
+    "floor": table({"metric": text()}, {**_FLOOR, "error": _TEXT, "values": maybe(rows(number()))}),
+    "step": table({"step": whole(0), "seeds": rows(whole(0)), "values": mapping(rows(maybe(number())))}),
+    "cell": table({"seed": number(0), "outcome": mapping()}),
+    "error": table({"outcome": mapping()}),
+}
+"""What workers send, by the event's name."""
+EVENTS_OF: dict[str | None, tuple[str, ...]] = {
+    None: ("ready",),
+    "floors": ("floor", "done"),
+    "cells": ("shared", "step", "cell", "error", "done"),
+}
+"""By what a worker does; before its first job it does nothing."""

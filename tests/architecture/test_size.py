@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 MODULES = 298
-LINES = 49_544
-MEDIAN = 156.0
+LINES = 49_582
+MEDIAN = 157.0
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""
