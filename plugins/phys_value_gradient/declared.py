@@ -32,6 +32,7 @@ PAPER = {
     "ema_decay": 0.0,
     "clip_norm": None,
     "drift_clip": None,
+    "energy_clip": None,
 }
 """GMM-9 as released: 3,000 batches of 128 walks of 20 steps, each in 20 minibatches of 128 transitions.
 

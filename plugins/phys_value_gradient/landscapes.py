@@ -53,6 +53,9 @@ class Critic(nn.Module):
         linear: whether the quadratic has a linear part.
         skip: whether to add a_t E; a_t starts at s_{T−1}²/(b_t), which is 1 at the last learned step and small where
             the energy has long been blurred away.
+
+    Attributes:
+        energy_limit: from which energies are bent, (R,); infinite until ``Learner.bound_energies``.
     """
 
     scale: Tensor
@@ -61,6 +64,7 @@ class Critic(nn.Module):
     slope: Tensor | None
     skip: Tensor | None
     log_std: Tensor
+    energy_limit: Tensor
 
     def __init__(
         self,
@@ -92,6 +96,7 @@ class Critic(nn.Module):
             starts = [part / (a**2 * variance + blur) for part, (a, blur) in zip(own, process.marginals, strict=False)]
             self.curvature.copy_(torch.tensor(starts, dtype=like.dtype))
         self.register_buffer("log_std", like.new_full((replicas,), math.log(initial_std)))
+        self.register_buffer("energy_limit", like.new_full((replicas,), math.inf))
 
     @property
     def steps(self) -> int:

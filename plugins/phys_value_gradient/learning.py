@@ -150,6 +150,8 @@ def _ends(landscape: Landscape, z: Tensor, reached: int, *, gradients: bool) -> 
 ERROR = Literal["square", "huber", "linex"]
 STEEPEST = math.log(4.0)
 """δ from which linex goes on linearly; values that far too high are rare but for the beginning."""
+LIMIT_DRAWS = 1_024
+"""Of the prior, that say which energies are usual."""
 LINEAR_RATE = 0.1
 """Share of the temporal-difference errors that the terms linear in their coefficients take over at once."""
 
@@ -333,6 +335,14 @@ class Learner:
         drift = error * (alpha * s / self.policy.temperature)
         loss = functional.huber_loss(drift, torch.zeros_like(drift), reduction="none")
         return loss.sum(-1).mean((1, 2)) / self.energy.dim**2
+
+    def bound_energies(self) -> None:
+        """Bend energies far above those of the prior, for good; an energy may otherwise be any regression's outlier.
+
+        Where scales vary, as on a funnel, energies of a batch reach from 10 to 10¹⁶ and more: the squares of a single
+        one then decide a fit by least squares, curvatures turn negative, and walks leave along them.
+        """
+        self.critic.energy_limit.copy_(self.energy.usual(self.start(LIMIT_DRAWS)))
 
     @torch.no_grad()
     def start(self, n: int) -> Tensor:

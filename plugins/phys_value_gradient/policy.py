@@ -33,7 +33,13 @@ from phys_samplers.options import check_values, option
 from phys_value_gradient.process import AuxiliaryProcess, log_ratio
 
 HIGHEST = 1e30
-"""Stands for energies that are infinite or not a number."""
+"""Stands for infinite energies."""
+FAR = 50.0
+"""Energies a dimension by which a state may lie above the median of the prior before energies are bent. The law and all
+walks from the prior to it lie below; what is above is where a tail or a wall grows without bound."""
+PRIOR = "prior"
+Clip = float | Literal["prior"] | None
+"""Energy from which to bend: a number, the limit learned from the prior, or none."""
 
 
 class Landscape(Protocol):
@@ -54,12 +60,14 @@ class Energy:
     Args:
         density: of the target; its calls are counted there.
         clip: energy c above which E goes on as c + K log(1 + (E − c)/K), value and gradient alike, so that what is far
-            up still finds its way down, by steps of a bounded length; None for E as it is.
+            up still finds its way down, by steps of a bounded length; ``"prior"`` for ``limit``; None for E as it is.
+            An energy that is no number stays so.
+        limit: of each replica (R,), states then have the replica axis first; None for no limit.
     """
 
-    def __init__(self, density: FlatDensity, clip: float | None = None) -> None:
+    def __init__(self, density: FlatDensity, clip: Clip = None, limit: Tensor | None = None) -> None:
         self.density = density
-        self.clip = clip
+        self.clip: float | Tensor | None = limit if isinstance(clip, str) else clip
 
     @property
     def dim(self) -> int:
@@ -79,7 +87,13 @@ class Energy:
         if self.clip is None:
             return energy, gradient
         energy, slope = self._bent(energy)
-        return energy, gradient.mul_(slope.unsqueeze(-1)).nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+        return energy, gradient.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0).mul_(slope.unsqueeze(-1))
+
+    def usual(self, z: Tensor) -> Tensor:
+        """A limit (R,) for ``clip`` from prior draws z (R, N, K): the median of the finite energies and ``FAR``·K."""
+        energy = self.value(z)
+        middle = torch.where(energy.isfinite(), energy, math.nan).nanmedian(1).values
+        return middle.add_(FAR * self.dim).nan_to_num_(nan=HIGHEST)
 
     @torch.no_grad()
     def log_prob(self, z: Tensor) -> Tensor:
@@ -89,9 +103,11 @@ class Energy:
     def _bent(self, energy: Tensor) -> tuple[Tensor, Tensor]:
         """The energy as it goes on above the limit, and its derivative there."""
         assert self.clip is not None
-        energy = energy.nan_to_num(nan=HIGHEST, posinf=HIGHEST)
-        above = energy.sub(self.clip).clamp_(min=0).div_(self.dim)
-        return energy.clamp_(max=self.clip).add_(above.log1p(), alpha=self.dim), above.add_(1).reciprocal_()
+        clip = torch.as_tensor(self.clip).to(energy)
+        clip = clip.view(*clip.shape, *(1,) * (energy.dim() - 1)) if clip.dim() else clip
+        energy = energy.nan_to_num(nan=math.nan, posinf=HIGHEST)
+        above = energy.sub(clip).clamp_(min=0).div_(self.dim)
+        return energy.minimum(clip).add_(above.log1p(), alpha=self.dim), above.add_(1).reciprocal_()
 
 
 Rule = Literal["taylor", "mean", "moments"]

@@ -24,7 +24,7 @@ from phys_value_gradient.fields import ValueField, make_value_field
 from phys_value_gradient.landscapes import Critic, ExactLandscape, LearnedLandscape
 from phys_value_gradient.learning import Learner, Learning, initial_slope
 from phys_value_gradient.negatives import ValueNegatives
-from phys_value_gradient.policy import HIGHEST, Energy, Landscape, Policy, Rule, walk
+from phys_value_gradient.policy import HIGHEST, PRIOR, Clip, Energy, Landscape, Policy, Rule, walk
 from phys_value_gradient.process import AuxiliaryProcess, Kind, Shape, schedule
 
 
@@ -35,7 +35,7 @@ class ValueGradientModel(Model):
         recipe: with the sampling options.
         target: whose energy is the last value; the model asks it while sampling.
         critic: the learned values of one replica; None for the exact ones.
-        initial_std: σ_init.
+        log_std: log σ_init.
     """
 
     recipe: ValueGradientSampler
@@ -45,6 +45,7 @@ class ValueGradientModel(Model):
         self.target_name, self.event_shape = target.name, tuple(target.event_shape)
         self.critic = critic
         self.log_std = log_std
+        self.energy_limit = None if critic is None else critic.energy_limit
         self._target = target
 
     @property
@@ -86,7 +87,7 @@ class ValueGradientModel(Model):
         self.check_draw(n, start)
         recipe = self.recipe.for_draw(options)
         density = FlatDensity(self.followed)
-        energy = Energy(density, recipe.energy_clip)
+        energy = Energy(density, recipe.energy_clip, self.energy_limit)
         generator = make_generator(seed, "walk", device=self.device)
         like = self.log_std
 
@@ -103,8 +104,8 @@ class ValueGradientModel(Model):
         if start is None and recipe.final_noise:
             log_weights = exact.log_prob(final).to(final) - (path.cost + prior).squeeze(0)
         final = self.corrected(final, exact, recipe, generator)
-        network = 0 if self.critic is None else recipe.sampling_steps - (recipe.policy == "taylor")
-        nfe = density.evaluations + exact.evaluations + network
+        nfe = density.evaluations + exact.evaluations
+        nfe += 0 if self.critic is None else recipe.sampling_steps - (recipe.policy == "taylor")
         return Draw(density.embed(final), float(nfe), weight_diagnostics(log_weights), log_weights)
 
     @torch.no_grad()
@@ -153,7 +154,7 @@ class ValueGradientModel(Model):
         density = FlatDensity(self.followed)
         scale, _ = self.recipe.auxiliary.marginals[t]
         z = density.reduce(x.detach().to(self.log_std)).mul(scale)
-        landscape = self.landscape(Energy(density, self.recipe.energy_clip))
+        landscape = self.landscape(Energy(density, self.recipe.energy_clip, self.energy_limit))
         values, gradients = landscape.values_and_gradients(z.view(1, 1, *z.shape), t)
         tau = self.recipe.temperature
         return values.flatten() / -tau, density.embed(gradients[0, 0] * (-scale / tau))
@@ -163,9 +164,9 @@ class ValueGradientModel(Model):
         return {"log_std": self.log_std} if self.critic is None else self.critic.state_dict()
 
 
+EXACT = "exact"
 STEERING = frozenset({"policy", "drift_clip", "energy_clip"})
 """Options of draws that training walks follow too."""
-EXACT = "exact"
 INITIAL_DRAWS, INITIAL_STEPS = 4_096, 50
 """That find σ_init of exact values."""
 
@@ -200,7 +201,8 @@ class ValueGradientSampler(Learning, TrainedSampler):
         initial_std: σ_init of the prior N(0, σ²I) at first, where the quadratic of the values then starts; None for the
             paper's, √(1 + Σs_t²) (``ve``) or 1 (``vp``), and no quadratic at first.
         drift_clip: largest drift of a step, in units of the length of its noise; None for no limit.
-        energy_clip: energy from which E goes on like a logarithm; None for E as it is. See ``policy.Energy``.
+        energy_clip: energy from which E goes on like a logarithm, see ``policy.Energy``; ``"prior"`` for one far above
+            prior draws' (none where values are exact, nor where E is learned along); None for E as it is.
         noise_scale: η of the noise when sampling.
         final_noise: whether the last step has noise; without it there are no path weights.
         negatives_from: where walks for negative samples start: ``"prior"``, or ``"data"``: at training rows carried to
@@ -227,7 +229,7 @@ class ValueGradientSampler(Learning, TrainedSampler):
     learning_rate: float = fit_option(2e-3, above=0)
     ema_decay: float = fit_option(0.99, least=0, below=1)
     drift_clip: float | None = draw_option(1.5, above=0)
-    energy_clip: float | None = draw_option(None, most=HIGHEST)
+    energy_clip: Clip = draw_option(PRIOR, most=HIGHEST)
     noise_scale: float = draw_option(1.0, above=0)
     final_noise: bool = draw_option(True)
     negatives_from: Literal["prior", "data"] = "prior"
@@ -237,13 +239,12 @@ class ValueGradientSampler(Learning, TrainedSampler):
         if self.energy_skip and not self.baseline:
             raise ConfigurationError("energy_skip is True and baseline False; the skip is a part of the baseline")
         self.auxiliary  # noqa: B018 - building a part validates its options
-        if self.value == EXACT:
-            if self.temperature != 1:
-                raise ConfigurationError(
-                    f"temperature is {self.temperature} and value {EXACT!r}; exact values are those of temperature 1"
-                )
-        else:
+        if self.value != EXACT:
             self.network  # noqa: B018 - likewise
+        elif self.temperature != 1:
+            raise ConfigurationError(
+                f"temperature is {self.temperature} and value {EXACT!r}; exact values are those of temperature 1"
+            )
 
     def fit_options(self) -> frozenset[str]:
         """See ``Sampler.fit_options``: what steers walks decides what is learned from them."""
@@ -299,6 +300,8 @@ class ValueGradientSampler(Learning, TrainedSampler):
     def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
         """See ``TrainedSampler.training_objective``: temporal differences, the critics of all seeds in one stack."""
         learner = self.learner(target, seeds=seeds, device=device)
+        if self.energy_clip == PRIOR:
+            learner.bound_energies()
 
         def finish(critic: nn.Module, seed: int) -> ValueGradientModel:
             assert isinstance(critic, Critic)
@@ -317,8 +320,7 @@ class ValueGradientSampler(Learning, TrainedSampler):
         if self.value == EXACT:
             raise ConfigurationError(f"value is {EXACT!r}, which cannot follow a changing energy; set 'value-mlp'")
         learner, rows = self.learner(target, seeds=[seed], device=device), None
-        if self.negatives_from == "data":
-            assert target.train is not None
+        if self.negatives_from == "data" and target.train is not None:
             rows = FlatDensity(target).reduce(target.train.detach().to(learner.critic.offset))
         return ValueNegatives(
             learner,
@@ -347,13 +349,11 @@ class ValueGradientSampler(Learning, TrainedSampler):
             skip=self.energy_skip,
         ).to(device)
         streams = Streams(seeds, "noise", device=device)
-        return Learner(critic, Energy(density, self.energy_clip), self.rule, self, streams=streams)
+        return Learner(critic, Energy(density, self.energy_clip, critic.energy_limit), self.rule, self, streams=streams)
 
     @property
     def _initial_std(self) -> float:
-        if self.initial_std is not None:
-            return self.initial_std
-        return math.sqrt(1 + self.auxiliary.total) if self.process == "ve" else 1.0
+        return self.initial_std or math.sqrt(1 + self.auxiliary.total * (self.process == "ve"))
 
     @property
     def _variance(self) -> float | None:

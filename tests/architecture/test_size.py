@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 298
-LINES = 49_582
+MODULES = 299
+LINES = 49_731
 MEDIAN = 157.0
 LONGEST = 400
 TABLES: set[str] = set()

@@ -13,6 +13,7 @@ from phys_samplers.errors import CheckpointError, ConfigurationError, TrainingDi
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.target import Density, Evaluations, Target
 from phys_value_gradient import ValueGradientSampler
+from phys_value_gradient.learning import LIMIT_DRAWS
 
 QUICK = {
     "sampling_steps": 4,
@@ -116,7 +117,7 @@ def test_evaluations_are_counted_and_the_skip_costs_gradients(skip: bool) -> Non
     model = ValueGradientSampler(draws=4, initial_rate=0.01, **options).fit(target)
     steps, walks, slope = 4, 8, 8 * skip  # of σ_init
     assert counter.gradients == walks * (steps if skip else 1) + slope
-    assert counter.densities == 3 * 4 * walks * (steps if skip else 1) + walks * steps * skip
+    assert counter.densities == LIMIT_DRAWS + 3 * 4 * walks * (steps if skip else 1) + walks * steps * skip
     before = counter.copy()
     drawn = model.draw(10)
     assert counter.since(before) == Evaluations(densities=10, gradients=10 * (steps if skip else 1))
