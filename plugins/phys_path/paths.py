@@ -17,6 +17,9 @@ STEEPEST = 1e3
 LEVER = 50.0
 """log Ẑ is this times its parameter, so that the rate of the networks moves it fast enough."""
 
+NARROW = 0.02
+"""Standard deviation that modes are taken to have at first; see ``replay``."""
+
 
 class UnitDensity:
     """A target's density in units of its spread, on flat coordinates (…, D), with leading axes kept.
@@ -78,6 +81,7 @@ class Control(nn.Module):
         self.network, self.process, self.clip, self.flow = network, process, clip, flow
         self.gate = nn.Parameter(torch.full((replicas, process.steps), gate))
         self.log_widths = nn.Parameter(torch.zeros(replicas, process.steps), requires_grad=widths)
+        self.log_within = nn.Parameter(torch.full((replicas, process.steps), 2 * math.log(NARROW)))
         self.temperatures = nn.Parameter(torch.zeros(replicas, process.steps))
         self.normaliser = nn.Parameter(torch.zeros(replicas, 1))
 

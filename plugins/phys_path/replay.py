@@ -11,9 +11,14 @@ misses. So
 
         L = Σ_k E[−log F(x_{k+1} | x_k)] = Σ_k E[ (|m − μ_F(x_k)|² + D s)/(2 v_F) + ½ D log 2π v_F ].
 
+    Two unbiased estimates of m are at hand: from x_K itself, and, where the ends are of the target, from its score
+    there, with (x_k + C_k ∇log p̃(x_K) / A_k) / A_k for x_K, since A_k ∇log p_k(x_k) = E[∇log p̃(x_K) | x_k]. Their
+    errors have opposite signs: within a normal mode of variance s² the average with weights C_k and A_k² s² has none.
+    s² is learned for every k by the same loss, of which the variance of the estimate is a part.
+
 Where the ends are of the target, L is the relative entropy of the backward paths to the forward ones, up to a constant:
 it is least where P_F = P_B, punishes lost modes, and needs no simulation to be asked. For Ornstein-Uhlenbeck chains it
-is denoising score matching.
+is denoising score matching, and with scores of the ends its mixture with target score matching.
 
 The buffer also serves objectives of weights (``replayed``), which hold on any paths: those carried back from it show
 what the sampler's own paths do not reach.
@@ -41,6 +46,7 @@ ADAPTS = 0.5
 """How fast logarithms of MALA's step sizes follow its acceptance."""
 POWERS = torch.logspace(0, -4, 41)
 """τ that are tried."""
+TINY = 1e-12
 EFFECTIVE = 0.1
 """Share of the chosen ends that is to be effective."""
 
@@ -62,6 +68,7 @@ class Replay:
     ) -> None:
         self.density, self.streams, self.size, self.rounds, self.moves = density, streams, size, rounds, moves
         self.ends = torch.zeros(streams.replicas, rounds * size, density.dim, device=streams.device)
+        self.scores = torch.zeros_like(self.ends)
         self.log_step = torch.full((streams.replicas, 1, 1), math.log(step), device=streams.device)
         self.batches = 0
 
@@ -87,20 +94,28 @@ class Replay:
             self.log_step += ADAPTS * (acceptance - ACCEPTANCE)
         place = self.batches % self.rounds * size
         self.ends[:, place : place + size] = state.x.view(replicas, size, dim)
+        self.scores[:, place : place + size] = state.score.view(replicas, size, dim)
         self.batches += 1
 
-    def draw(self, n: int) -> Tensor:
-        """Ends (R, n, D), drawn with replacement."""
+    def draw(self, n: int) -> tuple[Tensor, Tensor]:
+        """Ends (R, n, D), drawn with replacement, and the target's scores there."""
         index = self.streams.integers(min(self.batches, self.rounds) * self.size, n)
-        return self.ends.gather(1, index[..., None].expand(-1, -1, self.ends.shape[-1]))
+        index = index[..., None].expand(-1, -1, self.ends.shape[-1])
+        return self.ends.gather(1, index), self.scores.gather(1, index)
 
     def state_dict(self) -> dict[str, Tensor]:
         """See ``Resumable``."""
-        return {"ends": self.ends, "log_step": self.log_step, "batches": torch.tensor(self.batches)}
+        return {
+            "ends": self.ends,
+            "scores": self.scores,
+            "log_step": self.log_step,
+            "batches": torch.tensor(self.batches),
+        }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """See ``Resumable``."""
         self.ends.copy_(state["ends"])
+        self.scores.copy_(state["scores"])
         self.log_step.copy_(state["log_step"])
         self.batches = int(state["batches"])
 
@@ -123,26 +138,41 @@ def tempered(log_weights: Tensor) -> Tensor:
     return weights.gather(0, first[None, :, None].expand(1, -1, weights.shape[-1]))[0]
 
 
-def likelihood(control: Control, density: UnitDensity, ends: Tensor, steps: Tensor, noise: Tensor) -> Tensor:
+def likelihood(
+    control: Control, density: UnitDensity, ends: Tensor, end_scores: Tensor, steps: Tensor, noise: Tensor
+) -> Tensor:
     """K times the mean of E[−log F(x_{k+1} | x_k)] over rows, (R,): L of the module where ``steps`` are uniform.
+
+    Its gradient is that with the less noisy estimate of m.
 
     Args:
         control: of a process whose B learns nothing.
         density: of the target.
         ends: x_K (R, N, D).
+        end_scores: of the target there.
         steps: k (N,).
         noise: ε (R, N, D), standard normal.
     """
     process = control.process
-    kept, blur, growth, v = (part.to(ends) for part in (process.kept, process.blur, process.growth, process.variances))
-    off = blur[:-1].sqrt()[steps, None] * noise
-    x = torch.addcmul(off, kept[:-1][steps, None], ends)
-    mean = torch.addcmul(process.gain.to(ends)[steps, None] * off, kept[1:][steps, None], ends)
-    root = v.sqrt()[steps, None]
-    times = (steps.to(ends) / process.steps).expand(ends.shape[:2])
-    push = control.steer(x, times) + control.gated(density.score(x), control.gate[:, steps, None] * root)
-    missed = (mean - growth[steps, None] * x - root * push).square().sum(-1)
+    kept, blur, gain, growth, v = (
+        part.to(ends)[: process.steps][steps, None]
+        for part in (process.kept, process.blur, process.gain, process.growth, process.variances)
+    )
+    off = blur.sqrt() * noise
+    x = torch.addcmul(off, kept, ends)
+    mean = torch.addcmul(gain * off, process.kept.to(ends)[1:][steps, None], ends)
+    # Through its end x_{k+1} moves by this much.
+    through = process.kept.to(ends)[1:][steps, None] - gain * kept
+    signal = kept.square() * control.log_within[:, steps, None].exp()
+    share = signal / (signal + blur).clamp(min=TINY)  # 0 for a point, of which the end alone tells
+    other = (off + blur * end_scores / kept.clamp(min=TINY)) / kept.clamp(min=TINY)
+    steered = control.steer(x, (steps.to(ends) / process.steps).expand(ends.shape[:2]))
+    push = steered + control.gated(density.score(x), control.gate[:, steps, None] * v.sqrt())
+    missed = mean - growth * x - v.sqrt() * push
     log_width, dim = control.log_widths[:, steps], ends.shape[-1]
-    relative = (missed + dim * process.between.to(ends)[steps]) / v[steps] * (-2 * log_width).exp()
-    constant = dim * (math.log(2 * math.pi) + v[steps].log())
-    return 0.5 * process.steps * (relative + 2 * dim * log_width + constant).mean(1)
+    precision = (-2 * log_width).exp() / v[:, 0]
+    spread = dim * process.between.to(ends)[steps]
+    constant = dim * (math.log(2 * math.pi) + v[:, 0].log())
+    value = precision * (missed.detach().square().sum(-1) + spread) + 2 * dim * log_width + constant
+    steady = precision.detach() * (missed + through * share * other).square().sum(-1)
+    return 0.5 * process.steps * (value + steady - steady.detach()).mean(1)

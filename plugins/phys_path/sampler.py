@@ -174,7 +174,7 @@ class PathSampler(TrainedSampler):
     depth: int | None = fit_option(None, least=1)
     sampling_steps: int = fit_option(64, least=1)
     grid: Grid = fit_option("geometric")
-    detail: float = fit_option(0.02, above=0, below=1)
+    detail: float = fit_option(0.03, above=0, below=1)
     widths: bool = fit_option(True)
     scale: float | None = fit_option(None, above=0)
     gate: float = fit_option(0.5)
@@ -184,10 +184,10 @@ class PathSampler(TrainedSampler):
     replayed: bool = fit_option(False)
     rows: int = fit_option(2_048, least=2)
     walks: int = fit_option(2_048, least=2)
-    refill_every: int = fit_option(40, least=1)
-    kept_rounds: int = fit_option(8, least=1)
+    refill_every: int = fit_option(80, least=1)
+    kept_rounds: int = fit_option(12, least=1)
     moves: int = fit_option(5, least=0)
-    steps: int = fit_option(2_000, least=1)
+    steps: int = fit_option(2_500, least=1)
     learning_rate: float = fit_option(5e-3, above=0)
     ema_decay: float = fit_option(0.99, least=0, below=1)
     resample_below: float | None = draw_option(None, above=0, most=1)
@@ -234,10 +234,10 @@ class PathSampler(TrainedSampler):
                 refill(self.exploration if turn.value // self.refill_every % 2 else 1.0)
             turn.value += 1
             half = self.rows // 2
-            ends, kicks = replay.draw(half), noise.normal(half, dim)
+            (ends, slopes), kicks = replay.draw(half), noise.normal(half, dim)
             steps = torch.arange(half, device=kicks.device) * process.steps // half
-            ends, kicks, steps = torch.cat((ends, ends), 1), torch.cat((kicks, -kicks), 1), torch.cat((steps, steps))
-            return likelihood(control, density, ends, steps, kicks)
+            ends, slopes, kicks = (torch.cat(pair, 1) for pair in ((ends, ends), (slopes, slopes), (kicks, -kicks)))
+            return likelihood(control, density, ends, slopes, torch.cat((steps, steps)), kicks)
 
         def of_weights() -> Tensor:
             if self.objective == "kl":
@@ -248,7 +248,7 @@ class PathSampler(TrainedSampler):
             with torch.no_grad():
                 if self.replayed and odd:
                     back = noise.normal(process.steps, size, dim)
-                    states, scores = carried_back(control, density, replay.draw(size), back)
+                    states, scores = carried_back(control, density, replay.draw(size)[0], back)
                 else:
                     eta = self.exploration if odd else 1.0
                     seen = refill(eta) if self.replayed else walk(eta)[0]

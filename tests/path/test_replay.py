@@ -74,9 +74,11 @@ def test_the_likelihood_is_stationary_at_the_exact_control_and_only_there(wrong:
         return shifts[k][..., None] * mean + offset[k] + slope[k][..., None] * x
 
     control.steer = steer
-    control.log_widths.requires_grad_(True)
+    for numbers in (control.log_widths, control.log_within):
+        numbers.requires_grad_(True)
+    control.log_within.data += 3.0
     z, noise, steps = nodes()
-    loss = likelihood(control, density, mean + z, steps, noise).sum()
+    loss = likelihood(control, density, mean + z, -z, steps, noise).sum()
     entropy = float((alpha.log() + math.log(2 * math.pi) + 1).sum())  # of two coordinates
     assert float(loss.detach()) == pytest.approx(entropy + STEPS * wrong**2, abs=1e-9)
     for gradient in torch.autograd.grad(loss, (offset, slope, control.log_widths)):
@@ -94,7 +96,8 @@ def test_the_likelihood_is_that_of_paths_carried_back(name: str) -> None:
         ends = 0.5 + 0.8 * streams.normal(500, 2, dtype=torch.float64)
         noise = streams.normal(STEPS, 500, 2, dtype=torch.float64)
         paths = given(control, *carried_back(control, density, ends, noise))
-        closed = likelihood(control, density, ends.repeat(1, STEPS, 1), steps, noise.flatten(1, 2))
+        slopes = density.score(ends).repeat(1, STEPS, 1)
+        closed = likelihood(control, density, ends.repeat(1, STEPS, 1), slopes, steps, noise.flatten(1, 2))
         gaps.append(float(-paths.forward.sum(1).mean() - closed))
     gap = torch.tensor(gaps)
     error = float(gap.std()) / 40**0.5
@@ -121,7 +124,8 @@ def test_moved_ends_keep_the_law_and_lost_ones_go() -> None:
     ends = streams.normal(8_000, 2)
     ends[0, 7] = math.nan
     replay.add(ends, torch.zeros(2, 8_000))
-    drawn = replay.draw(100)
+    drawn, slopes = replay.draw(100)
+    torch.testing.assert_close(slopes, -drawn)
     assert torch.isfinite(drawn).all()
     kept = replay.ends[:, :8_000]
     assert float(kept.mean((0, 1)).abs().max()) < 5 / 16_000**0.5
