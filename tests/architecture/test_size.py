@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 299
-LINES = 49_731
+LINES = 49_765
 MEDIAN = 157.0
 LONGEST = 400
 TABLES: set[str] = set()
