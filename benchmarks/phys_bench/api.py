@@ -187,7 +187,7 @@ def _run(made: Plan, folder: RunFolder, how: str, count: int, notes: list[str], 
     facts = {"suite": made.suite.to_dict(), "folder": str(folder.path), "device": made.device, "plan": made.summary()}
     folder.log("run started", plan=made.summary(), executor=how, workers=count)
     registry.emit("phys_run_started", run=facts)
-    pool = _pool(how, count, folder)
+    pool = _pool(how, count, folder, made.device)
     runner = Runner(made, folder, pool, shown, registry)
     outcome = "failed"
     try:
@@ -248,8 +248,9 @@ def _choose_workers(workers: int | None, made: Plan, how: str) -> int:
     return max(1, min(workers or usual, len(made.todo) or 1))
 
 
-def _pool(how: str, count: int, folder: RunFolder) -> Pool:
+def _pool(how: str, count: int, folder: RunFolder, device: str) -> Pool:
     if how == "inline":
         return InlinePool()
     files = [status.location for status in registry.plugins() if (status.source, status.status) == ("file", "loaded")]
-    return ProcessPool(count, folder.path / "logs", {"PHYS_SAMPLERS_PLUGIN_FILES": os.pathsep.join(files)})
+    variables = {"PHYS_SAMPLERS_PLUGIN_FILES": os.pathsep.join(files)}
+    return ProcessPool(count, folder.path / "logs", variables, copied=device == "cpu")

@@ -1,13 +1,17 @@
 """What workers may say: every message is checked against the job it is about, since a plugin's code runs beside them.
 
-A message is JSON with ``job``, ``process`` and ``number`` (of the job, of the worker's process, and which message of
-that worker it is), ``event``, and what that event says. Whatever else comes is refused, and its worker with it.
+A message is a line of JSON with ``job``, ``process`` and ``number`` (of the job, of the worker's process, and which
+message of that worker it is), ``event``, and what that event says. Whatever else comes is refused, and its worker with
+it.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Mapping
 from json import JSONEncoder
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from phys_samplers.reading import parse_json
@@ -54,6 +58,78 @@ def decode(payload: bytes) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise BadEvent(f"it is a {type(message).__name__}; expected a mapping")
     return message
+
+
+class Channel:
+    """One end of what a runner and a worker tell each other, line by line.
+
+    Args:
+        connection: of a pipe between them, which is a pair of sockets; it is to be kept open.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        self._socket.setblocking(False)
+        self._came, self._looked_at = bytearray(), 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether a whole line has come."""
+        return b"\n" in self._came
+
+    def send(self, message: Mapping[str, Any], *, patience: float | None = None) -> None:
+        """Send a message.
+
+        Args:
+            message: JSON-like.
+            patience: seconds within which it must be taken; None for any time.
+
+        Raises:
+            OSError: if it is not, or the other end is gone.
+        """
+        self._socket.settimeout(patience)
+        try:
+            self._socket.sendall(encode(message) + b"\n")
+        finally:
+            self._socket.setblocking(False)
+
+    def take(self) -> bytes | None:
+        """The next line; None if there is no whole one yet. It never waits: who sends may stop in the middle of one.
+
+        Raises:
+            EOFError: if there will be none.
+            OSError: if the other end is gone.
+            BadEvent: if a line is too long.
+        """
+        while (end := self._came.find(b"\n", self._looked_at)) < 0:
+            self._looked_at = len(self._came)
+            if self._looked_at > LARGEST:
+                raise BadEvent(f"it is longer than {LARGEST / 2**20:.0f} MiB")
+            try:
+                more = self._socket.recv(2**18)
+            except BlockingIOError:
+                return None
+            if not more:
+                raise EOFError
+            self._came += more
+        line = bytes(self._came[:end])
+        del self._came[: end + 1]
+        self._looked_at = 0
+        return line
+
+    def wait(self) -> bytes:
+        """The next line, for which it waits.
+
+        Raises:
+            EOFError: if there will be none.
+        """
+        while (line := self.take()) is None:
+            wait([self._socket])
+        return line
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._socket.close()
 
 
 def checked(message: Mapping[str, Any], job: Job | None, *, process: int, number: int) -> dict[str, Any]:

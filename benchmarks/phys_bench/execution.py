@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers import catalogue
-from phys_samplers.sampler import Model, Sampler
+from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.target import Evaluations, Task
 from phys_samplers.training import Callback
 
@@ -76,6 +76,7 @@ def execute(job: Mapping[str, Any], emit: Emit, kept: LastFit) -> list[str]:
             _cells(job, emit, kept, around)
     finally:
         around.restore()
+        around.close()
     return around.changed
 
 
@@ -91,6 +92,10 @@ class Around:
         if os.getpid() != self._process:
             os._exit(1)
         self.changed += self._surroundings.restore()
+
+    def close(self) -> None:
+        """No part follows."""
+        self._surroundings.close()
 
 
 def _floors(job: Mapping[str, Any], emit: Emit) -> None:
@@ -203,6 +208,8 @@ def _finish(
         before = evaluations.copy()
         with Meter(job["device"]) as meter:
             draw = model.draw(job["eval_size"], seed=draw_seed(job["task"], seed))
+        if not isinstance(draw, Draw):
+            raise TypeError(f"draw returned {type(draw).__name__}; expected Draw")
         asked, n = evaluations.since(before), job["eval_size"]
         costs |= {
             "energy_densities": costs["fit_densities"] / n + asked.densities / n,

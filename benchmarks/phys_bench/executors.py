@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 from phys_registry import PhysError
 
 from .environment import MIB, Used, descendants, memory_mib
-from .events import LARGEST, BadEvent, Job, checked, decode, encode
+from .events import BadEvent, Channel, Job, checked, decode, encode
 from .plan import Key, LastFit, fit_key
 from .suite import Budget
-from .worker import end_descendants, work
+from .worker import end_descendants, start
 
 LOOK = 0.1
 """Seconds between two looks at the limits."""
 START_SECONDS = 180.0
-START_ATTEMPTS = 3
+START_ATTEMPTS, START_PAUSE = 3, 2.0
+AT_ONCE, PATIENCE = 1_000, 10.0
+"""Messages taken from a worker between two looks at the limits, and seconds that it may take to take a job."""
 TAIL_LINES, TAIL_BYTES = 30, 20_000
 LARGEST_LOG = 64 * MIB
 """Bytes of what a worker prints; beyond that it is stopped."""
@@ -35,6 +34,8 @@ LONGEST_WAIT = 20.0
 """So many times its limit a job may take on the clock if it does not get a processor."""
 OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 """Signals that come from outside: no code of a cell ends with them by itself."""
+LOST = 255
+"""Exit code of a process whose end nobody saw, since the process that it was a copy of was killed."""
 
 Handler = Callable[[Job, dict[str, Any]], None]
 
@@ -147,6 +148,7 @@ class _Slot:
 
     process: Any
     connection: Connection
+    channel: Channel
     log: Path
     began: float
     worker: int = 0
@@ -170,11 +172,11 @@ class ProcessPool:
         workers: how many at most; they are started when there is work for them.
         logs: folder for what they print.
         variables: environment variables they get.
+        copied: see ``worker.start``.
     """
 
-    def __init__(self, workers: int, logs: Path, variables: Mapping[str, str]) -> None:
-        self._context = multiprocessing.get_context("spawn")  # forking a process that runs threads is unsafe
-        self._workers, self._logs, self._variables = workers, logs, dict(variables)
+    def __init__(self, workers: int, logs: Path, variables: Mapping[str, str], *, copied: bool) -> None:
+        self._workers, self._logs, self._variables, self._copied = workers, logs, dict(variables), copied
         self._slots: list[_Slot] = []
         self._waiting: deque[tuple[Job, Budget]] = deque()
         self._failures = self._started = self._taken = 0
@@ -212,7 +214,7 @@ class ProcessPool:
         """Wait for events at most ``LOOK`` seconds, pass them on, and enforce the limits."""
         ready = wait([slot.connection for slot in self._slots], LOOK)
         for slot in list(self._slots):
-            if slot.connection in ready or not slot.process.is_alive():
+            if slot.connection in ready or slot.channel.holds or not slot.process.is_alive():
                 self._receive(slot, handle)
         for slot in list(self._slots):
             self._enforce(slot, handle)
@@ -222,6 +224,7 @@ class ProcessPool:
         """Kill all workers."""
         for slot in self._slots:
             _kill(slot.process)
+            slot.channel.close()
             slot.connection.close()
         self._slots.clear()
         self._waiting.clear()
@@ -230,12 +233,15 @@ class ProcessPool:
         self._started += 1
         log = self._logs / f"worker-{self._started}.log"
         log.unlink(missing_ok=True)
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=work, args=(theirs, str(log), self._variables), name="phys-bench worker")
-        with _no_main_module():
-            process.start()
-        theirs.close()
-        return _Slot(process=process, connection=ours, log=log, began=time.monotonic())
+        for _ in range(START_ATTEMPTS):
+            try:
+                process, connection = start(log, self._variables, copied=self._copied)
+                channel = Channel(connection)
+                return _Slot(process=process, connection=connection, channel=channel, log=log, began=time.monotonic())
+            except OSError as error:  # too many processes for now, perhaps those of a cell that is being ended
+                problem = error
+                time.sleep(START_PAUSE)
+        raise WorkerError(f"worker processes cannot be started: {problem}") from problem
 
     def _assign(self) -> None:
         while self._waiting and (idle := [slot for slot in self._slots if slot.ready and slot.job is None]):
@@ -254,31 +260,31 @@ class ProcessPool:
             slot.used = Used()
             slot.log_start = _size(slot.log)
             with suppress(OSError):  # a dead worker shows at the next step
-                slot.connection.send_bytes(encode(slot.job))
+                slot.channel.send(slot.job, patience=PATIENCE)
 
     def _receive(self, slot: _Slot, handle: Handler) -> None:
         """Pass on what a worker sent; it goes if it is dead or says what it must not."""
-        while slot in self._slots:
+        for _ in range(AT_ONCE):
+            if slot not in self._slots:
+                return
             try:
-                if not slot.connection.poll():
+                if (line := slot.channel.take()) is None:
                     if not slot.process.is_alive():
                         self._bury(slot, handle)
                     return
-                event = self._heard(slot, slot.connection.recv_bytes(LARGEST))
-            except (EOFError, OSError) as error:
-                self._bury(
-                    slot, handle, "" if isinstance(error, EOFError) else f"its message could not be read: {error}"
-                )
-                return
+                event = self._heard(slot, line)
+            except (EOFError, OSError):
+                return self._bury(slot, handle)
             except BadEvent as error:
-                self._bury(slot, handle, f"its worker sent a message that is refused: {error}")
-                return
+                return self._bury(slot, handle, f"its worker sent a message that is refused: {error}")
             if event["event"] == "ready":
                 slot.ready, self._failures = True, 0
             elif event["event"] == "shared":  # as if it had been made now: who fits first must not decide who is late
                 slot.used.seconds += event["seconds"]
             elif event["event"] == "done":
-                self._end(slot, handle, "done", "", resident=event["resident_mib"], changed=bool(event["changed"]))
+                left = bool(slot.plugins) and len(descendants(slot.process.pid)) > 1  # processes, beside the worker
+                changed = left or bool(event["changed"])
+                self._end(slot, handle, "done", "", resident=event["resident_mib"], changed=changed)
             elif slot.job is not None:
                 handle(slot.job, event)
 
@@ -310,7 +316,7 @@ class ProcessPool:
         if not slot.ready:
             self._failed_start(slot, reason or f"it ended with {_exit_text(code)}")
         elif slot.job is not None:
-            outside = not reason and code is not None and -code in OUTSIDE
+            outside = not reason and code is not None and (-code in OUTSIDE or code == LOST)
             reason = reason or f"its worker process ended with {_exit_text(code)}"
             self._end(slot, handle, "outside" if outside else "died", reason)
 
@@ -354,6 +360,7 @@ class ProcessPool:
         if slot not in self._slots:
             return
         _kill(slot.process)
+        slot.channel.close()
         slot.connection.close()
         self._slots.remove(slot)
         if self._waiting and len(self._slots) < self._workers:
@@ -367,6 +374,8 @@ def _size(path: Path) -> int:
 def _kill(process: Any) -> None:
     """Kill a keeper with all that its worker started."""
     end_descendants(process.pid)
+    with suppress(OSError):  # its group outlives it, if somebody killed it
+        os.killpg(process.pid, signal.SIGKILL)
     if process.is_alive():
         process.kill()
     process.join(5)
@@ -374,6 +383,8 @@ def _kill(process: Any) -> None:
 
 def _exit_text(code: int | None) -> str:
     names = {-number: number.name for number in signal.Signals}
+    if code == LOST:
+        return f"exit code {code}, or was lost"
     return f"signal {names.get(code, -code)}" if code is not None and code < 0 else f"exit code {code}"
 
 
@@ -386,14 +397,3 @@ def _tail(log: Path, start: int) -> str:
     except OSError:
         return ""
     return "\n".join(lines[-TAIL_LINES:])
-
-
-@contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Keep a new process from importing the user's script again, which would run it if it has no main guard."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import json
+import locale
 import math
 import os
 import random
+import resource
 import signal
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -38,7 +43,10 @@ class Surroundings:
         self._torch_rng, self._python_rng = torch.random.get_rng_state(), random.getstate()
         self._numpy_rng = np.random.get_state()  # noqa: NPY002 - the global state is what is watched
         self._environment, self._filters = dict(os.environ), list(warnings.filters)
-        self._handlers = _handlers()
+        self._handlers, self._modules = _handlers(), dict(sys.modules)
+        self._path, self._threads = list(sys.path), set(threading.enumerate())
+        self._outputs = [(number, os.dup(number)) for number in (1, 2) if _file(number)]
+        self._timers = [timer for timer in _TIMERS if signal.getitimer(timer) == (0.0, 0.0)]
 
     def restore(self) -> list[str]:
         """Put everything back.
@@ -68,10 +76,40 @@ class Surroundings:
                 if signal.getsignal(number) is not handler:
                     changed.append(f"handler of {signal.Signals(number).name}")
                     signal.signal(number, handler)
+        changed += self._restore_interpreter()
         torch.random.set_rng_state(self._torch_rng)
         random.setstate(self._python_rng)
         np.random.set_state(self._numpy_rng)  # noqa: NPY002
         return changed
+
+    def _restore_interpreter(self) -> list[str]:
+        """Put back imported modules, where they are looked for, what prints and what is timed."""
+        changed = []
+        for name in [n for n, module in self._modules.items() if sys.modules.get(n) is not module]:
+            sys.modules[name] = self._modules[name]
+            changed.append(f"sys.modules[{name!r}]")
+        if sys.path != self._path:
+            sys.path[:] = self._path
+            changed.append("sys.path")
+        for number, kept in self._outputs:
+            if _file(number) != _file(kept):
+                os.dup2(kept, number)
+                changed.append(f"output {number}")
+        for timer in self._timers:
+            if any(signal.setitimer(timer, 0)):
+                changed.append(f"timer {timer}")
+        left = [thread.name for thread in threading.enumerate() if thread not in self._threads]
+        return changed + [f"thread {name}" for name in left]
+
+    def close(self) -> None:
+        """Let go of what was kept."""
+        for _, kept in self._outputs:
+            with suppress(OSError):
+                os.close(kept)
+
+
+_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+_LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 
 
 def _read() -> dict[str, Any]:
@@ -84,8 +122,21 @@ def _read() -> dict[str, Any]:
         "anomalies": torch.is_anomaly_enabled(),
         "precision": torch.get_float32_matmul_precision(),
         "denormals": float(torch.tensor(1e-40, dtype=torch.float32, device="cpu") * 1.0) > 0,
+        "inference": torch.is_inference_mode_enabled(),
         "folder": _folder(),
+        "locale": locale.setlocale(locale.LC_ALL),
+        "recursion": sys.getrecursionlimit(),
+        "collection": gc.isenabled(),
+        "errors": np.geterr(),
+        "outputs": (sys.stdout, sys.stderr),
+        "limits": [resource.getrlimit(number) for number in _LIMITS],
     }
+
+
+def _allow(limits: list[tuple[int, int]]) -> None:
+    for number, pair in zip(_LIMITS, limits, strict=True):
+        with suppress(OSError, ValueError):  # what was taken away for good does not come back
+            resource.setrlimit(number, pair)
 
 
 _PUT_BACK: dict[str, Callable[[Any], Any]] = {
@@ -97,7 +148,14 @@ _PUT_BACK: dict[str, Callable[[Any], Any]] = {
     "anomalies": torch.autograd.set_detect_anomaly,
     "precision": torch.set_float32_matmul_precision,
     "denormals": lambda kept: torch.set_flush_denormal(not kept),
+    "inference": lambda wanted: torch.inference_mode(wanted).__enter__(),
     "folder": lambda folder: os.chdir(folder or "."),
+    "locale": lambda text: locale.setlocale(locale.LC_ALL, text),
+    "recursion": sys.setrecursionlimit,
+    "collection": lambda wanted: gc.enable() if wanted else gc.disable(),
+    "errors": lambda errors: np.seterr(**errors),
+    "outputs": lambda outputs: vars(sys).update(stdout=outputs[0], stderr=outputs[1]),
+    "limits": _allow,
 }
 """How to put back each fact of ``_read``; only where it changed, since some of these import half of torch."""
 
@@ -107,6 +165,15 @@ def _folder() -> str | None:
         return os.getcwd()
     except OSError:  # it was removed
         return None
+
+
+def _file(number: int) -> tuple[int, int] | None:
+    """Which file a descriptor is of."""
+    try:
+        status = os.fstat(number)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _handlers() -> dict[int, Any]:

@@ -1,8 +1,12 @@
-"""A worker: imports torch once, then does one job after another, until it is told to stop or is killed.
+"""A worker: does one job after another, until it is told to stop or is killed.
 
 Two processes: a *keeper*, which the runner starts, and its child, which does the jobs. Whatever the jobs start stays a
 descendant of the keeper (on Linux also what leaves its parent), and the keeper takes all of it along when the child
 ends or the runner is gone, in the middle of C code too: an orphan would hold the machine for nothing.
+
+On Linux workers are copies of one process that has imported torch and has done nothing else: a plugin gets a fresh
+worker within a tenth of a second. That process ends with the runner's. Elsewhere, and on CUDA, which cannot be used in
+copies, every worker imports by itself.
 
 This module imports nothing heavy at its top: the environment must be set before torch is loaded.
 """
@@ -11,20 +15,95 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 PATIENCE = 0.2
 """Seconds between two looks of a keeper."""
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
+"""Workers share the cores, and results do not depend on how many there are."""
+RUNNER = "PHYS_SAMPLERS_RUNNER"
+"""Environment variable that tells the process that workers are copies of the number of its runner."""
 _SET_CHILD_SUBREAPER, _SET_PDEATHSIG = 36, 1
+
+
+def start(log: Path, variables: Mapping[str, str], *, copied: bool) -> tuple[Any, Connection]:
+    """Start a worker.
+
+    Args:
+        log: file that its standard output and error go to.
+        variables: environment variables that it gets beside those of this process.
+        copied: whether it may be a copy of a process that has imported torch.
+
+    Returns:
+        The process of its keeper, and the connection that jobs go into and events come out of.
+
+    Raises:
+        OSError: if the system starts no process, or the one that workers are copies of was killed meanwhile.
+    """
+    with _no_main_module():
+        copied = copied and sys.platform == "linux" and _import_once()
+    context: Any = multiprocessing.get_context("forkserver" if copied else "spawn")
+    ours, theirs = context.Pipe()
+    given = {**os.environ, **variables, **ONE_THREAD, "PHYS_SAMPLERS_PROGRESS": "0"}
+    process = context.Process(target=work, args=(theirs, str(log), given), name="phys-bench worker")
+    with _no_main_module():
+        try:
+            process.start()
+        except EOFError as error:
+            raise OSError("the process that workers are copies of was killed") from error
+    theirs.close()
+    return process, ours
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Keep a new process from importing the user's script again, which would run it if it has no main guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _import_once() -> bool:
+    """Start the process that workers are copies of, unless it lives: with one thread, and deaf to Ctrl-C.
+
+    Returns:
+        Whether it is ours; a fork of a process that had one cannot use it.
+    """
+    from multiprocessing import forkserver
+
+    wanted = {**ONE_THREAD, RUNNER: str(os.getpid())}
+    before = {name: os.environ.get(name) for name in wanted}
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    os.environ.update(wanted)
+    try:
+        forkserver.set_forkserver_preload(["phys_bench.copied"])
+        forkserver.ensure_running()
+        return True
+    except ChildProcessError:
+        return False
+    finally:
+        os.environ.update({name: value or "" for name, value in before.items()})
+        for name in [name for name, value in before.items() if value is None]:
+            del os.environ[name]
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
 
 
 def work(connection: Connection, log: str, variables: Mapping[str, str]) -> None:
@@ -33,30 +112,35 @@ def work(connection: Connection, log: str, variables: Mapping[str, str]) -> None
     Args:
         connection: jobs come in here, events go out.
         log: file that standard output and error go to.
-        variables: environment variables to set first.
+        variables: all environment variables.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides
+    os.setsid()  # a signal for the runner's whole group must not end the keeper, which clears up
+    os.environ.clear()
     os.environ.update(variables)
-    os.environ["PHYS_SAMPLERS_PROGRESS"] = "0"
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
-        os.environ[name] = "1"
     _redirect(Path(log))
-    runner = parent_process()
-    parent = runner.pid if runner and runner.pid else os.getppid()  # who asks the system may be an orphan already
     _prctl(_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if child == 0:
-        _prctl(_SET_PDEATHSIG, signal.SIGKILL)
-        _serve(connection)
-        os._exit(0)
+        end_with_parent()
+        code = 1
+        try:
+            _serve(connection)
+            code = 0
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code & 0xFF)  # at once: what a plugin wants done at exit may hang
     connection.close()
-    _keep(child, parent)
+    _keep(child)
 
 
-def _keep(child: int, parent: int) -> None:
-    """Wait for the child or for the end of the parent, and end as the child does, with all that is left of it."""
-    status = None
-    while status is None and os.getppid() == parent:
+def _keep(child: int) -> None:
+    """Wait for the child or for the end of the runner, and end as the child does, with all that is left of it."""
+    runner, parent, status = parent_process(), os.getppid(), None
+    while status is None and os.getppid() == parent and runner is not None and runner.is_alive():
         time.sleep(PATIENCE if _ended(child) is None else 0)
         status = _ENDED.pop(child, None)
     end_descendants(os.getpid())
@@ -111,28 +195,29 @@ def _lives(process: Any) -> bool:
 
 def _serve(connection: Connection) -> None:
     from .environment import resident_mib
-    from .events import decode, encode
+    from .events import Channel, decode
     from .execution import execute, single_threaded
     from .plan import LastFit
 
     single_threaded()
-    send, own, sent = connection.send_bytes, os.getpid(), 0
+    channel, own, sent = Channel(connection), os.getpid(), 0
     job: dict[str, Any] = {}
 
     def emit(event: Mapping[str, Any]) -> None:
         nonlocal sent
-        send(encode({**event, "job": job.get("number"), "process": own, "number": sent}))
+        channel.send({**event, "job": job.get("number"), "process": own, "number": sent})
         sent += 1
 
     kept = LastFit()
     emit({"event": "ready"})
     while True:
         try:
-            job = decode(connection.recv_bytes())
+            job = decode(channel.wait())
         except EOFError:
             return
         changed = execute(job, emit, kept)
-        sys.stdout.flush()
+        with suppress(OSError, ValueError):  # it may be full, or closed
+            sys.stdout.flush()
         emit({"event": "done", "resident_mib": resident_mib(), "changed": changed})
         job = {}
 
@@ -143,6 +228,11 @@ def _redirect(log: Path) -> None:
     os.dup2(stream.fileno(), 2)
     sys.stdout = sys.stderr = stream
     faulthandler.enable(stream)
+
+
+def end_with_parent(wanted: bool = True) -> None:
+    """Let this process be killed, or not, when the thread that started it ends; on Linux."""
+    _prctl(_SET_PDEATHSIG, signal.SIGKILL if wanted else 0)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 299
-LINES = 49_765
-MEDIAN = 157.0
+MODULES = 300
+LINES = 50_028
+MEDIAN = 157.5
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""

@@ -1,4 +1,4 @@
-"""Runs in worker processes: limits, deaths, interruption and resumption. Few, since every worker imports torch."""
+"""Runs in worker processes: limits, deaths, interruption and resumption. Few, since every run imports torch."""
 
 from __future__ import annotations
 
@@ -88,6 +88,9 @@ def test_workers_are_limited_replaced_and_charged_by_cell(toys: Path, tmp_path: 
     # The stacked job hung as a whole; tried one by one, only seed 1 is guilty.
     assert found["toy-stacked[bad=hang]", 1][0] == "timeout"
     assert "about to exit" in results.select(sampler=bad[0])[1].traceback
+    # What is left is the process that workers are copies of, which has none.
+    (left,) = [p for p in psutil.Process().children() if "forkserver" in " ".join(p.cmdline())]
+    assert left.children() == []
     children = psutil.Process().children(recursive=True)
     assert not [p for p in children if "spawn_main" in " ".join(p.cmdline())]
 

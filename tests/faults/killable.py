@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from typing import Any
 
 from phys_bench import api
@@ -38,9 +39,18 @@ for line in sys.stdin:
     if (child := os.fork()) == 0:
         os.setpgid(0, 0)
         os.dup2(2, 1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts the tests may ignore it
         if die_at is not None:
             die_before(die_at)
-        api.run(suite, device="cpu", progress=False, **request)
-        os._exit(0)
+        code = 1
+        try:
+            api.run(suite, device="cpu", progress=False, **request)
+            code = 0
+        except (KeyboardInterrupt, api.RunInterrupted):
+            code = 130
+        except Exception:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from phys_bench import api
@@ -147,3 +148,119 @@ def test_a_run_can_be_killed_before_every_file_operation(
             assert len(kept(out)) == 2
         number += 1
     assert number > 20
+
+
+def below(process: int) -> set[psutil.Process]:
+    """What a run has started, and what that has."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return set(psutil.Process(process).children(recursive=True))
+    return set()
+
+
+def wait_for_records(out: Path, process: int, more: int) -> None:
+    """Until workers have finished ``more`` cells, or the run is over."""
+    files, deadline = out / "records", time.monotonic() + 60
+    wanted = len(list(files.glob("*.json"))) + more
+    while len(list(files.glob("*.json"))) < wanted and psutil.pid_exists(process) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def finished(out: Path) -> dict[str, bytes]:
+    """Records of cells that are ok."""
+    return {id_: payload for id_, payload in kept(out).items() if json.loads(payload)["status"] == "ok"}
+
+
+def ends(draw: random.Random, whom: str, process: int) -> int:
+    """Send a signal to a run, and see all processes below it end; how many there were."""
+    number = {"terminated": signal.SIGTERM, "interrupted": signal.SIGINT}.get(whom, signal.SIGKILL)
+    known = below(process)
+    with contextlib.suppress(ProcessLookupError):
+        (os.killpg if whom in ("group", "interrupted") else os.kill)(process, number)
+    known |= below(process)
+    for other in list(known):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            known |= set(other.children(recursive=True))
+    _, alive = psutil.wait_procs(list(known), timeout=5)
+    assert alive == [], "orphans after 5 s"
+    return len(known)
+
+
+PROCESS_SAMPLERS = ["exact", "toy-stacked", "toy-good[pause=0.1]", "toy-good[shift=1.0,pause=0.05]"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("whom", ["killed", "group", "terminated", "interrupted"])
+def test_runs_in_workers_that_are_ended_leave_no_orphans_and_lose_no_cell(
+    server: Server, tmp_path: Path, whom: str, count: Callable[..., None]
+) -> None:
+    draw = random.Random(whom)
+    chosen = {**suite(7, 12), "samplers": PROCESS_SAMPLERS}
+    whole = api.run(chosen, out=tmp_path / "w", executor="inline", device="cpu", progress=False, plugins=[TOYS])
+    kills, number, status, before = 0, 0, -1, {}
+    while kills < 8 or status:
+        out = tmp_path / str(number)
+        process = start(server, chosen, out, executor="process", workers=2)
+        if kills < 8:
+            if kills % 4:
+                wait_for_records(out, process, draw.randrange(1, 6))
+                time.sleep(draw.uniform(0.0, 0.2))
+            else:  # at whatever moment of the start
+                time.sleep(draw.uniform(0.0, 3.0))
+            count("processes below ended runs, all gone after 5 s", ends(draw, whom, process))
+        status = int(answer(server))
+        assert status in (0, 130 if whom == "interrupted" else -signal.SIGTERM if whom == "terminated" else -9)
+        if status:
+            kills += 1
+            count(f"runs in workers ended: {whom}")
+        after = finished(out) if out.exists() else {}
+        assert before.items() <= after.items()  # a finished cell is never run again, nor changed
+        before = after
+        if status == 0:
+            assert table(api.load(out)) == table(whole)
+            assert not (out / "run.lock").exists()
+            count("runs that ended in the table of an unbroken one")
+            count("cells of killed runs, none lost", len(whole.records))
+            number, before = number + 1, {}
+
+
+@pytest.mark.parametrize(
+    ("kills", "seeds"), [(3, 4), pytest.param(50, 20, marks=pytest.mark.slow)], ids=["short", "long"]
+)
+@pytest.mark.timeout(1200)
+def test_killed_workers_cost_the_cells_that_they_had(
+    server: Server, tmp_path: Path, kills: int, seeds: int, count: Callable[..., None]
+) -> None:
+    """Workers, their keepers and the process that they are copies of are killed, whatever they do at that moment."""
+    draw = random.Random(kills)
+    chosen = {**suite(8, seeds), "samplers": PROCESS_SAMPLERS}
+    whole = api.run(chosen, out=tmp_path / "w", executor="inline", device="cpu", progress=False, plugins=[TOYS])
+    done, number, before = 0, 0, {}
+    while True:
+        out = tmp_path / str(number)
+        process = start(server, chosen, out, executor="process" if done < kills else "inline", workers=2)
+        while done < kills and (victims := sorted(below(process), key=lambda p: p.pid)):
+            first = [p for p in victims if p.ppid() == process]
+            victims = [p for p in victims if p not in first] or first * (draw.random() < 0.02)
+            if victims:
+                kill(draw.choice(victims).pid)
+                done += 1
+                count("kills of workers and their keepers")
+            wait_for_records(out, process, draw.randrange(1, 3))
+        status = int(answer(server))
+        assert status == 0
+        after = finished(out)
+        assert before.items() <= after.items()
+        before = after
+        results = api.load(out)
+        failed = [r["reason"] for r in results.records if r["status"] != "ok"]
+        assert len(results.records) == len(whole.records)
+        assert not [reason for reason in failed if "SIGKILL" not in reason and "was lost" not in reason]
+        count("cells of killed workers, run again at the next start", len(failed))
+        if not failed:
+            assert table(results) == table(whole)
+            count("runs that ended in the table of an unbroken one")
+            count("cells of killed runs, none lost", len(whole.records))
+            number, before = number + 1, {}
+            if done >= kills:
+                return
