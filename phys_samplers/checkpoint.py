@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -38,6 +38,7 @@ from phys_samplers.schema import (
     maybe,
     number,
     one_of,
+    pair,
     rows,
     short,
     table,
@@ -47,6 +48,9 @@ from phys_samplers.schema import (
 from phys_samplers.target import Target
 from phys_samplers.training import TrainingReport
 
+if TYPE_CHECKING:
+    from phys_samplers.table import Column
+
 FORMAT = 1
 METADATA = "model.json"
 LARGEST_METADATA = 64 * MIB
@@ -54,6 +58,8 @@ LARGEST_TENSORS = 16 * 1024 * MIB
 """Bytes of the two files at most; see there before anything is read."""
 NUMBER = "float"
 """Stands, alone in a mapping, for a number that is not finite, which JSON has no word for."""
+NUMBERS = r"bool|u?int(8|16|32|64)|float(16|32|64)"
+"""Types of columns."""
 SPREAD = 64
 """A layout is kept if its memory spans at most this many times the tensor's numbers; else its gaps are closed."""
 
@@ -77,6 +83,8 @@ class Fitted(Protocol):
     def event_shape(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
     def needs_target(self) -> bool: ...  # noqa: D102
+    @property
+    def columns(self) -> tuple[Column, ...] | None: ...  # noqa: D102
     @property
     def report(self) -> TrainingReport | None: ...  # noqa: D102
     def tensors(self) -> dict[str, Tensor]: ...  # noqa: D102
@@ -105,6 +113,7 @@ def save(model: Fitted, path: str | Path) -> Path:
         "needs_target": model.needs_target,
         "facts": _jsonable(model.facts(), "the facts of the model"),
         "report": _jsonable(model.report.to_dict(), "the report of the training") if model.report else None,
+        **({"columns": [[column.name, column.dtype] for column in model.columns]} if model.columns else {}),
         "tensors": {
             "file": f"tensors-{digest[:16]}.safetensors",
             "sha256": digest,
@@ -164,6 +173,10 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
             f"{place} holds facts or tensors of which no model of {kind} {name!r} can be made: {_words(error)}"
         ) from error
     model.recipe, model.event_shape, model.target_name = recipe, event_shape, metadata["target"]
+    if columns := metadata.get("columns"):
+        from phys_samplers.table import Column
+
+        model.columns = tuple(Column(*column) for column in columns)
     report = metadata["report"]
     model.report = TrainingReport.from_dict(_python(report, lists=True)) if report else None
     return model
@@ -248,7 +261,11 @@ def _shape() -> Shape:
                 {"strides": mapping()},
             ),
         },
-        {"kind": one_of("sampler", "return_model"), "seal": text()},
+        {
+            "kind": one_of("sampler", "return_model"),
+            "seal": text(),
+            "columns": rows(pair(text(longest=10_000), text("a type of numbers", pattern=NUMBERS))),
+        },
     )
 
 

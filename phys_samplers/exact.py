@@ -196,6 +196,7 @@ class TrainingRows(Sampler):
         assert target.train is not None
         model = TrainingRowsModel(self, target.train.detach().to(device))
         model.target_name, model.event_shape = target.name, target.event_shape
+        model.columns = target.columns
         return model
 
     def restore(

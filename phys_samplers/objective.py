@@ -149,6 +149,7 @@ def fit_objective(
         model = objective.finish(replica(objective.module, index).requires_grad_(False), seed)
         model.recipe, model.report = recipe, report
         model.target_name, model.event_shape = target.name, target.event_shape
+        model.columns = target.columns
         results.append(model)
     return results
 
@@ -252,15 +253,14 @@ class RowsSampler(TrainedSampler):
 
     def standardiser(self, rows: Tensor) -> Standardiser:
         """The map to the coordinates that the network sees."""
-        return Standardiser.fit(rows, self.standardise)
+        return Standardiser.fit(rows, self.standardise, precision=PRECISION)
 
     def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
         """See ``TrainedSampler.training_objective``: batches of standardised rows, drawn with replacement."""
         assert target.train is not None
-        # Networks, and with them models and samples, compute in single precision whatever the rows are.
-        train_rows = target.train.detach().to(PRECISION)
-        standardiser = self.standardiser(train_rows)
-        rows = standardiser.forward(train_rows)
+        # Networks compute in single precision whatever the rows are; what they see is centred in that of the rows.
+        standardiser = self.standardiser(target.train.detach())
+        rows = standardiser.forward(target.train.detach())
         problem = self.problem(target, rows, standardiser, streams=Streams(seeds, "weights", device="cpu"))
         module, loss = problem.module.to(device), problem.loss
         batches, noise = Streams(seeds, "batches", device=device), Streams(seeds, "noise", device=device)
@@ -270,7 +270,7 @@ class RowsSampler(TrainedSampler):
 
         held = None
         if target.validation is not None and len(target.validation) > 1:
-            held = standardiser.forward(target.validation.detach().to(PRECISION)).expand(len(seeds), -1, -1)
+            held = standardiser.forward(target.validation.detach()).expand(len(seeds), -1, -1)
 
         def validation_loss() -> Tensor:
             # The same rows and the same noise at every call and for every replica.

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -27,6 +27,11 @@ from phys_samplers.options import check_values, part_options
 from phys_samplers.randomness import as_device
 from phys_samplers.target import Target
 from phys_samplers.training import Callback, TrainingReport
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from phys_samplers.table import Column
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class Model(ABC):
         recipe: what it was fitted with.
         target_name: what it was fitted to.
         event_shape: shape of one sample.
+        columns: names and types of the coordinates, if it was fitted to a table.
         report: what training cost (steps, seconds, parameters, losses); None for training-free samplers.
     """
 
@@ -90,6 +96,7 @@ class Model(ABC):
     target_name: str
     event_shape: tuple[int, ...]
     report: TrainingReport | None = None
+    columns: tuple[Column, ...] | None = None
 
     @property
     @abstractmethod
@@ -114,6 +121,15 @@ class Model(ABC):
     def sample(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Tensor:
         """``n`` samples (n, *event_shape); see ``draw``."""
         return self.draw(n, seed=seed, start=start, **options).samples
+
+    def frame(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> pd.DataFrame:
+        """``n`` samples as a data frame with the columns of the table that was learned from, their types kept.
+
+        Samples of integers are rounded. Without a table the columns are ``x0``, ``x1``, …; see ``draw``.
+        """
+        from phys_samplers.table import to_frame
+
+        return to_frame(self.sample(n, seed=seed, start=start, **options), self.columns)
 
     def with_options(self, **options: Any) -> Self:
         """The same fit with other sampling options: ``draw(n, **options)`` is ``with_options(**options).draw(n)``.

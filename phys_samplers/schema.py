@@ -115,6 +115,18 @@ def rows(inner: Shape = anything, *, most: int = 2**24) -> Shape:
     return shape
 
 
+def pair(first: Shape, second: Shape) -> Shape:
+    """A list of two."""
+
+    def shape(value: Any, path: str) -> None:
+        if type(value) is not list or len(value) != 2:
+            raise wrong(value, path, "a list of two")
+        first(value[0], f"{path}[0]")
+        second(value[1], f"{path}[1]")
+
+    return shape
+
+
 def mapping(inner: Shape = anything) -> Shape:
     """A mapping whose keys are free."""
 

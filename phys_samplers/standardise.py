@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Self
 
@@ -33,14 +33,26 @@ class Standardiser:
         mean: (D,).
         scale: (D,), positive.
         root: R, symmetric and positive definite (D, D); None for the identity.
+        origin: (D,), taken from rows before anything else and given back last, in the precision of the data where that
+            is finer than the map's; None if it is not.
+        constant: (D,) bool, coordinates that never vary: they come back as ``mean`` exactly; None if all vary.
     """
 
     mean: Tensor
     scale: Tensor
     root: Tensor | None = None
+    origin: Tensor | None = None
+    constant: Tensor | None = None
 
     @classmethod
-    def fit(cls, rows: Tensor, how: Standardisation = "coordinates", *, floor: float = FLOOR) -> Self:
+    def fit(
+        cls,
+        rows: Tensor,
+        how: Standardisation = "coordinates",
+        *,
+        floor: float = FLOOR,
+        precision: torch.dtype | None = None,
+    ) -> Self:
         """From training rows (N, …); a constant coordinate keeps scale 1.
 
         Args:
@@ -49,19 +61,30 @@ class Standardiser:
                 of their mean variance; ``none``: the identity; ``whiten``: zero mean and the identity as covariance,
                 but for directions whose variance is below the floor.
             floor: of whitening, see ``FLOOR``.
+            precision: of the map, if not that of the rows.
         """
-        rows = rows.flatten(1)
+        rows, origin = rows.flatten(1), None
+        if precision is not None and rows.dtype != precision:
+            if rows.dtype == torch.float64:
+                origin = torch.zeros_like(rows[0]) if how == "none" else rows.mean(0)
+                rows = rows - origin
+            rows = rows.to(precision)
         if how == "none":
-            return cls(torch.zeros_like(rows[0]), torch.ones_like(rows[0]))
+            return cls(torch.zeros_like(rows[0]), torch.ones_like(rows[0]), None, origin)
+        constant = rows.amax(0) == rows.amin(0)
         scale = rows.var(0).mean().sqrt().expand(rows.shape[1]) if how == "common" else rows.std(0)
-        plain = cls(rows.mean(0), torch.where(scale > 0, scale, torch.ones_like(scale)))
+        mean, scale = (
+            torch.where(constant, rows[0], rows.mean(0)),
+            torch.where(scale > 0, scale, torch.ones_like(scale)),
+        )
+        plain = cls(mean, scale, None, origin, constant if bool(constant.any()) else None)
         if how != "whiten":
             return plain
         z = plain.forward(rows).to("cpu", torch.float64)  # in double precision, which not every device has
         correlation = (z.T @ z / (len(z) - 1)).fill_diagonal_(1.0)  # a constant column stays by itself
         variances, axes = torch.linalg.eigh(correlation)
         root = (axes * variances.clamp(min=floor * variances[-1]).sqrt()) @ axes.T
-        return cls(plain.mean, plain.scale, root.to(rows))
+        return replace(plain, root=root.to(rows))
 
     @classmethod
     def identity(cls, dim: int, *, device: torch.device | str = "cpu") -> Self:
@@ -98,13 +121,17 @@ class Standardiser:
 
     def forward(self, rows: Tensor) -> Tensor:
         """Data units (N, …) → standardised flat rows (N, D), in the dtype of the map: what a network takes."""
-        z = (rows.flatten(1).to(self.mean.dtype) - self.mean) / self.scale
+        rows = rows.flatten(1)
+        rows = rows if self.origin is None else rows.to(self.origin) - self.origin
+        z = (rows.to(self.mean.dtype) - self.mean) / self.scale
         return z if self.root is None else z @ self._inverse_root
 
     def inverse(self, flat: Tensor, event_shape: tuple[int, ...]) -> Tensor:
-        """Standardised flat rows (N, D) → data units (N, *event_shape)."""
+        """Standardised flat rows (N, D) → data units (N, *event_shape), in the precision of ``origin``."""
         z = flat if self.root is None else flat @ self.root
-        return torch.addcmul(self.mean, z, self.scale).unflatten(1, event_shape)
+        x = torch.addcmul(self.mean, z, self.scale)
+        x = x if self.constant is None else torch.where(self.constant, self.mean, x)
+        return (x if self.origin is None else x + self.origin).unflatten(1, event_shape)
 
     def pull_back(self, gradient: Tensor) -> Tensor:
         """The gradient by x of a function of u, such as a score, from its gradient by u: (N, D) → (N, D)."""
@@ -112,13 +139,20 @@ class Standardiser:
 
     def tensors(self) -> dict[str, Tensor]:
         """What ``from_tensors`` needs, by the names it has in a checkpoint."""
-        parts = {"mean": self.mean, "scale": self.scale, "root": self.root}
+        parts = {
+            "mean": self.mean,
+            "scale": self.scale,
+            "root": self.root,
+            "origin": self.origin,
+            "constant": self.constant,
+        }
         return {f"standardiser.{name}": part for name, part in parts.items() if part is not None}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
         """The map that gave ``tensors``, which may hold others too."""
-        return cls(tensors["standardiser.mean"], tensors["standardiser.scale"], tensors.get("standardiser.root"))
+        parts = (tensors.get(f"standardiser.{name}") for name in ("root", "origin", "constant"))
+        return cls(tensors["standardiser.mean"], tensors["standardiser.scale"], *parts)
 
 
 def check_level(sigma: float) -> float:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,9 @@ from torch import Tensor, nn
 from phys_samplers.errors import ConfigurationError, DensityError, MissingCapability
 from phys_samplers.randomness import as_device
 from phys_samplers.supports import Constraint, Support, support_of
+
+if TYPE_CHECKING:
+    from phys_samplers.table import Column, Rows
 
 CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes", "particles")
 
@@ -75,6 +78,7 @@ class Target:
         train: training rows (N, *event_shape).
         validation: rows for early stopping and tuning.
         heldout: rows that scores are computed against; a sampler never sees them.
+        columns: names and types of the coordinates, if the rows are a table's.
         modes: centres and weights, if the law has modes.
         features: (B, *event_shape) → (B, F), what metrics that compare features (``frechet``) see of rows; it takes
             rows on any device and does not depend on what is scored.
@@ -87,6 +91,7 @@ class Target:
     train: Tensor | None = None
     validation: Tensor | None = None
     heldout: Tensor | None = None
+    columns: tuple[Column, ...] | None = None
     modes: Modes | None = None
     features: Callable[[Tensor], Tensor] | None = None
     evaluations: Evaluations | None = field(default=None, repr=False, compare=False)
@@ -280,19 +285,25 @@ def Density(  # noqa: N802 - reads as a constructor: Density(lambda x: ..., even
 
 
 def Samples(  # noqa: N802 - reads as a constructor: Samples(tensor)
-    rows: Tensor, *, validation_fraction: float = 0.1, seed: int = 0, name: str = "samples"
+    rows: Rows, *, validation_fraction: float = 0.1, seed: int = 0, name: str = "samples"
 ) -> Target:
     """A target from data: a shuffled split into training and validation rows.
 
     Args:
-        rows: (N, *event_shape) float tensor.
+        rows: (N, *event_shape) of real numbers: a tensor, an array, a data frame, or the path of a ``.csv``, ``.npy``,
+            ``.npz`` or ``.parquet`` file. Names and types of columns are kept: see ``Model.frame``.
         validation_fraction: share of the rows kept for early stopping.
         seed: of the shuffle.
         name: for messages.
+
+    Raises:
+        ConfigurationError: on what is no table of numbers; of a file it names the line and column.
     """
     from phys_samplers.randomness import make_generator
+    from phys_samplers.table import read
 
-    rows = torch.as_tensor(rows).detach()
+    rows, columns = read(rows)
+    assert isinstance(rows, Tensor)
     if not rows.is_floating_point() or rows.ndim < 2 or len(rows) < 4:
         raise ConfigurationError(
             f"rows have dtype {rows.dtype} and shape {tuple(rows.shape)}; "
@@ -313,6 +324,7 @@ def Samples(  # noqa: N802 - reads as a constructor: Samples(tensor)
         name=name,
         train=shuffled[held:],
         validation=shuffled[:held] if held else None,
+        columns=columns,
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phys_samplers.cli.output import Failure, check_folder
+from phys_samplers.cli.targets import density_options, find_target, rows_of
 from phys_samplers.cli.words import (
     ComponentText,
     choose_device,
@@ -25,25 +26,31 @@ from phys_samplers.layout import examples, table
 
 if TYPE_CHECKING:
     from phys_samplers.sampler import Model, Sampler
-    from phys_samplers.target import Target
 
 
 @click.command(
     epilog=examples(
         ("phys-samplers fit bellman --task moons -o moons", "train on a task"),
         ("phys-samplers fit 'bellman-fields[preset=paper]' --task gmm9 -o gmm9", "with a preset"),
-        ("phys-samplers fit bellman --data rows.csv --set steps=500 -o mine", "on your own rows"),
+        ("phys-samplers fit bellman --task rows.csv --set steps=500 -o mine", "on your own rows"),
+        ("phys-samplers fit vgs --task mine.py:log_density --dim 2 -o mine", "on your own density"),
         ("phys-samplers fit edm --task moons -o moons --checkpoint state", "again after a kill: it goes on"),
         ("phys-samplers show sampler bellman", "which options there are"),
     ),
 )
 @click.argument("sampler", type=ComponentText("sampler"))
-@click.option("--task", metavar="TASK", type=ComponentText("task"), help="The task to fit to; see: list task.")
+@click.option(
+    "--task",
+    metavar="TASK",
+    type=ComponentText("task"),
+    help="What to fit to: a task (see: list task), a file of rows, or FILE.py:NAME, a density.",
+)
+@density_options
 @click.option(
     "--data",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Rows to fit to instead: .csv with numeric columns, or .npy.",
+    help="Rows to fit to: .csv with numeric columns, .npy, .npz or .parquet; --task takes them too.",
 )
 @click.option(
     "-o", "--out", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to save the model to."
@@ -62,6 +69,8 @@ def fit(
     sampler: str,
     task: str | None,
     data: Path | None,
+    dim: int | None,
+    support: str | None,
     out: Path,
     seed: int,
     device: str,
@@ -82,7 +91,7 @@ def fit(
     kept: dict[str, Any] = {} if checkpoint is None else {"checkpoint": checkpoint}
     if kept and "checkpoint" not in inspect.signature(recipe.fit).parameters:
         raise Failure(f"--checkpoint is given, but {sampler!r} trains nothing that could go on; leave it out")
-    target = _target(task, data)
+    target = rows_of(data) if data is not None else find_target(str(task), dim, support)
     model = recipe.fit(target, seed=seed, device=choose_device(device), **kept)
     folder = model.save(out)
     click.echo(table(_facts(sampler, model)))
@@ -101,17 +110,6 @@ def _check_folder(out: Path, overwrite: bool) -> None:
         raise Failure(f"-o {str(out)!r} holds other files; give a new or empty folder for the model")
     if not overwrite:
         raise Failure(f"-o {str(out)!r} holds a model already; give another folder, or --overwrite")
-
-
-def _target(task: str | None, data: Path | None) -> Target:
-    if data is not None:
-        from phys_samplers.cli.data import read_rows
-        from phys_samplers.target import Samples
-
-        return Samples(read_rows(data), name=data.stem)
-    assert task is not None
-    target: Target = make("task", task)
-    return target
 
 
 def _facts(text: str, model: Model) -> list[tuple[str, str]]:
@@ -151,14 +149,23 @@ def _facts(text: str, model: Model) -> list[tuple[str, str]]:
     metavar="FILE",
     required=True,
     type=click.Path(path_type=Path),
-    help="File to write: .npy, .csv or .safetensors.",
+    help="File to write: .csv or .parquet with the names of columns, .npy or .safetensors.",
 )
 @click.option("--task", type=ComponentText("task"), help="The model's target, where it asks the density for it.")
+@density_options
 @seed_option
 @device_option
 @settings_option
 def sample(
-    model: Path, count: int, out: Path, task: str | None, seed: int, device: str, settings: tuple[str, ...]
+    model: Path,
+    count: int,
+    out: Path,
+    task: str | None,
+    dim: int | None,
+    support: str | None,
+    seed: int,
+    device: str,
+    settings: tuple[str, ...],
 ) -> None:
     """Draw samples from the model in the folder DIR, and say what they cost.
 
@@ -168,29 +175,28 @@ def sample(
 
     check_writable(out)
     options = read_settings(settings)
-    fitted = _load(model, task, choose_device(device))
+    fitted = _load(model, find_target(task, dim, support) if task else None, choose_device(device))
     began = time.perf_counter()
     draw = fitted.draw(count, seed=seed, **options)
     seconds = time.perf_counter() - began
-    write_samples(out, draw.samples, {"target": fitted.target_name, "seed": seed, "nfe": draw.nfe})
+    write_samples(out, draw.samples, fitted.columns, {"target": fitted.target_name, "seed": seed, "nfe": draw.nfe})
     shape = "×".join(map(str, draw.samples.shape))
     facts = [("samples", shape), ("NFE per sample", f"{draw.nfe:,.6g}"), ("time", f"{seconds:.2f} s")]
     click.echo(table([*facts, *_flat(draw.diagnostics)]))
     click.echo(f"\nwritten to {out}")
 
 
-def _load(folder: Path, task: str | None, device: str) -> Model:
+def _load(folder: Path, target: Target | None, device: str) -> Model:
     from phys_samplers.sampler import load
 
-    if task is None and (name := _asks_target(folder)):
+    if target is None and (name := _asks_target(folder)):
         raise Failure(
             f"the model in {str(folder)!r} asks the density of its target while it samples; add --task {name}"
         )
-    target: Target | None = make("task", task) if task is not None else None
     fitted = load(folder, target=target, device=device)
     if target is not None and target.name != fitted.target_name:
         raise Failure(
-            f"--task is {task!r}, but the model in {str(folder)!r} was fitted to {fitted.target_name!r}; give that"
+            f"--task is {target.name!r}, but the model in {str(folder)!r} was fitted to {fitted.target_name!r}; give that"
         )
     return fitted
 

@@ -253,7 +253,7 @@ class DenoiserModel(Model):
         if start is None:
             x = dynamics.prior(n, generator)
         else:
-            x = self.standardiser.forward(start.detach().to(self.device, self.standardiser.mean.dtype))
+            x = self.standardiser.forward(start.detach().to(self.device))
             x = x if by_denoising else x * schedule.level(schedule.start)[0]
         solution = integrate(dynamics, x, integrator=integrator, grid=grid, generator=generator, bound=self.bound)
         x, nfe = solution.x, solution.nfe

@@ -128,10 +128,7 @@ class BellmanModel(Model):
         integrator = model.recipe.integrator_part
         dynamics = model.dynamics(integrator)
         generator = make_generator(seed, "sample", device=self.device)
-        if start is None:
-            x = dynamics.prior(n, generator)
-        else:
-            x = self.standardiser.forward(start.to(self.device, self.standardiser.mean.dtype))
+        x = dynamics.prior(n, generator) if start is None else self.standardiser.forward(start.to(self.device))
         solution = integrate(dynamics, x, integrator=integrator, grid=model.grid(dynamics), generator=generator)
         facts = {"integrator": integrator.name, "sampling_steps": solution.steps, "lost": solution.lost}
         facts |= model.diagnostics(dynamics)

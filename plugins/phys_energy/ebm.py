@@ -304,9 +304,8 @@ class EnergyBasedModel(TrainedSampler):
         """See ``TrainedSampler.training_objective``: contrastive divergence, negatives that follow the energy."""
         (seed,) = seeds
         assert target.train is not None
-        rows = target.train.detach().to(PRECISION)
-        standardiser = Standardiser.fit(rows, self.standardise)
-        rows = standardiser.forward(rows)
+        standardiser = Standardiser.fit(target.train.detach(), self.standardise, precision=PRECISION)
+        rows = standardiser.forward(target.train.detach())
         energy = self._energy(rows.shape[1], Streams([seed], "weights")).to(device)
         supplier = self.supplier()
         assert isinstance(supplier, SuppliesNegatives)

@@ -228,7 +228,7 @@ class AnnealedLangevinModel(Model):
         if start is None:
             x = dynamics.prior(n, make_generator(seed, "prior", device=self.device)).to(dtype)
         else:
-            x = self.standardiser.forward(start.to(self.device, dtype))
+            x = self.standardiser.forward(start.to(self.device))
         steps = recipe.levels * recipe.steps_per_level
         solution = integrate(
             dynamics,
@@ -353,6 +353,7 @@ class AnnealedLangevin(RowsSampler):
                 continue
             model = self._model(ScoreDenoiser(fitted, standardiser, target.event_shape), target.event_shape)
             model.target_name, model.report = target.name, getattr(fitted, "report", None)
+            model.columns = target.columns
             results.append(model)
         return results
 

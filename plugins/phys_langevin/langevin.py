@@ -191,14 +191,15 @@ class LangevinDynamics(ChainSampler):
         fitted = fit_score(self.score, target, seeds=seeds, device=device, callbacks=callbacks, checkpoint=checkpoint)
         dtype = torch.get_default_dtype() if target.train is None else target.train.dtype
         shape = target.event_shape
-        return [
-            model
-            if isinstance(model, Exception)
-            else FollowingModel(
-                self, model=model, target_name=target.name, event_shape=shape, dtype=dtype, device=device
-            )
-            for model in fitted
-        ]
+        results: list[Model | Exception] = []
+        for model in fitted:
+            if not isinstance(model, Exception):
+                model = FollowingModel(
+                    self, model=model, target_name=target.name, event_shape=shape, dtype=dtype, device=device
+                )
+                model.columns = target.columns
+            results.append(model)
+        return results
 
     def restore(
         self,

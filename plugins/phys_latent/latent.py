@@ -49,6 +49,7 @@ class LatentModel(Model):
         self.autoencoder = autoencoder
         self.codes = codes
         self.target_name, self.event_shape = getattr(autoencoder, "target_name", ""), autoencoder.event_shape
+        self.columns = autoencoder.columns
 
     @property
     def device(self) -> torch.device:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from click.testing import Result
@@ -63,10 +64,10 @@ def test_fit_to_rows(run: Run, suffix: str) -> None:
     [
         ("r.csv", "a,b\n1,2\n3,oops\n", ["line 3", "column 2", "(b)", "'oops'"]),
         ("r.csv", "1,2\n3,\n", ["line 2", "column 2", "empty"]),
-        ("r.csv", "1,2\n3\n", ["line 2", "1 columns", "2"]),
+        ("r.csv", "1,2\n3\n", ["line 2", "column 2", "missing"]),
         ("r.csv", "a,b\n", ["no rows"]),
         ("r.csv", b"\xff\xfe\x00", ["not a text file"]),
-        ("r.csv", "1,2\n3,nan\n5,6\n7,8\n", ["NaN"]),
+        ("r.csv", "1,2\n3,nan\n5,6\n7,8\n", ["line 2", "'nan'"]),
         ("r.csv", "1,2\n", ["at least 4 rows"]),
         ("r.txt", "1,2\n", [".csv", ".npy"]),
         ("r.npy", b"not an array", ["not a plain .npy"]),
@@ -86,6 +87,28 @@ def test_bad_rows(run: Run, name: str, content: str | bytes | np.ndarray, parts:
     assert output.startswith("error: ")
     assert all(part in output for part in parts), output
     assert not Path("m").exists()
+
+
+def test_names_and_types_of_a_table_come_back(run: Run) -> None:
+    generator = np.random.default_rng(0)
+    table = pd.DataFrame({"count": generator.integers(0, 9, 60), "height": generator.normal(1e8, 1, 60)})
+    table.to_csv("my.csv", index=False)
+    run("fit", "bellman", "--task", "my.csv", "-o", "m", *SMALL)
+    run("sample", "m", "-n", 30, "-o", "s.csv")
+    drawn = pd.read_csv("s.csv")
+    assert list(drawn) == ["count", "height"]
+    assert drawn["count"].dtype == np.int64
+    assert drawn["height"].nunique() > 20
+
+
+def test_a_density_in_a_file_is_a_task_too(run: Run) -> None:
+    Path("mine.py").write_text("def log_density(x):\n    return -0.5 * x.square().sum(-1)\n")
+    words = ("--task", "mine.py:log_density", "--dim", 2)
+    run("fit", "mala[sampling_steps=250]", *words, "-o", "c")
+    run("sample", "c", *words, "-n", 10, "-o", "x.npy")
+    assert np.load("x.npy").shape == (10, 2)
+    assert "--dim" in run("fit", "mala", *words[:2], "-o", "d", code=2).output
+    assert "is not a file" in run("fit", "edm", "--task", "no.csv", "-o", "d", code=2).output
 
 
 @pytest.mark.parametrize(
