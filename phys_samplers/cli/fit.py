@@ -26,6 +26,7 @@ from phys_samplers.layout import examples, table
 
 if TYPE_CHECKING:
     from phys_samplers.sampler import Model, Sampler
+    from phys_samplers.target import Target
 
 
 @click.command(
@@ -196,7 +197,8 @@ def _load(folder: Path, target: Target | None, device: str) -> Model:
     fitted = load(folder, target=target, device=device)
     if target is not None and target.name != fitted.target_name:
         raise Failure(
-            f"--task is {target.name!r}, but the model in {str(folder)!r} was fitted to {fitted.target_name!r}; give that"
+            f"--task is {target.name!r}, but the model in {str(folder)!r} was fitted to {fitted.target_name!r}; "
+            "give that"
         )
     return fitted
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 300
-LINES = 50_028
-MEDIAN = 157.5
+MODULES = 302
+LINES = 50_349
+MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.distributions import Beta, Dirichlet, LKJCholesky, constraints
 
 from phys_samplers import Density, judge, make
-from phys_samplers.cli.judge import as_target
 from phys_samplers.cli.output import Failure
+from phys_samplers.cli.targets import as_target
 from phys_samplers.density import FlatDensity
 from phys_samplers.errors import ConfigurationError, DensityError
 from phys_samplers.judging.borders import name_border
