@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from phys_registry.component import Component
@@ -32,6 +33,8 @@ def check_values(instance: Any) -> None:
         raise ConfigurationError(problem)
 
 
+_read = lru_cache(maxsize=512)(parse_spec)
+"""Texts of parts are few, and read at every draw."""
 Part: TypeAlias = Any
 """A registered name, also with options (``"ddim[eta=1]"``), a mapping ``{"name": …, **options}``, or the object."""
 
@@ -49,7 +52,7 @@ def make_part(kind: str, value: Part, **defaults: Any) -> Any:
         UnknownComponent: if no component has that name.
     """
     if isinstance(value, str):
-        specs = parse_spec(value)
+        specs = _read(value)
         if len(specs) != 1:
             raise ConfigurationError(f"{kind} {value!r} stands for {len(specs)} components; expected one")
         (spec,) = specs

@@ -1,8 +1,9 @@
 """Throughput of the Euler-Maruyama integrator against a loop written by hand.
 
 The equation is dx = -x dt + sqrt(2) dW. Both sides draw their noise into one buffer from an explicit generator and
-build no graph. Repeats are interleaved, so that a busy machine slows both alike; the table shows medians and the
-ratio (time by hand / time of the library), which should stay at 0.95 or above.
+build no graph. The two take turns, so that a busy machine slows both alike; the ratio is the median over rounds of
+(time by hand / time of the library), which should stay at 0.95 or above. Operators are counted as well: a step of the
+library may call no more of them than a step by hand.
 
     python benchmarks/throughput/integrators.py
     python benchmarks/throughput/integrators.py --device cuda --batch 65536
@@ -14,11 +15,12 @@ import argparse
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from tabulate import tabulate
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.integrators import EulerMaruyama, integrate, uniform
@@ -59,20 +61,33 @@ def by_hand(x: Tensor, step: float, steps: int, generator: torch.Generator) -> T
     return x
 
 
-def measure(
-    runs: dict[str, Callable[[], Tensor]], repeats: int, synchronise: Callable[[], None]
-) -> dict[str, list[float]]:
-    """Seconds of every repeat of every run, the runs taking turns (and turns at going first)."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+def taking_turns(
+    runs: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float] = time.process_time
+) -> list[list[float]]:
+    """Seconds of each run in each of ``repeats`` rounds, in which they take turns at going first."""
+    seconds: list[list[float]] = [[] for _ in runs]
     for repeat in range(-2, repeats):  # two rounds to warm up
-        for name in sorted(runs, reverse=repeat % 2 == 0):
-            synchronise()
-            begin = time.perf_counter()
-            runs[name]()
-            synchronise()
+        for index in range(len(runs)) if repeat % 2 else reversed(range(len(runs))):
+            begin = clock()
+            runs[index]()
             if repeat >= 0:
-                seconds[name].append(time.perf_counter() - begin)
+                seconds[index].append(clock() - begin)
     return seconds
+
+
+class _Counter(TorchDispatchMode):
+    calls = 0
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.calls += 1
+        return operator(*args, **(kwargs or {}))
+
+
+def operators(run: Callable[[], object]) -> int:
+    """How many operators of torch a run calls: what an overhead is made of, the same on every machine."""
+    with _Counter() as counter:
+        run()
+    return counter.calls
 
 
 def main() -> None:
@@ -81,7 +96,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4096, help="particles (default: %(default)s)")
     parser.add_argument("--dim", type=int, default=2, help="coordinates of a particle (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=200, help="integration steps (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=101, help="interleaved repeats (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=101, help="rounds (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="torch device (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default: %(default)s)")
     options = parser.parse_args()
@@ -93,26 +108,30 @@ def main() -> None:
     start = dynamics.prior(options.batch, generator)
     grid = uniform(0.0, 1.0, options.steps)
     integrator = EulerMaruyama()
-    runs: dict[str, Callable[[], Tensor]] = {
-        "by hand": lambda: by_hand(start, 1.0 / options.steps, options.steps, generator),
-        "integrate": lambda: integrate(dynamics, start, integrator=integrator, grid=grid, generator=generator).x,
-    }
-    seconds = measure(runs, options.repeats, torch.cuda.synchronize if device.type == "cuda" else lambda: None)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    rows = [
-        (name, 1e3 * median, 1e6 * median / options.steps, options.batch * options.steps / median)
-        for name, median in medians.items()
-    ]
-    print(f"Euler-Maruyama, batch {options.batch}, D={options.dim}, {options.steps} steps, {options.repeats} repeats")
-    print(f"torch {torch.__version__}, device {device}, {torch.get_num_threads()} thread(s)\n")
-    print(
-        tabulate(
-            rows, headers=["loop", "ms (median)", "µs a step", "particle steps/s"], floatfmt=("", ".2f", ".1f", ".3g")
-        )
+    runs: tuple[Callable[[], Tensor], ...] = (
+        lambda: by_hand(start, 1.0 / options.steps, options.steps, generator),
+        lambda: integrate(dynamics, start, integrator=integrator, grid=grid, generator=generator).x,
     )
-    paired = statistics.median(a / b for a, b in zip(seconds["by hand"], seconds["integrate"], strict=True))
+
+    def wall() -> float:
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    seconds = taking_turns(runs, options.repeats, wall if device.type == "cuda" else time.process_time)
+    medians = [statistics.median(values) for values in seconds]
+    rows = [
+        (name, 1e3 * median, 1e6 * median / options.steps, operators(run) / options.steps)
+        for name, median, run in zip(("by hand", "integrate"), medians, runs, strict=True)
+    ]
+    print(f"Euler-Maruyama, batch {options.batch}, D={options.dim}, {options.steps} steps, {options.repeats} rounds")
+    print(f"torch {torch.__version__}, device {device}, {torch.get_num_threads()} thread(s), CPU time\n")
+    heads = ["loop", "ms (median)", "µs a step", "operators a step"]
+    print(tabulate(rows, headers=heads, floatfmt=("", ".2f", ".1f", ".2f")))
+    ratios = sorted(a / b for a, b in zip(*seconds, strict=True))
+    quarter = len(ratios) // 4
     print(
-        f"\nratio by hand / integrate: {medians['by hand'] / medians['integrate']:.3f} of medians, {paired:.3f} paired"
+        f"\nratio by hand / integrate: {statistics.median(ratios):.3f}, "
+        f"half of the rounds within [{ratios[quarter]:.3f}, {ratios[-1 - quarter]:.3f}]"
     )
 
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
+from integrators import taking_turns
 from tabulate import tabulate
 from torch import Tensor
 
@@ -64,18 +64,6 @@ def pair(
     return len(inputs), sample, bare
 
 
-def measure(runs: Sequence[Callable[[], object]], repeats: int) -> list[list[float]]:
-    """CPU seconds of each run in each of ``repeats`` rounds, in which they take turns at going first."""
-    seconds: list[list[float]] = [[] for _ in runs]
-    for repeat in range(-2, repeats):  # two rounds to warm up
-        for index in range(len(runs)) if repeat % 2 else reversed(range(len(runs))):
-            begin = time.process_time()
-            runs[index]()
-            if repeat >= 0:
-                seconds[index].append(time.process_time() - begin)
-    return seconds
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -91,7 +79,7 @@ def main() -> None:
         model = model_of(dim)
         for name in SCHEMES:
             nfe, sample, bare = pair(model, make_part("integrator", name), options.steps, options.batch)
-            seconds = measure((sample, bare), options.repeats)
+            seconds = taking_turns((sample, bare), options.repeats)
             ratio = statistics.median(a / b for a, b in zip(*seconds, strict=True))
             ours, network = map(statistics.median, seconds)
             rows.append((name, dim, nfe, 1e3 * ours, 1e3 * network, 1e6 * network * (ratio - 1) / nfe, ratio))

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
+from integrators import taking_turns
 from tabulate import tabulate
 from torch import Tensor
 
@@ -67,18 +67,6 @@ def products(net: ValueNetwork, steps: int, samples: int) -> Callable[[], None]:
     return multiply
 
 
-def measure(runs: Sequence[Callable[[], object]], repeats: int) -> list[list[float]]:
-    """CPU seconds of each run in each of ``repeats`` rounds, in which they take turns at going first."""
-    seconds: list[list[float]] = [[] for _ in runs]
-    for repeat in range(-1, repeats):  # one round to warm up
-        for index in range(len(runs)) if repeat % 2 else reversed(range(len(runs))):
-            begin = time.process_time()
-            runs[index]()
-            if repeat >= 0:
-                seconds[index].append(time.process_time() - begin)
-    return seconds
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -98,7 +86,7 @@ def main() -> None:
             spec = ValueMLP(width=width, depth=options.depth, activation=activation)
             net = spec.build_value(DIM, options.steps, streams=Streams([0], "benchmark"), target=target)
             runs = (loop(net, options.steps, options.samples), products(net, options.steps, options.samples))
-            seconds = measure(runs, options.repeats)
+            seconds = taking_turns(runs, options.repeats)
             share = statistics.median(b / a for a, b in zip(*seconds, strict=True))
             ours, bare = map(statistics.median, seconds)
             rows.append((width, activation, ours, bare, share))

@@ -13,6 +13,7 @@ MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""
+RAISE = "look for what can go first; then raise the limit by what the commit needs"
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +22,15 @@ def lines(modules: dict[Path, object], root: Path) -> dict[str, int]:
 
 
 def test_the_number_of_modules(lines: dict[str, int]) -> None:
-    assert len(lines) <= MODULES
+    assert len(lines) <= MODULES, RAISE
 
 
 def test_the_number_of_lines(lines: dict[str, int]) -> None:
-    assert sum(lines.values()) <= LINES
+    assert sum(lines.values()) <= LINES, RAISE
 
 
 def test_the_usual_module(lines: dict[str, int]) -> None:
-    assert statistics.median(lines.values()) <= MEDIAN
+    assert statistics.median(lines.values()) <= MEDIAN, RAISE
 
 
 def test_the_longest_module(lines: dict[str, int]) -> None:

@@ -28,7 +28,7 @@ def complete(*words: str) -> list[str]:
         (("show", ""), list(kinds())),
         (("show", "task", "moo"), ["moons"]),
         (("show", "kernels", "gau"), ["gaussian"]),
-        (("fit", "bell"), ["bellman", "bellman-fields"]),
+        (("fit", "bell"), ["bellman", "bellman-density", "bellman-fields"]),
         (("fit", "mala["), []),
         (("fit", "edm["), ["edm[preset=default]", "edm[preset=paper]"]),
         (("fit", "bellman", "--task", "gmm"), ["gmm40", "gmm9"]),

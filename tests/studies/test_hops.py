@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "studies" / "hops.py"
     "ceilings",
     [
         {"edm": 22, "bellman": 24, "vgs": 23, "mala": 14},
-        pytest.param({"agent-update": 10, "bench-run": 76}, marks=pytest.mark.slow),
+        pytest.param({"agent-update": 10, "bench-run": 75}, marks=pytest.mark.slow),
     ],
     ids=", ".join,
 )

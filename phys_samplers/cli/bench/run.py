@@ -1,4 +1,4 @@
-"""``bench run`` and ``bench list``: start a suite or go on with it, and the suites there are."""
+"""``bench``, with ``bench run`` and ``bench list``: start a suite or go on with it, and the suites there are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from phys_samplers.cli.bench.records import RUNS, benchmark, write_report
+from phys_samplers.cli.bench.records import RUNS, benchmark, compare, export, merge, report, status, write_report
 from phys_samplers.cli.output import Failure, echo_json, json_option, note
 from phys_samplers.cli.program import INTERRUPTED
 from phys_samplers.cli.words import ComponentText
@@ -181,3 +181,25 @@ def split_texts(texts: Sequence[str]) -> list[str]:
                 word += letter
         found.append(word)
     return [word for word in found if word]
+
+
+@click.group(
+    epilog=examples(
+        ("phys-samplers bench list", "the suites"),
+        ("phys-samplers bench run quick", "run one; finished cells are never run again"),
+        ("phys-samplers bench status", "how far it is"),
+        ("phys-samplers bench report", "tables here, report.html beside the records"),
+        ("phys-samplers bench export --csv", "every score, for other programs"),
+        ("phys-samplers bench compare runs/a runs/b", "what changed between two runs"),
+    ),
+)
+def bench() -> None:
+    """Score samplers side by side: run suites, look at runs, compare and merge them.
+
+    A suite is tasks × samplers × seeds; each combination is a cell with a record of its own in the run folder. A cell
+    that fails, hangs or runs out of memory costs itself only.
+    """
+
+
+for command in (run, status, report, export, compare, merge, list_suites):
+    bench.add_command(command)
