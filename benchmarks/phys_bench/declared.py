@@ -74,6 +74,33 @@ def phys_components() -> Iterable[Component]:
         reference = "arXiv:2006.02425; arXiv:2502.13280, App. E.1"
         citation = "kohler2020equivariant yoon2025vgs"
         yield _task(name, f"particles:{function}", dim, summary, reference=reference, citation=citation)
+    for name, function, dim, summary, reference, citation in (
+        (
+            "student",
+            "student",
+            10,
+            "Student-t law, three degrees of freedom and spherical unless nu, radial, skewness or dim say otherwise",
+            "Fernández & Steel (1998), Eq. 1, for skewness",
+            "fernandez1998bayesian",
+        ),
+        (
+            "horseshoe",
+            "horseshoe",
+            21,
+            "ten sparse normal means and their scales under the horseshoe prior, dimension 21",
+            "Carvalho, Polson & Scott (2010), Sec. 1",
+            "carvalho2010horseshoe",
+        ),
+        (
+            "robust-regression",
+            "robust_regression",
+            3,
+            "linear regression with Cauchy noise and outliers, dimension 3",
+            "Lange, Little & Taylor (1989)",
+            "lange1989robust",
+        ),
+    ):
+        yield _task(name, f"heavy:{function}", dim, summary, reference=reference, citation=citation)
     yield _task("8gaussians", "laws:eight_gaussians", 2, "eight equal Gaussians on a circle, dimension 2")
     yield _task("checkerboard", "laws:checkerboard", 2, "uniform law on every other square of a board, dimension 2")
     paper = "arXiv:2410.01796, Sec. 6.2, Table 1"

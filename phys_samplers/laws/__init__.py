@@ -5,12 +5,15 @@ from phys_samplers.laws.brownian import BrownianMotion
 from phys_samplers.laws.cox import LogGaussianCoxProcess
 from phys_samplers.laws.double_well import DoubleWell
 from phys_samplers.laws.funnel import Funnel
+from phys_samplers.laws.horseshoe import Horseshoe
 from phys_samplers.laws.lennard_jones import LennardJones
 from phys_samplers.laws.logistic import LogisticRegression
 from phys_samplers.laws.many_well import ManyWell
 from phys_samplers.laws.mixture import GaussianMixture, TwoMoons
 from phys_samplers.laws.normal import StandardNormal
 from phys_samplers.laws.pair_potential import PairPotential
+from phys_samplers.laws.robust import RobustRegression
+from phys_samplers.laws.student import StudentT
 from phys_samplers.laws.zero_mean import zero_mean_basis
 
 __all__ = [
@@ -18,12 +21,15 @@ __all__ = [
     "DoubleWell",
     "Funnel",
     "GaussianMixture",
+    "Horseshoe",
     "LennardJones",
     "LogGaussianCoxProcess",
     "LogisticRegression",
     "ManyWell",
     "PairPotential",
+    "RobustRegression",
     "StandardNormal",
+    "StudentT",
     "TwoMoons",
     "UniformBoxes",
     "checkerboard",

@@ -145,6 +145,19 @@ METRICS: tuple[Component, ...] = (
         citation="richter2024improved",
     ),
     _metric(
+        "tail-quantiles",
+        "tails:TailQuantiles",
+        "absolute log errors of four quantiles, .5 to .999, of all coordinates and of the distance, summed",
+    ),
+    _metric(
+        "tail-index",
+        "tails:TailIndex",
+        "log of the Hill tail index of samples over the reference's; below 0 where tails are too heavy",
+        best="zero",
+        reference="Hill 1975, Eq. 2.5",
+        citation="hill1975simple",
+    ),
+    _metric(
         "mean-error",
         "summaries:MeanError",
         "largest error of a coordinate's mean, in standard deviations of the reference",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 302
-LINES = 50_349
+MODULES = 308
+LINES = 51_126
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
