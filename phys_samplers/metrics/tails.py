@@ -30,8 +30,8 @@ class TailQuantiles(Metric):
         x, y = scored.rows(self, least=2)
         x, y = _standardised(x, y, by=self.label)
         gaps = [
-            _quantiles(part(x)).log() - _quantiles(part(y)).log()
-            for part in (lambda u: u.abs().flatten(), lambda u: u.norm(dim=1))
+            _quantiles(u).log() - _quantiles(v).log()
+            for u, v in ((x.abs().flatten(), y.abs().flatten()), (x.norm(dim=1), y.norm(dim=1)))
         ]
         return float(torch.cat(gaps).abs().sum())
 
