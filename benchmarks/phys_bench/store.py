@@ -11,11 +11,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from json import JSONEncoder
@@ -123,6 +124,18 @@ def _holder(lock: Path) -> str:
     return f"process {process} on {host} since {since}"
 
 
+def _remove_stale(lock: Path) -> None:
+    """Remove a lock whose process is gone; of several that find it, one does, and none removes the next owner's."""
+    folder = os.open(lock.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some shared disks have no such locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        if lock.exists() and not _holder(lock):
+            lock.unlink(missing_ok=True)
+    finally:
+        os.close(folder)
+
+
 @dataclass(frozen=True)
 class Damage:
     """A file that cannot be used.
@@ -202,13 +215,15 @@ class RunFolder:
                     raise ConfigurationError(
                         f"{self.path} is in use by {problem}; wait for it, or remove {lock} if that run is gone"
                     ) from None
-                lock.unlink(missing_ok=True)
+                _remove_stale(lock)
         else:
             raise ConfigurationError(f"{self.path} is being taken by another run at this moment; try again")
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)
+            with suppress(OSError, FileError):  # it may be another's, if somebody removed ours; a fork has none
+                if own["process"] == os.getpid() and read_json(lock, LOCK, largest=2**16) == own:
+                    lock.unlink()
 
     def arrays_file(self, cell_id: str) -> Path:
         """Where the arrays of a cell lie."""

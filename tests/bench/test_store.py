@@ -8,12 +8,13 @@ import random
 import re
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from phys_bench import api
+from phys_bench import api, store
 from phys_bench.store import RunFolder, seal, unseal
 from phys_samplers.atomic import remove_leftovers, write_atomically
 from phys_samplers.errors import ConfigurationError
@@ -158,6 +159,71 @@ def test_one_run_owns_a_folder(toy_suite: dict[str, Any], tmp_path: Path) -> Non
     lock.write_text(json.dumps({**here, "host": "elsewhere"}))
     with pytest.raises(ConfigurationError, match="process 4194305 on elsewhere since then"), folder.owned():
         pass
+
+
+def try_to_own(folder: RunFolder, go: int, tried: int, over: int) -> None:
+    """In a fork: at a sign, try to own a folder; say whether it is ours, and keep it until it is over."""
+    os.read(go, 1)
+    try:
+        with folder.owned():
+            os.write(tried, b"1")
+            os.read(over, 1)
+    except ConfigurationError:
+        os.write(tried, b"0")
+    except BaseException:
+        os.write(tried, b"?")
+
+
+STALE = json.dumps({"host": socket.gethostname(), "process": 2**22 + 1, "since": "then", "born": 0.0})
+
+
+def test_a_lock_that_was_just_taken_over_is_not_taken_over_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run finds the same lock left behind, and owns the folder, between our look at it and what we do then."""
+    folder, usual, looked = RunFolder(tmp_path), store._holder, []
+    (tmp_path / "run.lock").write_text(STALE)
+    with ExitStack() as other:
+
+        def look(lock: Path) -> str:
+            found = usual(lock)
+            looked.append(found)
+            if len(looked) == 1:
+                other.enter_context(folder.owned())
+            return found
+
+        monkeypatch.setattr(store, "_holder", look)
+        with pytest.raises(ConfigurationError, match="in use by process"), folder.owned():
+            pass
+        assert looked[0] == ""
+        assert json.loads((tmp_path / "run.lock").read_text())["process"] == os.getpid()
+
+
+@pytest.mark.slow
+def test_of_several_runs_one_takes_over_the_lock_of_a_killed_one(tmp_path: Path) -> None:
+    """At the same moment, many times: a lock that one of them has just taken is none to take over."""
+    folder, racers = RunFolder(tmp_path), 4
+    for _ in range(200):
+        (tmp_path / "run.lock").write_text(STALE)
+        pipes = [os.pipe() for _ in range(3)]
+        go, tried, over = pipes
+        children = []
+        for _ in range(racers):
+            if (child := os.fork()) == 0:
+                try:
+                    try_to_own(folder, go[0], tried[1], over[0])
+                finally:
+                    os._exit(0)
+            children.append(child)
+        os.write(go[1], b"x" * racers)
+        answers = b"".join(os.read(tried[0], 1) for _ in range(racers))
+        os.write(over[1], b"x" * racers)
+        for child in children:
+            os.waitpid(child, 0)
+        for end in (end for pipe in pipes for end in pipe):
+            os.close(end)
+        assert sorted(answers) == sorted(b"0001")
+        assert not (tmp_path / "run.lock").exists()
 
 
 def test_records_of_other_code_do_not_enter_the_table(finished: tuple[dict[str, Any], Path]) -> None:
