@@ -5,6 +5,7 @@ That process ends with the runner: meanwhile by what is asked for here, later si
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 
@@ -19,4 +20,5 @@ if runner:
 for name in ("phys_bench.execution", "torch._dynamo"):
     importlib.import_module(name)
 if runner:
+    atexit.register(os._exit, 0)  # at once: there is nothing to clear up, and taking torch down takes a second
     end_with_parent(False)  # only now: the parent is a thread, and others may use this process
