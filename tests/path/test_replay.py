@@ -146,3 +146,16 @@ def test_moved_ends_keep_the_law_and_lost_ones_go() -> None:
 def test_mixtures_that_mean_nothing_are_refused(name: str, options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         make("sampler", name, **options)
+
+
+def test_a_score_beyond_the_numbers_leaves_the_loss_finite() -> None:
+    wall = Density(
+        lambda x: -x[:, 0].square() / 2 - (x[:, 1] / 1e-3).square(),
+        event_shape=(2,),
+        score=lambda x: torch.stack((-x[:, 0], -x[:, 1].sign() * math.inf), 1),
+    )
+    control, streams = control_of("dds"), Streams([0], "wall")
+    ends = streams.normal(STEPS, 2, dtype=torch.float64)
+    density = UnitDensity(wall, 1.0)
+    loss = likelihood(control, density, ends, density.score(ends), torch.arange(STEPS), ends.flip(1))
+    assert torch.isfinite(loss).all()
