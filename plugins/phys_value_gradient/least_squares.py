@@ -1,4 +1,4 @@
-"""Values that were fitted by least squares: a quadratic, a multiple of the energy, and functions of pair distances."""
+"""Values that were fitted by least squares: a quadratic, a multiple of the energy, pair and three-body functions."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from phys_value_gradient.bodies import Bodies
 from phys_value_gradient.features import Differences
 from phys_value_gradient.policy import Energy
 
 TINY = 1e-12
+NEAREST, REACH = 0.2, 0.7
+"""Where the channels of three-body functions begin and end, see ``LeastSquaresLandscape.place``."""
 
 
 class Fitted(NamedTuple):
     """The numbers of V^t, t = 0..T−1.
 
     Args:
-        weights: q_t, a_t and w_tj (T, 2 + J).
+        weights: q_t, a_t, w_tj and those of three-body functions (T, 2 + J + Q).
         slope: r_t (T, K).
         centres: m_tj (T, J).
         widths: h_tj (T, J).
+        channels: centres and widths of the A channels of three-body functions (T, 2, A).
         log_std: log σ_init (1,).
         log_step: log h (1,) of MALA.
     """
@@ -29,6 +33,7 @@ class Fitted(NamedTuple):
     slope: Tensor
     centres: Tensor
     widths: Tensor
+    channels: Tensor
     log_std: Tensor
     log_step: Tensor
 
@@ -44,6 +49,8 @@ class LeastSquaresLandscape:
 
     def __init__(self, fitted: Fitted, energy: Energy, differences: Differences | None) -> None:
         self.fitted, self.energy, self.differences = fitted, energy, differences
+        self.functions = fitted.centres.shape[1]
+        self.bodies = Bodies(differences) if differences is not None and fitted.channels.shape[2] else None
 
     def values(self, z: Tensor, first: int) -> Tensor:
         """See ``Landscape``."""
@@ -61,8 +68,14 @@ class LeastSquaresLandscape:
             if self.differences is not None:
                 apart, lengths = self._pairs(points)
                 heights, slopes = self._bells(lengths, t)
-                value[:, i] += (heights.sum(1) @ weights[2:]).view(points.shape[:-1])
-                gradient[:, i] += self.differences.along(apart, (slopes @ weights[2:]) / lengths)
+                pairs, bodies = weights[2 : 2 + self.functions], weights[2 + self.functions :]
+                value[:, i] += (heights.sum(1) @ pairs).view(points.shape[:-1])
+                gradient[:, i] += self.differences.along(apart, (slopes @ pairs) / lengths)
+                if self.bodies is not None:
+                    flat = points.reshape(-1, points.shape[-1])
+                    more, force = self.bodies.value_and_gradient(flat, bodies, *self.fitted.channels[t])
+                    value[:, i] += more.view(points.shape[:-1])
+                    gradient[:, i] += force.view(points.shape)
         return value, gradient
 
     def _pairs(self, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,4 +99,27 @@ class LeastSquaresLandscape:
             return columns
         apart, lengths = self._pairs(points.unsqueeze(0))
         factor = self._bells(lengths, t)[1].div_(lengths.unsqueeze(-1))[0]  # (P, N, J)
-        return torch.cat((columns, self.differences.along(apart, factor.permute(2, 0, 1))))
+        columns = torch.cat((columns, self.differences.along(apart, factor.permute(2, 0, 1))))
+        if self.bodies is None:
+            return columns
+        return torch.cat((columns, self.bodies.columns(points, *self.fitted.channels[t])))
+
+    def place(self, points: Tensor, t: int) -> None:
+        """Centres from the smallest to the largest distance of ``points`` (N, K), as wide as their spacing.
+
+        Channels reach from a fifth of the way between the smallest distance and the 70 % quantile to that quantile: the
+        shell of neighbours, which a particle sees as a whole.
+        """
+        if self.differences is None:
+            return
+        lengths = self.differences.apart(points.unsqueeze(0)).square().sum(2).sqrt_().flatten()
+        low, high = lengths.min(), lengths.max()
+        unit = torch.linspace(0, 1, self.functions, device=points.device)
+        self.fitted.centres[t] = low + (high - low) * unit
+        self.fitted.widths[t] = (high - low) / (self.functions - 1)
+        count = self.fitted.channels.shape[2]
+        if count:
+            far = lengths.sort().values[int(REACH * len(lengths))]
+            near = low + NEAREST * (far - low)
+            self.fitted.channels[t, 0] = near + (far - near) * torch.linspace(0, 1, count, device=points.device)
+            self.fitted.channels[t, 1] = (far - near) / max(count - 1, 1)

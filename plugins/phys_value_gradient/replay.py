@@ -15,7 +15,8 @@ ends are of the law: denoising score matching with few numbers a step, in closed
 depend on gradients alone, so that c_t is not needed: it is 0.
 
 Of particles φ_tj = Σ_{pairs} exp(−½((r − m_tj)/h_tj)²): pair potentials, whose centres go from the smallest to the
-largest distance at t in equal steps of h_tj, so that no length is to be chosen. Other laws have q_t, r_t and a_t only.
+largest distance at t in equal steps of h_tj, so that no length is to be chosen; and, with ``channels``, three-body
+functions (``bodies``). Other laws have q_t, r_t and a_t only.
 
 The last value is the energy itself, and path weights lead to the law whatever was fitted; see ``vgs``. MALA steps after
 a walk (``corrections``) leave the law as it is, so that the weights of the walk stay right for where they lead.
@@ -45,6 +46,7 @@ from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Sampler
 from phys_samplers.target import Target
 from phys_samplers.training import Callback, TrainingReport
+from phys_value_gradient.bodies import count
 from phys_value_gradient.features import Differences, particle_layout
 from phys_value_gradient.least_squares import TINY, Fitted, LeastSquaresLandscape
 from phys_value_gradient.policy import HIGHEST, Energy, Landscape, Policy, walk
@@ -112,6 +114,7 @@ class ReplaySampler(Sampler):
 
     Args:
         functions: J, pair potentials of a step; without effect where there are no particles.
+        channels: A, of distance, that three-body functions are made of (``bodies``); 0 for none; likewise.
         sampling_steps: T.
         process: ``"ve"`` or ``"vp"``; see ``process``.
         spacing: of s_t²: ``"geometric"``, ``"quadratic"`` or ``"linear"``.
@@ -139,6 +142,7 @@ class ReplaySampler(Sampler):
     temperature: ClassVar[float] = 1.0
 
     functions: int = fit_option(14, least=2)
+    channels: int = fit_option(0, least=0)
     sampling_steps: int = fit_option(20, least=1)
     process: Kind = fit_option("ve")
     spacing: Shape = fit_option("geometric")
@@ -283,15 +287,16 @@ class ReplayLoop:
         curves = [
             (1 - share) / (a**2 * variance + b) for share, (a, b) in zip(shares, process.marginals[:-1], strict=True)
         ]
-        functions = recipe.functions if self.differences is not None else 0
+        functions, channels = (recipe.functions, recipe.channels) if self.differences is not None else (0, 0)
         scale, blur = process.marginals[0]
         like = torch.zeros((), device=device)
-        weights = torch.zeros(process.steps, 2 + functions, device=device)
+        weights = torch.zeros(process.steps, 2 + functions + count(channels), device=device)
         weights[:, 0], weights[:, 1] = like.new_tensor(curves), like.new_tensor(shares)
         table = torch.ones(process.steps, functions, device=device)
         std = like.new_full((1,), 0.5 * math.log(scale**2 * variance + blur))
         slope, log_step = like.new_zeros(process.steps, density.dim), like.new_full((1,), math.log(recipe.end_variance))
-        self.fitted = Fitted(weights, slope, table, table.clone(), std, log_step)
+        wide = torch.ones(process.steps, 2, channels, device=device)
+        self.fitted = Fitted(weights, slope, table, table.clone(), wide, std, log_step)
 
     @property
     def landscape(self) -> LeastSquaresLandscape:
@@ -366,8 +371,7 @@ class ReplayLoop:
             epsilon = self.normal(half)
             pairs = torch.cat((epsilon, -epsilon))
             points = a * ends[chosen].repeat(2, 1) + math.sqrt(b) * pairs
-            if self.differences is not None:
-                self._place(points, t)
+            self.landscape.place(points, t)
             goal, columns = pairs / math.sqrt(b), self.landscape.columns(points, t)
             shift = -goal.mean(0), columns.mean(1, keepdim=True)
             if not self.centred:  # r_t takes the mean of every coordinate
@@ -383,12 +387,3 @@ class ReplayLoop:
             if not self.centred:
                 self.fitted.slope[t] = shift[0] + torch.einsum("j,jk->k", self.fitted.weights[t], shift[1][:, 0])
         return left
-
-    def _place(self, points: Tensor, t: int) -> None:
-        """Centres from the smallest to the largest distance at t, as wide as their spacing."""
-        assert self.differences is not None
-        lengths = self.differences.apart(points.unsqueeze(0)).square().sum(2).sqrt_().flatten()
-        low, high = lengths.min(), lengths.max()
-        centres = low + (high - low) * torch.linspace(0, 1, self.recipe.functions, device=points.device)
-        self.fitted.centres[t] = centres
-        self.fitted.widths[t] = (high - low) / (self.recipe.functions - 1)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 308
-LINES = 51_150
+MODULES = 309
+LINES = 51_313
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
