@@ -44,6 +44,11 @@ class FlatDensity:
         self._subspace, self._support = target.subspace, target.support
         self.dim = target.flat_dim
 
+    @property
+    def has_values(self) -> bool:
+        """Whether log p is known, beside its gradient."""
+        return "log_prob" in self.target.capabilities
+
     def embed(self, z: Tensor) -> Tensor:
         """x (B, *event_shape) of z (B, K)."""
         if self._support is not None:
@@ -256,6 +261,30 @@ def refuse_lost(
             lost=lost,
             total=len(x),
             step=step,
+        )
+
+
+def refuse_without_density(source: Any, z: Tensor, *, by: str) -> None:
+    """Raise if samples of a method that tests no move are where there is no density; waits for the device once.
+
+    Args:
+        source: of scores; one that is no ``FlatDensity``, or knows no values, cannot tell.
+        z: flat samples (n, K).
+        by: name of the sampler.
+
+    Raises:
+        DivergenceError: with their count.
+    """
+    if not isinstance(source, FlatDensity) or not source.has_values:
+        return
+    if lost := int(torch.count_nonzero(source.log_prob(z) == -torch.inf)):
+        raise DivergenceError(
+            f"{lost} of {len(z)} samples of {by} are where the density of target {source.target.name!r} is zero: it "
+            "follows the gradient, which knows no borders; give the density its support (Density(..., support=...)), "
+            "or take a sampler that tests its moves, such as mala, hmc or nuts",
+            lost=lost,
+            total=len(z),
+            step=0,
         )
 
 

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from phys_samplers.density import DensityModel, DensitySampler, FlatDensity
+from phys_samplers.chains.warmup import find_start
+from phys_samplers.density import DensityModel, DensitySampler, FlatDensity, refuse_without_density
 from phys_samplers.diagnostics import ess, split_rhat
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import draw_option
@@ -134,16 +135,20 @@ class ChainModel(DensityModel):
         recipe = self.recipe.for_draw(options)
         source = self.source()
         chains = -(-n // recipe.samples_per_chain)
+        led: dict[str, Any] = {}
         if start is None:
             generator = make_generator(seed, "prior", device=self._device)
             x = torch.randn(chains, source.dim, generator=generator, device=self._device, dtype=self.dtype)
-            x = x.mul_(recipe.prior_std)
+            x, led = recipe.lead(source, x.mul_(recipe.prior_std))
         else:
             x = source.reduce(start[:chains].to(self._device, self.particle_dtype(start)))
         record = ChainRecord(recipe.sampling_steps, burn_in=recipe.burn_in, samples_per_chain=recipe.samples_per_chain)
         run = recipe.run(source, x, generator=make_generator(seed, "noise", device=self._device), record=record)
+        if recipe.untested:
+            refuse_without_density(source, record.samples(n), by=type(recipe).__name__)
         diagnostics = {
             **run.facts,
+            **led,
             "chains": chains,
             **record.diagnostics(
                 source.log_prob if self.diagnose_heights and isinstance(source, FlatDensity) else None
@@ -165,9 +170,13 @@ class ChainSampler(DensitySampler):
             cheaper but correlated.
         prior_std: standard deviation of the starting points N(0, prior_std² I). Chains hardly cross between modes that
             are far apart, so the weights of such modes are those of their basins under the start.
+
+    Attributes:
+        untested: whether moves follow the score and nothing tests them, so that chains may leave the density.
     """
 
     model: ClassVar[type[DensityModel]] = ChainModel
+    untested: ClassVar[bool] = False
 
     sampling_steps: int = draw_option(1_000, least=1)
     samples_per_chain: int = draw_option(1, least=1)
@@ -192,6 +201,10 @@ class ChainSampler(DensitySampler):
         """Steps of which no state is kept, apart from the first half of the run."""
         return 0
 
+    def lead(self, source: Any, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Starts (B, D) of chains that were put at ``x``, and facts of it; here they are where they were put."""
+        return x, {}
+
     @abstractmethod
     def run(self, source: Any, x: Tensor, *, generator: torch.Generator, record: ChainRecord) -> Run:
         """Run the chains.
@@ -205,3 +218,24 @@ class ChainSampler(DensitySampler):
         Raises:
             DivergenceError: if particles leave the finite numbers.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class UntestedChainSampler(ChainSampler):
+    """A recipe whose chains follow the score, with no test of their moves.
+
+    Args:
+        ascent_steps: uphill for lost chains, at most, before the run; each costs a gradient (``chains.warmup``). Not
+            from a ``start`` that was given, nor in the law of a fitted model.
+    """
+
+    untested: ClassVar[bool] = True
+
+    ascent_steps: int = draw_option(60, least=0)
+
+    def lead(self, source: Any, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Lost chains uphill; see ``ChainSampler.lead``."""
+        if not self.ascent_steps or not isinstance(source, FlatDensity) or not source.has_values:
+            return x, {}
+        start = find_start(source, x, steps=self.ascent_steps)
+        return start.x, {"moved": int(start.moved)}

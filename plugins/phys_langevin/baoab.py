@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
+from phys_samplers.chains.chains import ChainRecord, Run, UntestedChainSampler
 from phys_samplers.density import FlatDensity, refuse_lost
 from phys_samplers.options import draw_option
 
@@ -77,7 +77,7 @@ CHECK_EVERY = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class BAOAB(ChainSampler):
+class BAOAB(UntestedChainSampler):
     """Underdamped Langevin dynamics, split as BAOAB: positions exact in harmonic wells, else wrong by O(h²) only.
 
     The defaults are untuned: h = 0.05 is stable while √(curvature/mass) < 40, and 1,000 steps make a time of 50.

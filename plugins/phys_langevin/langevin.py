@@ -19,7 +19,7 @@ from torch import Tensor
 
 from phys_langevin.negatives import ChainNegatives, ContinuedModel, Starts
 from phys_langevin.score import FollowingModel, ModelScore, fit_score, restore_score, score_recipe
-from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
+from phys_samplers.chains.chains import ChainRecord, Run, UntestedChainSampler
 from phys_samplers.density import DensityModel, FlatDensity, dtype_named
 from phys_samplers.dynamics import Dynamics, Noise
 from phys_samplers.errors import ConfigurationError
@@ -96,7 +96,7 @@ class Observed(Integrator):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LangevinDynamics(ChainSampler):
+class LangevinDynamics(UntestedChainSampler):
     """dx = ∇log p dt + √2 dW; with the default integrator the unadjusted Langevin algorithm (ULA).
 
     ULA, x ← x + h∇log p(x) + √(2h) z, is biased: a coordinate of variance v ends with v/(1 − h/(2v)), and h ≥ 2v
@@ -134,8 +134,8 @@ class LangevinDynamics(ChainSampler):
         duration = self.sampling_steps * self.step_size
         dynamics = OverdampedLangevin(source.score, x.shape[1], duration=duration, prior_std=self.prior_std)
         grid = uniform(*dynamics.times, self.sampling_steps)
-        solution = integrate(dynamics, x, integrator=integrator, grid=grid, generator=generator)
-        return Run(solution.nfe, {"integrator": integrator.name, "step_size": self.step_size})
+        integrate(dynamics, x, integrator=integrator, grid=grid, generator=generator)
+        return Run(source.evaluations, {"integrator": integrator.name, "step_size": self.step_size})
 
     def negatives(self, target: Target, *, seed: int, device: torch.device | str = "cpu") -> ChainNegatives:
         """Chains of ``sampling_steps`` steps in an energy under training; see ``SuppliesNegatives``.

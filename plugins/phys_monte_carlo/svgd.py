@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.chains import DensityModel, DensitySampler
-from phys_samplers.density import refuse_lost
+from phys_samplers.density import refuse_lost, refuse_without_density
 from phys_samplers.options import draw_option
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
@@ -99,6 +99,7 @@ class SVGDModel(DensityModel):
             by="svgd",
             advice="the score is not finite there; start them nearer (start, prior_std)",
         )
+        refuse_without_density(source, x.flatten(0, 1)[:n], by="svgd")
         around = before - before.mean((0, 1))
         facts = {
             "groups": groups,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from phys_samplers import Density, make
 from phys_samplers.chains.warmup import find_start, scale_of
 from phys_samplers.density import FlatDensity
+from phys_samplers.errors import DivergenceError
 from phys_samplers.randomness import make_generator
 
 SCALES = torch.logspace(-2, 2, 100)
@@ -76,3 +79,36 @@ def test_the_scale_of_a_constant_gradient_is_one_over_it_and_nobody_is_lost() ->
     inside = (x > 0).all(1)
     assert torch.equal(start.x[inside], x[inside])
     assert int(start.moved) == int((~inside).sum())
+
+
+def half(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(x[:, 0] > 0, -0.5 * x.square().sum(1), -torch.inf)
+
+
+@pytest.mark.parametrize("name", ["langevin", "baoab", "svgd"])
+def test_samples_without_density_are_refused_and_a_support_mends_it(name: str) -> None:
+    """In 400 draws the mean of |N(0, 1)| is within 0.15, five standard errors; half of all starts are below zero."""
+    options = {"sampling_steps": 400, **({"step_size": 0.02} if name == "langevin" else {})}
+    sampler = make("sampler", name, **options)
+    with pytest.raises(DivergenceError, match=r"samples of .* density of target 'density' is zero.*support="):
+        sampler.fit(Density(half, (1,))).draw(400)
+    x = sampler.fit(Density(half, (1,), support="positive")).draw(400, seed=0).samples
+    assert (x > 0).all()
+    if name != "svgd":  # whose rest point is another law
+        assert float(x.mean()) == pytest.approx(math.sqrt(2 / math.pi), abs=0.15)
+
+
+@pytest.mark.parametrize("name", ["langevin", "baoab"])
+def test_chains_that_only_follow_the_score_are_led_uphill_first(name: str) -> None:
+    """N(60, 1) from N(0, 25), three seconds away at the step of Langevin's; means within seven standard errors."""
+    far = Density(lambda x: -0.5 * (x - 60).square().sum(1), (2,))
+    led = make("sampler", name, sampling_steps=300).fit(far).draw(200, seed=0)
+    assert led.diagnostics["moved"] == 200
+    assert led.nfe < 300 + 62
+    assert ((led.samples.mean(0) - 60).abs() < 0.5).all()
+
+
+def test_baoab_keeps_its_course_where_the_gradient_grows_exponentially() -> None:
+    """In the logarithm of an exponential law starts at z = 12 have gradients of 10⁵, and flew off to R̂ of 4,781."""
+    exponential = Density(lambda x: -x.sum(1), (1,), support="positive")
+    assert make("sampler", "baoab").fit(exponential).draw(100, seed=0).diagnostics["rhat_max"] < 1.5
