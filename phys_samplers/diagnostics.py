@@ -72,6 +72,53 @@ def weight_diagnostics(log_weights: Tensor | None) -> dict[str, Any]:
     return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 
+def pareto_k(log_weights: Tensor) -> float:
+    """Shape k̂ of a generalised Pareto law fitted to the largest importance weights: above .7 they cannot be trusted.
+
+    Moments of weights above 1/k̂ do not exist; an effective size computed from those drawn then says nothing.
+
+    Args:
+        log_weights: (n,), up to one constant.
+
+    Source: Vehtari, Simpson, Gelman, Yao & Gabry 2024, *Pareto smoothed importance sampling*, Section 3; the fit after
+    Zhang & Stephens 2009.
+    """
+    values = log_weights.detach().double().cpu()
+    values = (values - values.max()).exp().sort().values
+    m = int(min(0.2 * len(values), 3 * math.sqrt(len(values))))
+    tail = values[-m:] - values[-m - 1]
+    if m < 5 or not float(tail[-1]) > 0:
+        return -math.inf
+    tail = tail.clamp(min=1e-300)
+    count = 30 + int(math.sqrt(m))
+    j = torch.arange(1, count + 1, dtype=torch.float64)
+    quartile = tail[int(m / 4 + 0.5) - 1]
+    theta = 1 / tail[-1] + (1 - (count / (j - 0.5)).sqrt()) / (3 * quartile)
+    shapes = torch.log1p(-theta.unsqueeze(1) * tail).mean(1)
+    profile = m * ((-theta / shapes).log() - shapes - 1)
+    best = (profile.softmax(0) * theta).sum()
+    shape = float(torch.log1p(-best * tail).mean())
+    return (m * shape + 5) / (m + 10)  # drawn towards 1/2 where few values tell
+
+
+SKEWED = 0.5
+"""Tail index of the density ratio, over samples of the target, above which errors of log Z say too little."""
+
+
+def tail_facts(log_ratios: Tensor) -> dict[str, Any]:
+    """Whether an estimate of log Z says less than it seems: ``log_z_tail``, and ``log_z_at_least``.
+
+    A ratio p/r of target and reference whose tail over samples of p has index k has one of k/(1 + k) over those of r.
+    Above ½ it has no third moment there: estimates are mostly too low, rarely far too high, and their errors, by the
+    spread of what was seen, too small. What is estimated is then at least so large, how much larger is not known.
+
+    Args:
+        log_ratios: log p/r (n,) at samples of the target, up to one constant.
+    """
+    index = pareto_k(log_ratios)
+    return {"log_z_tail": index if math.isfinite(index) else None, "log_z_at_least": index > SKEWED}
+
+
 def split_rhat(chains: Tensor, *, rank_normalised: bool = False) -> Tensor:
     """R̂ = (var⁺ / W)^½ over half chains, per coordinate: near one when they agree.
 

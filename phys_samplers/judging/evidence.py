@@ -12,8 +12,9 @@ from torch import Tensor
 
 from phys_samplers.chains import ChainModel
 from phys_samplers.density import FlatDensity
+from phys_samplers.diagnostics import pareto_k
 from phys_samplers.errors import DensityError
-from phys_samplers.judging.p_values import pareto_k, stein_p_value
+from phys_samplers.judging.p_values import stein_p_value
 from phys_samplers.judging.smoothness import Smoothness, smoothness
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw, Sampler
@@ -36,6 +37,7 @@ class Evidence:
         log_prob: log p at ``z`` (n,), None without samples.
         unbiased: whether ``log_z`` is the logarithm of an unbiased estimate of Z, or nearly: only then does it bound
             what there is from below.
+        at_least: whether log Z may be larger than its error says, since weights have a heavy tail.
         pareto: k̂ of the importance weights, None without weights.
         rhat: largest rank-normalised split-R̂ of chains over coordinates and log p, None without one.
         stein: p-value of Stein's identities; 1 where they do not hold.
@@ -54,6 +56,7 @@ class Evidence:
     effective: float | None = None
     log_prob: Tensor | None = None
     unbiased: bool = True
+    at_least: bool = False
     pareto: float | None = None
     rhat: float | None = None
     stein: float = 1.0
@@ -148,6 +151,7 @@ def _tested(text: str, draw: Draw, target: Target, *, seed: int) -> Evidence:
         z=kept,
         log_prob=_resampled(log_prob, weights, seed),
         unbiased=bool(facts.get("log_z_unbiased", draw.log_weights is not None)),
+        at_least=bool(facts.get("log_z_at_least", False)),
         pareto=None if draw.log_weights is None else pareto_k(draw.log_weights),
         smoothness=kind,
         log_z=None if log_z is None or not math.isfinite(log_z) else float(log_z),

@@ -78,35 +78,6 @@ def two_sample_p_value(x: Tensor, y: Tensor, *, generator: torch.Generator) -> f
     return float((statistic >= statistic[0] * (1 - 1e-12)).double().mean())
 
 
-def pareto_k(log_weights: Tensor) -> float:
-    """Shape k̂ of a generalised Pareto law fitted to the largest importance weights: above .7 they cannot be trusted.
-
-    Moments of weights above 1/k̂ do not exist; an effective size computed from those drawn then says nothing.
-
-    Args:
-        log_weights: (n,), up to one constant.
-
-    Source: Vehtari, Simpson, Gelman, Yao & Gabry 2024, *Pareto smoothed importance sampling*, Section 3; the fit after
-    Zhang & Stephens 2009.
-    """
-    values = log_weights.detach().double().cpu()
-    values = (values - values.max()).exp().sort().values
-    m = int(min(0.2 * len(values), 3 * math.sqrt(len(values))))
-    tail = values[-m:] - values[-m - 1]
-    if m < 5 or not float(tail[-1]) > 0:
-        return -math.inf
-    tail = tail.clamp(min=1e-300)
-    count = 30 + int(math.sqrt(m))
-    j = torch.arange(1, count + 1, dtype=torch.float64)
-    quartile = tail[int(m / 4 + 0.5) - 1]
-    theta = 1 / tail[-1] + (1 - (count / (j - 0.5)).sqrt()) / (3 * quartile)
-    shapes = torch.log1p(-theta.unsqueeze(1) * tail).mean(1)
-    profile = m * ((-theta / shapes).log() - shapes - 1)
-    best = (profile.softmax(0) * theta).sum()
-    shape = float(torch.log1p(-best * tail).mean())
-    return (m * shape + 5) / (m + 10)  # drawn towards 1/2 where few values tell
-
-
 def far_and_dense(z: Tensor, log_prob: Tensor, others: Tensor, their_log_prob: Tensor) -> int:
     """How many of ``others`` lie far from all of ``z`` although density is as high there: mass that ``z`` missed.
 

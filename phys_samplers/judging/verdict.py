@@ -101,13 +101,16 @@ class Judgement:
     @property
     def log_z(self) -> tuple[float, float] | None:
         """log Z and its standard error, from the unbiased estimate with the smallest error among trusted samplers."""
+        best = self._best_known
+        if best is None or best.log_z is None:
+            return None
+        return best.log_z, _stated_error(best)
+
+    @property
+    def _best_known(self) -> Evidence | None:
         trusted = [o.evidence for o in self.opinions if o.verdict == "trust"]
         known = [run for run in trusted if run.log_z is not None and run.unbiased]
-        if not known:
-            return None
-        best = min(known, key=_stated_error)
-        assert best.log_z is not None
-        return best.log_z, _stated_error(best)
+        return min(known, key=_stated_error, default=None)
 
     def table(self, width: int | None = None) -> str:
         """A row per sampler, then the summary.
@@ -120,6 +123,8 @@ class Judgement:
         """
         found = self.log_z
         total = "" if found is None else f"log Z = {found[0]:.3f} ± {found[1]:.3f}. "
+        if self._best_known is not None and self._best_known.at_least:
+            total = f"{total[:-2]}, or more: its weights have a heavy tail. "
         return f"{table([_row(opinion) for opinion in self.opinions], HEADINGS, width=width)}\n\n{total}{self.summary}"
 
 

@@ -31,19 +31,23 @@ class Funnel(nn.Module):
 
     def log_prob(self, x: Points) -> Values:
         """Normalised log-density (B,) at ``x`` (B, D)."""
-        first, rest = x[..., 0], x[..., 1:]
-        # scaling before squaring keeps e^{x₁/2} in range where e^{x₁} would not be
-        squares = (rest * (-0.5 * first).exp().unsqueeze(-1)).square().sum(-1)
-        constant = self.event_shape[0] * math.log(2.0 * math.pi) + 2.0 * math.log(self.scale)
-        return -0.5 * ((first / self.scale).square() + squares + rest.shape[-1] * first + constant)
+        return self.log_prob_and_score(x)[0]
 
     def score(self, x: Points) -> Points:
         """∇ log p (B, D): −x₁/scale² + ½ Σ_{i≥2} x_i² e^{−x₁} − ½(D − 1), then −x_i e^{−x₁}."""
+        return self.log_prob_and_score(x)[1]
+
+    def log_prob_and_score(self, x: Points) -> tuple[Values, Points]:
+        """Both at the price of one."""
         first, rest = x[..., :1], x[..., 1:]
+        # scaling before squaring keeps e^{x₁/2} in range where e^{x₁} would not be
         narrowing = (-0.5 * first).exp()
         scaled = rest * narrowing
-        along = 0.5 * (scaled.square().sum(-1, keepdim=True) - rest.shape[-1]) - first / self.scale**2
-        return torch.cat([along, -scaled * narrowing], -1)
+        squares = scaled.square().sum(-1, keepdim=True)
+        constant = self.event_shape[0] * math.log(2.0 * math.pi) + 2.0 * math.log(self.scale)
+        log_prob = -0.5 * ((first / self.scale).square() + squares + rest.shape[-1] * first + constant)
+        along = 0.5 * (squares - rest.shape[-1]) - first / self.scale**2
+        return log_prob.squeeze(-1), torch.cat([along, -scaled * narrowing], -1)
 
     def sample(self, n: int, generator: torch.Generator) -> Draws:
         """``n`` draws (n, D) on the generator's device."""

@@ -11,6 +11,7 @@ is below 1e-10 within 1 of the arcs' bounding box and below 1e-5 within 4, that 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -60,6 +61,7 @@ class GaussianMixture(nn.Module):
                 f"expected {len(m)} positive weights that sum to one"
             )
         self.event_shape: tuple[int, ...] = (m.shape[1],)
+        self._known: dict[torch.dtype, tuple[Tensor, Tensor, Tensor]] = {}
         self.register_buffer("means", m)
         # one layout for both kinds keeps every formula below single; expand costs no memory until moved
         self.register_buffer("variances", (v[:, None] if v.ndim == 1 else v).expand_as(m).to(m.dtype).contiguous())
@@ -72,15 +74,26 @@ class GaussianMixture(nn.Module):
 
     def _log_joint(self, x: Tensor) -> Tensor:
         """log w_k N(x; m_k, v_k) (B, K) in x's dtype; the squares are expanded, so that no (B, K, D) tensor is made."""
-        means, precisions = self.means.to(x.dtype), self.variances.to(x.dtype).reciprocal()
-        constant = self.log_weights.to(x.dtype) + 0.5 * (precisions / (2.0 * math.pi)).log().sum(-1)
-        constant = constant - 0.5 * (means.square() * precisions).sum(-1)
-        return constant + x @ (means * precisions).T - 0.5 * (x.square() @ precisions.T)
+        constant, slopes, precisions = self._constants(x.dtype)
+        return constant + x @ slopes.T - 0.5 * (x.square() @ precisions.T)
+
+    def _constants(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """What log w_k N(x; m_k, v_k) is at x = 0 (K,), m_k/v_k and 1/v_k (K, D), computed once for each precision."""
+        if dtype not in self._known:
+            means, precisions = self.means.to(dtype), self.variances.to(dtype).reciprocal()
+            constant = self.log_weights.to(dtype) + 0.5 * (precisions / (2.0 * math.pi)).log().sum(-1)
+            constant = constant - 0.5 * (means.square() * precisions).sum(-1)
+            self._known[dtype] = constant, means * precisions, precisions
+        return self._known[dtype]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._known.clear()  # buffers move, or change their precision
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def _score(self, x: Tensor, log_joint: Tensor) -> Tensor:
-        precisions = self.variances.to(x.dtype).reciprocal()
+        _, slopes, precisions = self._constants(x.dtype)
         r = log_joint.softmax(-1)
-        return r @ (self.means.to(x.dtype) * precisions) - x * (r @ precisions)
+        return r @ slopes - x * (r @ precisions)
 
     def log_prob(self, x: Points) -> Values:
         """Normalised log-density (B,) at ``x`` (B, D)."""

@@ -34,6 +34,10 @@ class StandardNormal(nn.Module):
         """∇ log p = −x, shape (B, D)."""
         return -x
 
+    def log_prob_and_score(self, x: Points) -> tuple[Values, Points]:
+        """Both."""
+        return self.log_prob(x), -x
+
     def sample(self, n: int, generator: torch.Generator) -> Draws:
         """``n`` draws (n, D) on the generator's device."""
         return torch.randn(n, *self.event_shape, generator=generator, device=generator.device)

@@ -12,6 +12,7 @@ from torch import Tensor
 from phys_monte_carlo.annealing import anneal
 from phys_monte_carlo.population import PathSampler, course
 from phys_samplers.density import FlatDensity
+from phys_samplers.diagnostics import tail_facts
 from phys_samplers.options import draw_option
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
@@ -45,7 +46,8 @@ class AIS(PathSampler):
     def simulate(self, density: FlatDensity, n: int, *, seed: int, like: Tensor) -> Draw:
         """See ``PathSampler.simulate``; the draw has ``log_weights``, whose mean exponential estimates Z.
 
-        Diagnostics: ``log_z`` with ``log_z_std`` by the delta method; ``elbo``, the mean log weight; ``ess``, of the
+        Diagnostics: ``log_z`` with ``log_z_std`` by the delta method, ``log_z_tail`` and ``log_z_at_least``
+        (see ``diagnostics.tail_facts``); ``elbo``, the mean log weight; ``ess``, of the
         weights per sample; ``temperatures``, ``betas``, ``acceptance``, ``acceptance_min``, ``reference`` (the one
         taken), ``pilot_nfe``.
         """
@@ -65,6 +67,7 @@ class AIS(PathSampler):
             "log_z_std": float(run.variance) ** 0.5 if n > 1 else None,
             "elbo": elbo if math.isfinite(elbo) else None,
             "ess": float(1 / (n * (2 * run.log_weights).exp().sum())),
+            **tail_facts(path.gain(run.particles)),
             **course(run),
             "reference": reference,
             "pilot_nfe": (rows + more) / n,

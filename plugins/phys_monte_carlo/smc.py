@@ -12,6 +12,7 @@ from phys_monte_carlo.annealing import anneal
 from phys_monte_carlo.population import FEWEST, PathSampler, course
 from phys_monte_carlo.resampling import effective_share
 from phys_samplers.density import FlatDensity
+from phys_samplers.diagnostics import tail_facts
 from phys_samplers.options import draw_option
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
@@ -41,7 +42,8 @@ class SMC(PathSampler):
     def simulate(self, density: FlatDensity, n: int, *, seed: int, like: Tensor) -> Draw:
         """See ``PathSampler.simulate``.
 
-        Diagnostics: ``log_z``, ``log_z_std``; ``ess``, of the worst coordinate, from families; ``unique_ancestors``,
+        Diagnostics: ``log_z``, ``log_z_std``, ``log_z_tail`` and ``log_z_at_least`` (see ``diagnostics.tail_facts``);
+        ``ess``, of the worst coordinate, from families; ``unique_ancestors``,
         the share of first particles with descendants; ``temperatures``, ``betas``, ``acceptance``, ``acceptance_min``
         (over temperatures), ``resamplings``, ``particles``, ``reference`` (the one taken), ``pilot_nfe`` (per sample).
         """
@@ -63,6 +65,7 @@ class SMC(PathSampler):
             "log_z_unbiased": True,  # but for a share of order 1/n where steps in temperature adapt
             "ess": min(effective, 1.0) * min(1.0, size / n),
             "unique_ancestors": len(run.families.unique()) / size,
+            **tail_facts(path.gain(run.particles)),
             **course(run),
             "resamplings": run.resamplings,
             "particles": size,

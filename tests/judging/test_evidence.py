@@ -10,9 +10,10 @@ import torch
 from phys_samplers import Density, judge, make
 from phys_samplers.chains import ChainRecord
 from phys_samplers.density import FlatDensity
+from phys_samplers.diagnostics import pareto_k
 from phys_samplers.errors import DensityError
 from phys_samplers.judging.evidence import _resampled, gather
-from phys_samplers.judging.p_values import far_and_dense, pareto_k, stein_p_value, two_sample_p_value
+from phys_samplers.judging.p_values import far_and_dense, stein_p_value, two_sample_p_value
 from phys_samplers.judging.smoothness import smoothness
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import make_generator

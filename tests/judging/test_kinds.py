@@ -258,20 +258,22 @@ def test_a_mistake_is_one_exception(log_prob: Any, options: dict[str, Any], mess
         judge(Density(log_prob, (2,), **options), SAMPLERS[:2], n=200)
 
 
-MISSED = pytest.mark.xfail(reason="weights have a heavy tail there: errors of smc covered the truth in 33 of 60 draws")
-CLOSE = pytest.mark.xfail(strict=False, reason="errors of smc covered the truth in 49 of 60 draws, two short")
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(
-    "name", ["half normal", pytest.param("funnel", marks=MISSED), pytest.param("two of three", marks=CLOSE)]
-)
+@pytest.mark.parametrize("name", ["half normal", "funnel", "two of three"])
 @pytest.mark.parametrize("sampler", ["smc", "ais"])
-def test_stated_errors_of_log_z_cover_the_truth(name: str, sampler: str) -> None:
-    """Of 60 seeds at least 51 within 1.96 errors: of a coverage of 95 % fewer are seen once in 500, of 80 % mostly."""
-    kind, covered = KINDS[name], 0
+def test_stated_errors_of_log_z_cover_the_truth_or_say_at_least(name: str, sampler: str) -> None:
+    """Of 60 seeds at least 51 within 1.96 errors: of a coverage of 95 % fewer are seen once in 500, of 80 % mostly.
+
+    On the funnel errors cover 33 (smc) and 29 (ais) of 60, on two of three modes 49 and 47, mostly from below, and
+    cannot know it: what is seen of the ratio to a normal reference has a heavy tail. There "at least" has to be said,
+    and to be true.
+    """
+    kind, covered, honest = KINDS[name], 0, 0
+    assert kind.log_z is not None
     for seed in range(60):
         facts = make("sampler", sampler).fit(kind.target).draw(N, seed=seed).diagnostics
-        covered += abs(facts["log_z"] - kind.log_z) < 1.96 * facts["log_z_std"]
-    assert covered >= 51
+        error, bound = facts["log_z"] - kind.log_z, 1.96 * facts["log_z_std"]
+        covered += abs(error) < bound
+        honest += error < bound and (facts["log_z_at_least"] or error > -bound)
+    assert (covered if name == "half normal" else honest) >= 51

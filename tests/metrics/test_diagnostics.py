@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from phys_samplers.diagnostics import ess, split_rhat
+from phys_samplers.diagnostics import ess, split_rhat, tail_facts
 from phys_samplers.errors import ConfigurationError
 
 Draw = Callable[..., Tensor]
@@ -142,3 +142,13 @@ def test_bad_chains_are_refused(diagnostic: Callable[[Tensor], Tensor], draw: Dr
         diagnostic(torch.zeros(7, 2, 1))
     with pytest.raises(ConfigurationError, match="NaN or infinite"):
         diagnostic(torch.full((10, 2, 1), torch.nan))
+
+
+@pytest.mark.parametrize(("index", "said"), [(1.2, True), (0.2, False)])
+def test_a_heavy_tail_of_the_ratio_says_at_least(index: float, said: bool) -> None:
+    """Ratios of exactly Pareto law, of which 4,000 tell the index within 0.15."""
+    u = torch.rand(4_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    facts = tail_facts(-index * u.log())
+    assert facts["log_z_tail"] == pytest.approx(index, abs=0.3)
+    assert facts["log_z_at_least"] is said
+    assert tail_facts(torch.zeros(10)) == {"log_z_tail": None, "log_z_at_least": False}
