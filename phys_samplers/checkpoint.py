@@ -32,7 +32,6 @@ from phys_samplers.reading import MIB, parse_json, read_bytes, said
 from phys_samplers.schema import (
     Malformed,
     Shape,
-    anything,
     flag,
     mapping,
     maybe,
@@ -44,6 +43,7 @@ from phys_samplers.schema import (
     table,
     text,
     whole,
+    wrong,
 )
 from phys_samplers.target import Target
 from phys_samplers.training import TrainingReport
@@ -98,6 +98,8 @@ def save(model: Fitted, path: str | Path) -> Path:
         CheckpointError: if the model's recipe is not a registered component, or has options JSON cannot hold.
     """
     folder = Path(path)
+    if "\0" in str(folder):
+        raise CheckpointError(f"{str(folder)!a} is no name of a folder: it holds a null character")
     if folder.exists() and not folder.is_dir():
         raise CheckpointError(f"{folder} is a file; expected a folder to write the checkpoint to")
     tensors = {name: tensor.detach() for name, tensor in model.tensors().items()}
@@ -151,8 +153,8 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
         recipe = catalogue.registry.make(kind, name, **_python(metadata["options"]))
     except RegistryError as error:
         raise CheckpointError(
-            f"{folder} holds a model of {kind} {name!r}, which cannot be made here: {error}; install or load the "
-            "plugin, in the version that saved the model"
+            f"{folder} holds a model of {kind} {name!r}, which cannot be made here: {_words(error)}; install or load "
+            "the plugin, in the version that saved the model"
         ) from error
     except Exception as error:
         raise CheckpointError(f"{place} holds options that {kind} {name!r} cannot have: {_words(error)}") from error
@@ -166,12 +168,17 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
             target=moved,
             device=device,
         )
-    except CheckpointError:
-        raise
+    except CheckpointError as error:
+        raise CheckpointError(f"{place}: {error}") from None
     except Exception as error:
         raise CheckpointError(
             f"{place} holds facts or tensors of which no model of {kind} {name!r} can be made: {_words(error)}"
         ) from error
+    dim = getattr(model, "dim", None)
+    if isinstance(dim, int) and dim != math.prod(event_shape):
+        raise CheckpointError(
+            f"{place} says event_shape is {list(event_shape)}; expected {dim} numbers, as the model has"
+        )
     model.recipe, model.event_shape, model.target_name = recipe, event_shape, metadata["target"]
     if columns := metadata.get("columns"):
         from phys_samplers.table import Column
@@ -226,6 +233,14 @@ def _tensors(folder: Path, facts: Mapping[str, Any]) -> dict[str, Tensor]:
     return tensors
 
 
+def _any_number(value: Any, path: str) -> None:
+    """One that is not finite is a mapping, see ``_jsonable``."""
+    if not (isinstance(value, dict) and value.keys() == {NUMBER}):
+        number()(value, path)
+    elif value[NUMBER] not in ("inf", "-inf", "nan"):
+        raise wrong(value, path, "a number")
+
+
 @cache
 def _shape() -> Shape:
     """Of ``model.json``. No other kind is made from a file: a task may download, a field may take all memory."""
@@ -247,7 +262,7 @@ def _shape() -> Shape:
                         "parameters": whole(0),
                         "best_step": whole(0),
                     },
-                    {"best_validation": anything, "history": rows(mapping())},
+                    {"best_validation": maybe(_any_number), "history": rows(mapping(maybe(_any_number)))},
                 )
             ),
             "tensors": table(
@@ -343,4 +358,5 @@ def _python(value: Any, *, lists: bool = False) -> Any:
 
 def _words(error: Exception) -> str:
     """An error of other code, on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words if len(words) <= 400 else words[:397] + '...'}"

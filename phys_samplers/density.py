@@ -20,7 +20,7 @@ from torch import Tensor
 
 from phys_samplers.errors import CheckpointError, ConfigurationError, DivergenceError
 from phys_samplers.sampler import Model, Sampler
-from phys_samplers.target import Target
+from phys_samplers.target import Target, require
 from phys_samplers.training import Callback
 
 LogDensity = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -190,7 +190,7 @@ class DensitySampler(Sampler):
         self, target: Target, *, seed: int = 0, device: torch.device | str = "cpu", callbacks: Sequence[Callback] = ()
     ) -> DensityModel:
         """See ``Sampler.fit``; ``seed`` and ``callbacks`` have nothing to act on."""
-        target.require(*self.needs, by=type(self).__name__)
+        require(target, *self.needs, by=type(self).__name__)
         return self.model(self, target=target.to(device), device=device)
 
     def restore(

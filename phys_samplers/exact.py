@@ -18,7 +18,7 @@ from torch import Tensor
 from phys_samplers.errors import CheckpointError, ConfigurationError, MissingCapability
 from phys_samplers.randomness import as_device, make_generator
 from phys_samplers.sampler import Draw, Model, Sampler
-from phys_samplers.target import Target
+from phys_samplers.target import Target, require
 
 if TYPE_CHECKING:
     from phys_samplers.training import Callback
@@ -116,7 +116,7 @@ class ExactSampler(Sampler):
         Raises:
             MissingCapability: if the target has no exact sampler.
         """
-        target.require(*self.needs, by="the exact sampler")
+        require(target, *self.needs, by="the exact sampler")
         return ExactModel(self, target.to(device), device)
 
     def restore(
@@ -192,7 +192,7 @@ class TrainingRows(Sampler):
         Raises:
             MissingCapability: if the target has no training rows.
         """
-        target.require(*self.needs, by="the sampler of training rows")
+        require(target, *self.needs, by="the sampler of training rows")
         assert target.train is not None
         model = TrainingRowsModel(self, target.train.detach().to(device))
         model.target_name, model.event_shape = target.name, target.event_shape

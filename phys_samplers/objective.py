@@ -23,7 +23,7 @@ from phys_samplers.options import check_values, fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.sampler import Model, Sampler, StackedSampler
 from phys_samplers.standardise import Standardisation, Standardiser
-from phys_samplers.target import Target
+from phys_samplers.target import Target, require
 from phys_samplers.training import Callback, Resumable, TrainingPlan, TrainingReport, train
 
 PRECISION = torch.float32
@@ -99,7 +99,7 @@ class TrainedSampler(StackedSampler):
         checkpoint: str | Path | None = None,
     ) -> list[Model | Exception]:
         """All seeds as one stacked network; see ``Sampler.fit_replicas``, and ``fit`` for ``checkpoint``."""
-        target.require(*self.needs, by=type(self).__name__)
+        require(target, *self.needs, by=type(self).__name__)
         target = target.to(device)
         objective = self.training_objective(target, seeds=seeds, device=device)
         return fit_objective(

@@ -44,6 +44,8 @@ def read_bytes(path: Path, largest: int, error: type[FileError] = FileError) -> 
         FileNotFoundError: if there is none.
         FileError: of class ``error``, if it is no ordinary file, is too large, or cannot be read.
     """
+    if "\0" in str(path):
+        raise error(f"{str(path)!a} is no name of a file: it holds a null character")
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(handle, "rb") as stream:
@@ -52,15 +54,16 @@ def read_bytes(path: Path, largest: int, error: type[FileError] = FileError) -> 
                 raise error.about(path, "is no ordinary file; expected one that can be read to its end")
             if found.st_size > largest:
                 raise error.about(path, f"has {found.st_size:,} bytes; expected at most {largest:,}")
-            content = stream.read(largest + 1)
+            size = found.st_size
+            content = stream.read(size + 1)  # not more: as much memory is taken at once
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{path} does not exist") from None
     except OSError as problem:
         raise error.about(path, f"cannot be read ({problem.strerror or type(problem).__name__})") from None
     except MemoryError:
         raise error.about(path, "does not fit into memory") from None
-    if len(content) > largest:
-        raise error.about(path, f"grows beyond {largest:,} bytes while it is read")
+    if len(content) > size:
+        raise error.about(path, f"grows beyond {size:,} bytes while it is read")
     return content
 
 

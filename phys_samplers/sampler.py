@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from phys_registry.errors import brief
 from phys_registry.options import facts_of
 from phys_samplers.checkpoint import load as read_model
 from phys_samplers.checkpoint import save as write_model
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from phys_samplers.table import Column
+
+MOST_NUMBERS = 2**40
+"""In one draw."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,10 @@ class Model(ABC):
         """Refuse a bad number of samples or bad starting points with a clear error."""
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ConfigurationError(f"n is {n!r}; expected the number of samples, an integer of at least 1")
+        if n * math.prod(self.event_shape) > MOST_NUMBERS:
+            raise ConfigurationError(f"n is {n:,}; expected at most {MOST_NUMBERS:,} numbers in all; draw in parts")
+        if start is not None and not isinstance(start, Tensor):
+            raise ConfigurationError(f"start is {brief(start)}; expected a tensor {(n, *self.event_shape)}, or None")
         if start is not None and (tuple(start.shape) != (n, *self.event_shape) or not torch.isfinite(start).all()):
             raise ConfigurationError(
                 f"start has shape {tuple(start.shape)}; expected finite particles of shape {(n, *self.event_shape)}"

@@ -98,6 +98,13 @@ def _as_type(values: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def _read_file(path: Path) -> tuple[Tensor, tuple[Column, ...] | None]:
+    try:
+        return _content(path)
+    except FileNotFoundError:
+        raise FileError.about(path, "does not exist") from None
+
+
+def _content(path: Path) -> tuple[Tensor, tuple[Column, ...] | None]:
     suffix = path.suffix.lower()
     if suffix == ".csv":
         return _from_frame(_read_csv(path), str(path))

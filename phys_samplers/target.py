@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkab
 import torch
 from torch import Tensor, nn
 
+from phys_registry.errors import brief
 from phys_samplers.errors import ConfigurationError, DensityError, MissingCapability
 from phys_samplers.randomness import as_device
 from phys_samplers.supports import Constraint, Support, support_of
@@ -279,9 +280,38 @@ def Density(  # noqa: N802 - reads as a constructor: Density(lambda x: ..., even
         law = DistributionLaw(log_prob)
     elif event_shape is None:
         raise ConfigurationError("event_shape is missing; expected the shape of one sample, e.g. event_shape=(2,)")
+    elif not callable(log_prob):
+        raise ConfigurationError(
+            f"log_prob is {brief(log_prob)}; expected a function (B, *event_shape) -> (B,), or a torch distribution"
+        )
     else:
-        law = CallableLaw(log_prob, tuple(event_shape), score, support_of(support, tuple(event_shape)))
+        sizes = _shape(event_shape)
+        law = CallableLaw(log_prob, sizes, score, support_of(support, sizes))
     return Target(event_shape=law.event_shape, name=name, law=law)
+
+
+def _shape(event_shape: Any) -> tuple[int, ...]:
+    sizes = tuple(event_shape) if isinstance(event_shape, list | tuple) else ()  # torch.Size is a tuple
+    if not sizes or not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes):
+        raise ConfigurationError(
+            f"event_shape is {brief(event_shape)}; expected the shape of one sample, positive integers, e.g. (2,)"
+        )
+    return sizes
+
+
+def require(target: Any, *needs: str, by: str) -> None:
+    """Raise unless it is a target that offers all of ``needs``; see ``Target.require``.
+
+    Raises:
+        ConfigurationError: if it is no target.
+        MissingCapability: naming what is missing.
+    """
+    if not isinstance(target, Target):
+        raise ConfigurationError(
+            f"{by} was given {brief(target)} as its target; expected a task, e.g. make('task', 'moons'), Samples(rows) "
+            "or Density(log_prob, event_shape)"
+        )
+    target.require(*needs, by=by)
 
 
 def Samples(  # noqa: N802 - reads as a constructor: Samples(tensor)

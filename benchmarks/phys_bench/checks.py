@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from phys_registry import ComponentSpec, SpecError, parse_spec
 from phys_registry.errors import suggest
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.schema import short
@@ -95,7 +96,20 @@ class Checks:
         good = isinstance(value, list | tuple) and value and all(isinstance(item, str) and item for item in value)
         if not good:
             self.fail(_join(at, key), f"is {short(value)}", f'a list of at least one name, e.g. {key} = ["..."]')
+        for item in value:
+            self.specs(item, _join(at, key))
         return tuple(value)
+
+    def specs(self, text: str, key: str) -> list[ComponentSpec]:
+        """The components that a text names.
+
+        Raises:
+            SpecError: naming the key too.
+        """
+        try:
+            return parse_spec(text)
+        except SpecError as error:
+            raise SpecError(f"{self.source}: {key}: {error}") from None
 
     def seeds(self, data: Mapping[str, Any], key: str, default: tuple[int, ...]) -> tuple[int, ...]:
         """A number of seeds, or a list of different seeds."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from phys_samplers.atomic import write_atomically
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.reading import read_bytes
 
 from .plan import Plan, seconds_left
 from .results import Results
 from .results import merge as merge_results
+from .shapes import LARGEST_ARRAYS
 from .store import RunFolder, listed_ids, now
 
 
@@ -107,10 +109,13 @@ def merge(*runs: str | Path | Results, out: str | Path | None = None, on_conflic
     sources = [RunFolder(one) for one in runs if not isinstance(one, Results)]
     for record in union.records:
         for source in sources:
-            if record["arrays"] and source.arrays_file(record["id"]).is_file():
-                shutil.copyfile(source.arrays_file(record["id"]), folder.arrays_file(record["id"]))
+            if record["arrays"] and not source.arrays_problem(record):
+                content = read_bytes(source.arrays_file(record["id"]), LARGEST_ARRAYS)
+                write_atomically(folder.arrays_file(record["id"]), content)
         folder.write_record(record)
-    return load(out)
+    written = load(out)
+    written.notes = tuple(dict.fromkeys((*union.notes, *written.notes)))  # what the runs lacked is said here only
+    return written
 
 
 FORMAT = 1

@@ -30,8 +30,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-from phys_registry import parse_spec
 from phys_registry.errors import suggest
+from phys_samplers.schema import short
 
 from .checks import Checks
 
@@ -165,11 +165,11 @@ def _claim(check: Checks, row: Mapping[str, Any], at: str, labels: Labels) -> Cl
 def _label(check: Checks, row: Mapping[str, Any], key: str, known: Sequence[str], at: str) -> str:
     """The canonical form of a text that must name one of ``known``."""
     text = check.some_text(row, key, at=at)
-    specs = parse_spec(text)
+    specs = check.specs(text, f"{at}.{key}")
     if len(specs) != 1:
-        check.fail(f"{at}.{key}", f"{text!r} stands for {len(specs)} components", "one (write a tuple as [a,b])")
+        check.fail(f"{at}.{key}", f"{short(text)} stands for {len(specs)} components", "one (write a tuple as [a,b])")
     label = str(specs[0])
     if label not in known:
         listed = ", ".join(known) or "none: name them in the suite, metrics = [...]"
-        check.fail(f"{at}.{key}", f"is {text!r}, which the suite does not have.{suggest(label, known)}", listed)
+        check.fail(f"{at}.{key}", f"is {short(text)}, which the suite does not have.{suggest(label, known)}", listed)
     return label

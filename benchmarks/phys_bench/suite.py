@@ -205,6 +205,8 @@ def load_suite(suite: str | Path | Suite | Mapping[str, Any]) -> Suite:
         return suite
     if isinstance(suite, Mapping):
         return Suite.from_dict(suite)
+    if not isinstance(suite, str | Path):
+        raise ConfigurationError(f"suite is {short(suite)}; expected a name, the path of a .toml file, or a mapping")
     path = Path(suite)
     if path.suffix != ".toml":
         path = SHIPPED / f"{suite}.toml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -85,11 +86,14 @@ def _message(error: Exception) -> str | None:
         return str(error) or type(error).__name__
     if isinstance(error, OSError) and error.errno != errno.EPIPE and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
+        return f"there is not enough memory for that: {' '.join(str(error).split())[:300] or 'ask for less'}"
     if isinstance(error, OSError) and error.errno in _OUTPUT:
         return f"the output cannot be written: {error.strerror}"
     return None
 
 
+_NO_MEMORY = re.compile(r"allocate memory|out of memory|[Ss]torage size calculation overflowed")
 _OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG, errno.EROFS)
 
 _PLACES = {

@@ -31,7 +31,7 @@ from phys_samplers.randomness import make_generator
 from phys_samplers.rl.law import ReturnLaw, ReturnScale, projected
 from phys_samplers.rl.markov import MarkovChain
 from phys_samplers.sampler import Draw, Model, Sampler
-from phys_samplers.target import Target
+from phys_samplers.target import Target, require
 from phys_samplers.training import Callback
 
 COARSEST = 513
@@ -258,7 +258,7 @@ class ExactReturnModel(Sampler):
         Raises:
             MissingCapability: if the target does not know the laws of its returns.
         """
-        target.require(*self.needs, by="the exact return model")
+        require(target, *self.needs, by="the exact return model")
         exact = getattr(target.law, "laws", None)
         if exact is None:
             raise MissingCapability(f"target {target.name!r} does not know the laws of its returns; leave exact out")

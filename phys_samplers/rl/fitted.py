@@ -9,13 +9,14 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.errors import ConfigurationError
+from phys_samplers.errors import CheckpointError, ConfigurationError
 from phys_samplers.fields.stacked import MLP
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.rl.law import ReturnLaw, ReturnScale, of_action
 from phys_samplers.rl.spaces import Observations
 from phys_samplers.rl.transitions import Transitions
 from phys_samplers.sampler import Draw, Model
+from phys_samplers.schema import Malformed, number, one_of, rows, table, text, whole
 
 HEAD_GAIN = 0.01
 """Initial scale of a last layer: every law starts near one that does not depend on the observation."""
@@ -199,6 +200,24 @@ class FittedReturns(Model):
             "observations": self.observations.facts(),
         }
 
+    @staticmethod
+    def check_facts(facts: Mapping[str, Any], tensors: Mapping[str, Tensor], *roles: str) -> None:
+        """Refuse facts of a file that are of the wrong type, or ask for more than its numbers can be of.
+
+        Raises:
+            CheckpointError: naming the field.
+        """
+        try:
+            table({**_FACTS, "role": one_of(*roles)})(facts, "")
+        except Malformed as error:
+            raise CheckpointError(f"facts: {error}") from None
+        most = sum(tensor.numel() for tensor in tensors.values())
+        if (asked := max(facts["features"], facts["actions"])) > most:
+            raise CheckpointError(f"facts: {asked:,} features or actions are more than its {most:,} numbers can be of")
+        seen = Observations.from_facts(facts["observations"]).features
+        if seen != facts["features"]:
+            raise CheckpointError(f"facts: observations have {seen:,} numbers; expected {facts['features']:,} features")
+
     def _check(self, action: int, rows: Tensor) -> Tensor:
         if isinstance(action, bool) or not 0 <= int(action) < self.actions:
             raise ConfigurationError(f"action is {action!r}; expected an integer from 0 to {self.actions - 1}")
@@ -246,3 +265,22 @@ class PredictedReturns(FittedReturns):
     def restored(cls, network: ReturnLaws, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Self:
         """Inverse of ``tensors`` and ``facts``, with the network rebuilt."""
         return cls(network, queries=tensors["queries"], scale=ReturnScale(*facts["returns"]))
+
+
+_SIZE = whole(0, 2**31)
+_FACTS = {
+    "features": whole(1, 2**31),
+    "actions": whole(1, 2**31),
+    "returns": rows(number(), most=2),
+    "observations": rows(
+        table(
+            {
+                "path": rows(),
+                "kind": one_of("box", "bytes", "bits", "integers", "text"),
+                "shape": rows(_SIZE, most=64),
+            },
+            {"counts": rows(_SIZE), "starts": rows(whole()), "characters": text()},
+        ),
+        most=10_000,
+    ),
+}

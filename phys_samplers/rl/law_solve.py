@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.errors import CheckpointError, ConfigurationError, MissingCapability
+from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 from phys_samplers.rl.features import SAMPLE, FeatureKind, FeatureMap, Table, feature_map
@@ -25,7 +25,7 @@ from phys_samplers.rl.moments import Moments, Rows, Total
 from phys_samplers.rl.prediction import Prediction
 from phys_samplers.rl.solve import Solution, chosen_ridge, grid, monotone, solve
 from phys_samplers.sampler import Model, Sampler
-from phys_samplers.target import Target
+from phys_samplers.target import Target, require
 from phys_samplers.training import Callback
 
 EXACT = 1e-9
@@ -180,7 +180,7 @@ class LawSolve(Sampler):
             MissingCapability: if it is an environment to act in.
             ConfigurationError: if the equation is singular.
         """
-        target.require(*self.needs, by="the return model law-solve")
+        require(target, *self.needs, by="the return model law-solve")
         experience = target.experience  # type: ignore[attr-defined]
         if not isinstance(experience, Prediction):
             raise MissingCapability(
@@ -224,8 +224,7 @@ class LawSolve(Sampler):
         device: torch.device | str = "cpu",
     ) -> Model:
         """See ``Sampler.restore``."""
-        if facts.get("role") != PredictedReturns.role:
-            raise CheckpointError(f"the role is {facts.get('role')!r}; expected {PredictedReturns.role!r}")
+        PredictedReturns.check_facts(facts, tensors, PredictedReturns.role)
         buffers = {name: tensor for name, tensor in tensors.items() if name.startswith("features.")}
         inputs = facts["features"]
         one_hot = torch.eye(inputs)[:2] if not buffers else torch.zeros(2, inputs)

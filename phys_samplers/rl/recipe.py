@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, overload
 import torch
 from torch import Tensor
 
-from phys_samplers.errors import CheckpointError
 from phys_samplers.fields.stacked import MLP
 from phys_samplers.objective import Objective, fit_objective
 from phys_samplers.options import fit_option
@@ -24,7 +23,7 @@ from phys_samplers.randomness import Streams
 from phys_samplers.rl.agent import Agent
 from phys_samplers.rl.fitted import Build, PredictedReturns, ReturnNetwork
 from phys_samplers.sampler import Model, StackedSampler
-from phys_samplers.target import Target, Task
+from phys_samplers.target import Target, Task, require
 from phys_samplers.training import Callback, TrainingPlan
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class ReturnModel(StackedSampler):
         checkpoint: str | Path | None = None,
     ) -> list[Model | Exception]:
         """All seeds as one stacked network; see ``Sampler.fit_replicas``."""
-        target.require(*self.needs, by=type(self).__name__)
+        require(target, *self.needs, by=type(self).__name__)
         assert isinstance(target, ReturnTask)
         experience: Experience = target.experience
         with experience.training_objective(self.build, seeds=seeds, device=device, callbacks=callbacks) as objective:
@@ -147,8 +146,7 @@ class ReturnModel(StackedSampler):
     ) -> Model:
         """See ``Sampler.restore``."""
         makers = {cls.role: cls for cls in (Agent, PredictedReturns)}
-        if facts.get("role") not in makers:
-            raise CheckpointError(f"the role is {facts.get('role')!r}; expected one of {', '.join(makers)}")
+        PredictedReturns.check_facts(facts, tensors, *makers)
         network = self.build(facts["features"], facts["actions"], streams=Streams([0], "weights")).to(device)
         network.load_state_dict({name: tensor for name, tensor in tensors.items() if name != "queries"})
         return makers[facts["role"]].restored(network.requires_grad_(False), tensors, facts)

@@ -124,6 +124,11 @@ class ProgressBar(Callback):
 def default_callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
     """The given callbacks, with a progress bar where a person watches or ``PHYS_SAMPLERS_PROGRESS=1`` (0: never)."""
     wanted = os.environ.get("PHYS_SAMPLERS_PROGRESS")
+    for one in callbacks:
+        if not callable(getattr(one, "logged", None)) or isinstance(one, type):
+            raise ConfigurationError(
+                f"callbacks holds {one!r}; expected objects of a class derived from phys_samplers.training.Callback"
+            )
     shown = sys.stderr.isatty() if wanted is None else wanted not in ("", "0")
     return [*callbacks, ProgressBar()] if shown else list(callbacks)
 

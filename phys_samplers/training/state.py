@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -60,8 +60,8 @@ class TrainingReport:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Inverse of ``to_dict``."""
-        return cls(**data)
+        """Inverse of ``to_dict``; what later versions add is let be."""
+        return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
 
 
 class Resumable(Protocol):

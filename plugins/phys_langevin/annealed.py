@@ -39,7 +39,7 @@ from phys_samplers.options import Part, draw_option, make_part
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.standardise import Standardiser
-from phys_samplers.target import Target
+from phys_samplers.target import Target, require
 from phys_samplers.training import Callback
 
 Denoise = Callable[[Tensor, float], Tensor]
@@ -342,7 +342,7 @@ class AnnealedLangevin(RowsSampler):
         """Train the denoisers of all seeds as one stack, or fit the sampler behind ``score``."""
         if self.score is None:
             return super().fit_replicas(target, seeds=seeds, device=device, callbacks=callbacks, checkpoint=checkpoint)
-        target.require(*self.needs, by=type(self).__name__)
+        require(target, *self.needs, by=type(self).__name__)
         standardiser = _common_scale(target.to(device), device)
         results: list[Model | Exception] = []
         for fitted in fit_score(

@@ -28,7 +28,7 @@ from phys_samplers.integrators.driver import integrate
 from phys_samplers.nested import nested_options
 from phys_samplers.options import Part, draw_option, fit_option, make_part
 from phys_samplers.sampler import Model
-from phys_samplers.target import Target
+from phys_samplers.target import Target, require
 from phys_samplers.training import Callback
 
 
@@ -148,7 +148,7 @@ class LangevinDynamics(UntestedChainSampler):
             raise ConfigurationError(
                 f"score is {self.score!r}, but negative samples follow the energy under training; leave score out"
             )
-        target.require(*self.needs, by=type(self).__name__)
+        require(target, *self.needs, by=type(self).__name__)
         return ChainNegatives(
             self,
             target,
@@ -187,7 +187,7 @@ class LangevinDynamics(UntestedChainSampler):
         """One model per seed; the sampler behind ``score`` trains its own replicas stacked, if it can."""
         if self.score is None:
             return [super(LangevinDynamics, self).fit(target, device=device) for _ in seeds]
-        target.require(*self.needs, by=type(self).__name__)
+        require(target, *self.needs, by=type(self).__name__)
         fitted = fit_score(self.score, target, seeds=seeds, device=device, callbacks=callbacks, checkpoint=checkpoint)
         dtype = torch.get_default_dtype() if target.train is None else target.train.dtype
         shape = target.event_shape

@@ -44,7 +44,7 @@ from phys_samplers.laws import PairPotential
 from phys_samplers.options import draw_option, fit_option
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Sampler
-from phys_samplers.target import Target
+from phys_samplers.target import Target, require
 from phys_samplers.training import Callback, TrainingReport
 from phys_value_gradient.bodies import count
 from phys_value_gradient.features import Differences, particle_layout
@@ -220,7 +220,7 @@ class ReplaySampler(Sampler):
         self, target: Target, *, seed: int = 0, device: torch.device | str = "cpu", callbacks: Sequence[Callback] = ()
     ) -> ReplayModel:
         """See ``Sampler.fit``; the loss of a round is the mean square of what its fit leaves, in units of the noise."""
-        target.require(*self.needs, by=type(self).__name__)
+        require(target, *self.needs, by=type(self).__name__)
         target = target.to(device)
         loop = ReplayLoop(self, target, seed=seed, device=device)
         began, history = time.perf_counter(), []

@@ -18,7 +18,7 @@ from phys_samplers.objective import Objective, TrainedSampler
 from phys_samplers.options import Part, draw_option, fit_option
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw, Model
-from phys_samplers.target import Target
+from phys_samplers.target import Target, require
 from phys_samplers.training import Callback
 from phys_value_gradient.fields import ValueField, make_value_field
 from phys_value_gradient.landscapes import Critic, ExactLandscape, LearnedLandscape
@@ -294,7 +294,7 @@ class ValueGradientSampler(Learning, TrainedSampler):
         """See ``TrainedSampler.fit_replicas``; exact values are not trained."""
         if self.value != EXACT:
             return super().fit_replicas(target, seeds=seeds, device=device, callbacks=callbacks, checkpoint=checkpoint)
-        target.require(*self.needs, by=type(self).__name__)
+        require(target, *self.needs, by=type(self).__name__)
         return [self._exact(target.to(device), seed=seed, device=device) for seed in seeds]
 
     def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:

@@ -74,6 +74,21 @@ def suggest(given: str, allowed: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(repr(choices[name]) for name in near)}?"
 
 
+def brief(value: object) -> str:
+    """A value for a message, on one line however long it is.
+
+    Args:
+        value: What was given.
+
+    Returns:
+        Its ``repr``, cut after 200 letters.
+    """
+    if isinstance(value, int) and value.bit_length() > 1_990:  # which Python may refuse to write
+        return f"an integer of {value.bit_length():,} bits"
+    text = printable(repr(value))
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
 def listing(names: Iterable[str], *, empty: str = "none") -> str:
     """Phrase a set of names as a sorted, comma-separated list.
 

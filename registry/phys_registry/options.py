@@ -21,7 +21,7 @@ from dataclasses import MISSING, dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from .component import Component
-from .errors import BadOption, listing, suggest
+from .errors import BadOption, brief, listing, suggest
 from .spec import accepts, hint_text, parameter_hints, signature_of
 
 Stage = Literal["fit", "draw"]
@@ -150,7 +150,7 @@ def value_problem(instance: Any) -> str | None:
     for name, hint, facts, default in _checks(type(instance)):  # type: ignore[arg-type]
         value = getattr(instance, name)
         if value is not default and not (accepts(hint, value) and facts.admits(value)):
-            return f"{name} is {value!r}; expected {_expected(hint, facts)}"
+            return f"{name} is {brief(value)}; expected {_expected(hint, facts)}"
     return None
 
 
@@ -240,7 +240,7 @@ def check_options(component: Component, target: Callable[..., Any], options: Map
         if name in takes.hints and not accepts(takes.hints[name], value):
             parameter = takes.parameters[name]
             default = "" if parameter.default is parameter.empty else f"; default: {default_text(target, parameter)}"
-            given = f"{name}={value!r} ({type(value).__name__})"
+            given = f"{name}={brief(value)} ({type(value).__name__})"
             raise BadOption(
                 f"{component.label} got {given}; expected {_allowed(takes.hints[name], parameter)}{default}"
             )

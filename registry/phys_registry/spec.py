@@ -359,6 +359,8 @@ class _Reader:
             value: str = json.loads(body)
         except ValueError as error:
             raise self.fail(f"this is not a JSON string ({error})") from None
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise self.fail("this text has half of a surrogate pair, which no file takes")
         self.at = match.end()
         return value
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import struct
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from phys_registry.errors import SpecError
 from phys_registry.spec import parse_spec
 from phys_samplers import checkpoint, load, make
 from phys_samplers.errors import CheckpointError, ConfigurationError, FileError
-from phys_samplers.reading import read_npy, read_npz, unpacked
+from phys_samplers.reading import read_bytes, read_npy, read_npz, unpacked
 from phys_samplers.rl.environment import check_named
 from phys_samplers.schema import Malformed
 
@@ -200,3 +201,13 @@ def test_data_and_suites_are_ordinary_files(
     make_file(path)
     with pytest.raises(FileError, match=r"given\.toml is no ordinary file|given\.toml cannot be read"):
         read(path)
+
+
+def test_reading_takes_as_much_memory_as_the_file_has(tmp_path: Path) -> None:
+    (tmp_path / "small").write_bytes(b"x" * 1_000)
+    tracemalloc.start()
+    try:
+        assert read_bytes(tmp_path / "small", 2**34) == b"x" * 1_000
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
