@@ -293,9 +293,7 @@ def Density(  # noqa: N802 - reads as a constructor: Density(lambda x: ..., even
 def _shape(event_shape: Any) -> tuple[int, ...]:
     sizes = tuple(event_shape) if isinstance(event_shape, list | tuple) else ()  # torch.Size is a tuple
     if not sizes or not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes):
-        raise ConfigurationError(
-            f"event_shape is {brief(event_shape)}; expected the shape of one sample, positive integers, e.g. (2,)"
-        )
+        raise ConfigurationError(f"event_shape is {brief(event_shape)}; expected positive integers, e.g. (2,)")
     return sizes
 
 
