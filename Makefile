@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: bench test test-all faults lint format throughput clean help
+.PHONY: bench test test-all faults docs lint format throughput clean help
 
 help:
 	@echo "make bench       set up, then run the quick suites: tables here, report.html under runs/quick and runs/rl-quick"
 	@echo "make test        set up, then run the tests, but those marked slow"
 	@echo "make test-all    set up, then run all tests"
 	@echo "make faults      set up, then kill, damage and lie to the project for a while: counts here"
+	@echo "make docs        set up, then build the documentation site, notebooks run: site/index.html"
 	@echo "make lint        set up, then run the linter and the type checker"
 	@echo "make throughput  set up, then measure training and integration speed"
 
@@ -36,6 +37,10 @@ test-all: $(STAMP)
 faults: $(STAMP)
 	$(PYTEST) -m '' --dist no -n 0 tests/faults tests/bench/test_hostile.py tests/bench/test_process_run.py
 
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 PHYS_SAMPLERS_PROGRESS=0 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,4 +59,4 @@ throughput: $(STAMP)
 	$(BIN)/python benchmarks/throughput/return_models.py
 
 clean:
-	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) runs site docs/gallery/runs .cache .pytest_cache .ruff_cache .mypy_cache
