@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phys_samplers.atomic import write_atomically
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.reading import read_bytes
 
-from .plan import Plan, seconds_left
 from .results import Results
 from .results import merge as merge_results
 from .shapes import LARGEST_ARRAYS
 from .store import RunFolder, listed_ids, now
+
+if TYPE_CHECKING:
+    from .plan import Plan
 
 
 def load(path: str | Path) -> Results:
@@ -61,6 +63,8 @@ def status(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: if it is not a run folder.
     """
+    from .plan import seconds_left  # it plans fits, and so loads torch
+
     results, folder = load(path), RunFolder(path)
     ids = listed_ids(results.head)
     counts: dict[str, int] = {}

@@ -35,17 +35,17 @@ def asked(results: api.Results, sampler: str) -> set[tuple[float, float]]:
 def test_gradients_of_chains_are_counted_exactly_and_those_of_data_are_none(tmp_path: Path) -> None:
     few = "mala[ascent_steps=0,samples_per_chain=4,sampling_steps=40,warmup_steps=5]"
     names = [
-        "langevin[sampling_steps=30]",
+        "langevin[ascent_steps=0,sampling_steps=30]",
         "mala[ascent_steps=0,sampling_steps=30,warmup_steps=5]",
         few,
-        "baoab[sampling_steps=30]",
+        "baoab[ascent_steps=0,sampling_steps=30]",
     ]
     overrides = [{"sampler": "edm", "options": {"steps": 10, "width": 8, "sampling_steps": 3}}]
     results = run([*names, "edm"], tmp_path, overrides=overrides)
-    assert asked(results, names[0]) == {(30.0, 0.0)}
+    assert asked(results, names[0]) == {(30.0, 1.0)}  # that samples have density at all is asked at the end
     assert asked(results, names[1]) == {(31.0, 0.0)}  # the start, then every step
     assert asked(results, few) == {(41 * 13 / N, 0.0)}  # 13 chains give 50 samples, four each
-    assert asked(results, names[3]) == {(31.0, 0.0)}
+    assert asked(results, names[3]) == {(31.0, 1.0)}
     assert asked(results, "edm") == {(0.0, 0.0)}
     assert "∇E" in results.table()
     assert "∇E" not in run(["edm"], tmp_path / "data", overrides=overrides).table()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,13 @@ SUITE: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def guides() -> None:
-    catalogue.registry.load_file(Path(__file__).with_name("guided_plugin.py"))
+@pytest.fixture(scope="module")
+def guides() -> Iterator[None]:
+    registry = catalogue.registry
+    registry.load_file(Path(__file__).with_name("guided_plugin.py"))
+    yield
+    for kind, name in [("sampler", "guided-in-test"), ("guide", "wind"), ("guide", "still"), ("kind", "guide")]:
+        registry.unregister(kind, name)
 
 
 def run(out: Path, **changes: Any) -> api.Results:

@@ -56,6 +56,7 @@ UNTRAINED = {
     *(
         "ais",
         "baoab",
+        "bellman-density",
         "exact",
         "hmc",
         "mala",

@@ -191,10 +191,14 @@ FEWEST_RIGHT = 17
 N = 600
 
 
-def compared(x: Tensor, y: Tensor, generator: torch.Generator) -> float:
-    """p-value after a map to ranks of the pooled rows, coordinate by coordinate, which heavy tails do not spoil."""
-    m = min(len(x), len(y))
-    pooled = torch.cat([x[:m].double().cpu(), y[:m].double()])
+def compared(x: Tensor, y: Tensor, generator: torch.Generator, draws: float) -> float:
+    """p-value after a map to ranks of the pooled rows, coordinate by coordinate, which heavy tails do not spoil.
+
+    Of ``x`` no more rows are taken than the independent ``draws`` that they are worth.
+    """
+    m = min(len(x), len(y), int(draws))
+    kept = torch.randperm(len(x), generator=generator)[:m]
+    pooled = torch.cat([x[kept].double().cpu(), y[:m].double()])
     ranks = pooled.argsort(0).argsort(0).double()
     return two_sample_p_value(ranks[:m], ranks[m:], generator=generator)
 
@@ -203,7 +207,9 @@ def wrong(kind: Kind, found: Judgement, generator: torch.Generator) -> str:
     """What is wrong with a recommendation; empty if nothing is."""
     assert kind.exact is not None
     assert found.samples is not None
-    if (p := compared(found.samples, kind.exact(N, generator), generator)) < 1e-3:
+    assert found.best is not None
+    worth = found.best.effective or N
+    if (p := compared(found.samples, kind.exact(N, generator), generator, worth)) < 1e-3:
         return f"samples of {found.recommended} differ from exact ones (p = {p:.4f})"
     if found.log_z is not None and kind.log_z is not None:
         value, std = found.log_z

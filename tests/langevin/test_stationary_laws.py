@@ -44,7 +44,9 @@ def test_stochastic_heun_takes_most_of_the_bias_away() -> None:
     h = 0.5
     expected = 2 * h * (1 - h / 2) ** 2 / (1 - (1 - h + h**2 / 2) ** 2)
     assert abs(expected - 1) < 0.1
-    recipe = LangevinDynamics(step_size=h, sampling_steps=24, prior_std=1.0, integrator="stochastic-heun")
+    recipe = LangevinDynamics(
+        step_size=h, sampling_steps=24, prior_std=1.0, ascent_steps=0, integrator="stochastic-heun"
+    )
     draw = recipe.fit(target(StandardNormal(1))).draw(N, seed=1)
     check_moments(draw.samples, 0.0, expected)
     assert draw.nfe == 48
@@ -91,5 +93,5 @@ def test_baoab_has_the_exact_variance_at_a_step_where_ula_doubles_it() -> None:
 
 def test_prior_is_as_wide_as_asked() -> None:
     flat = Target(event_shape=(2,), law=StandardNormal(2))
-    x = LangevinDynamics(step_size=1e-9, sampling_steps=1, prior_std=3.0).fit(flat).sample(N, seed=1)
+    x = LangevinDynamics(step_size=1e-9, sampling_steps=1, prior_std=3.0, ascent_steps=0).fit(flat).sample(N, seed=1)
     check_moments(x, 0.0, 9.0)
