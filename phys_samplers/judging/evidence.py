@@ -140,6 +140,9 @@ def _tested(text: str, draw: Draw, target: Target, *, seed: int) -> Evidence:
     ess = facts.get("ess")
     effective = None if ess is None else min(1.0, float(ess)) * n
     log_z, std = facts.get("log_z"), facts.get("log_z_std")
+    unbiased = bool(facts.get("log_z_unbiased", draw.log_weights is not None))
+    if effective is not None and unbiased and std:
+        effective = min(effective, std**-2)  # weights whose mean is known to a share s are worth no more than s⁻² draws
     log_prob, score = density.log_prob_and_score(z)
     kept = _resampled(z, weights, seed)
     kind = smoothness(density, kept, seed=seed)
@@ -150,7 +153,7 @@ def _tested(text: str, draw: Draw, target: Target, *, seed: int) -> Evidence:
         samples=_resampled(draw.samples.detach(), weights, seed),
         z=kept,
         log_prob=_resampled(log_prob, weights, seed),
-        unbiased=bool(facts.get("log_z_unbiased", draw.log_weights is not None)),
+        unbiased=unbiased,
         at_least=bool(facts.get("log_z_at_least", False)),
         pareto=None if draw.log_weights is None else pareto_k(draw.log_weights),
         smoothness=kind,
