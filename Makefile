@@ -35,7 +35,7 @@ test-all: $(STAMP)
 	$(PYTEST) -m ''
 
 faults: $(STAMP)
-	$(PYTEST) -m '' --dist no -n 0 tests/faults tests/bench/test_hostile.py tests/bench/test_process_run.py
+	$(PYTEST) -m '' --dist no -n 0 tests/faults tests/bench/test_hostile.py tests/bench/test_process_run.py tests/bench/test_store.py
 
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
