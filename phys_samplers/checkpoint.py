@@ -60,6 +60,8 @@ NUMBER = "float"
 """Stands, alone in a mapping, for a number that is not finite, which JSON has no word for."""
 NUMBERS = r"bool|u?int(8|16|32|64)|float(16|32|64)"
 """Types of columns."""
+NAME = r"[^\x00-\x1f\x7f-\x9f]{0,1000}"
+"""Of a column: no control characters."""
 SPREAD = 64
 """A layout is kept if its memory spans at most this many times the tensor's numbers; else its gaps are closed."""
 
@@ -183,6 +185,8 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
     if columns := metadata.get("columns"):
         from phys_samplers.table import Column
 
+        if len(columns) != math.prod(event_shape):
+            raise CheckpointError(f"{place} names {len(columns)} columns; expected {math.prod(event_shape)}")
         model.columns = tuple(Column(*column) for column in columns)
     report = metadata["report"]
     model.report = TrainingReport.from_dict(_python(report, lists=True)) if report else None
@@ -279,7 +283,7 @@ def _shape() -> Shape:
         {
             "kind": one_of("sampler", "return_model"),
             "seal": text(),
-            "columns": rows(pair(text(longest=10_000), text("a type of numbers", pattern=NUMBERS))),
+            "columns": rows(pair(text("a name", pattern=NAME), text("a type of numbers", pattern=NUMBERS))),
         },
     )
 

@@ -141,7 +141,9 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     name = ""
     try:
         for name, content in unpacked(payload, LARGEST_DATA):
-            found[name.removesuffix(".npy")] = _array(content)
+            if (plain := name.removesuffix(".npy")) in found:
+                raise Malformed("there are two arrays of this name")
+            found[plain] = _array(content)
     except Malformed as problem:
         place = f", member {short(name)}" if name else ""
         raise FileError.about(path, f"cannot be read as .npz{place}: {problem}") from None

@@ -152,8 +152,13 @@ def _from_frame(frame: pd.DataFrame, what: str) -> tuple[Tensor, tuple[Column, .
     types = [np.dtype(np.float64) if kind.itemsize > 8 else kind for kind in types]
     parts = [_tensor(frame.iloc[:, i].to_numpy(dtype=kind), what) for i, kind in enumerate(types)]
     named = any(isinstance(name, str) for name in frame.columns) or not frame.columns.equals(_numbered(frame))
-    columns = tuple(Column(str(name), kind.name) for name, kind in zip(frame.columns, types, strict=True))
+    columns = tuple(Column(_plain(str(name)), kind.name) for name, kind in zip(frame.columns, types, strict=True))
     return torch.cat([part.to(torch.result_type(part, parts[0])) for part in parts], 1), columns if named else None
+
+
+def _plain(name: str) -> str:
+    """A name that a terminal and a checkpoint can show."""
+    return "".join(letter if letter.isprintable() else " " for letter in name)[:1_000]
 
 
 def _numbered(frame: pd.DataFrame) -> pd.Index:

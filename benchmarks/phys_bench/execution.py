@@ -259,6 +259,8 @@ def _checked(samples: Tensor, task: Task, n: int) -> Tensor:
         ValueError: on another shape.
         FloatingPointError: if any are not finite.
     """
+    with torch._C.DisableTorchFunctionSubclass():  # a class of its own could answer for functions of torch
+        samples = samples.as_subclass(Tensor)
     if tuple(samples.shape) != (n, *task.event_shape):
         raise ValueError(f"the samples have shape {tuple(samples.shape)}; expected {(n, *task.event_shape)}")
     rows = samples.detach().to("cpu", torch.get_default_dtype()).flatten(1)

@@ -38,6 +38,7 @@ class Surroundings:
     """
 
     def __init__(self) -> None:
+        self._modes = _modes()
         self._names = [dict(vars(owner)) for owner in WATCHED]
         self._values = _read()
         self._torch_rng, self._python_rng = torch.random.get_rng_state(), random.getstate()
@@ -54,7 +55,7 @@ class Surroundings:
         Returns:
             What had been changed, random state aside.
         """
-        changed = []
+        changed = ["modes of torch"] if _end_modes(self._modes) else []  # first: they change what torch does below
         for owner, names in zip(WATCHED, self._names, strict=True):
             found = vars(owner)
             for name in [name for name in names if found.get(name, names) is not names[name] and _lasts(name)]:
@@ -131,6 +132,21 @@ def _read() -> dict[str, Any]:
         "outputs": (sys.stdout, sys.stderr),
         "limits": [resource.getrlimit(number) for number in _LIMITS],
     }
+
+
+def _modes() -> tuple[int, int]:
+    """How many modes are on that change what functions of torch do, and what its operators do."""
+    return torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()
+
+
+def _end_modes(kept: tuple[int, int]) -> bool:
+    """End those that are on beyond the first ``kept``, and tell whether there were any."""
+    functions, operators = _modes()
+    for _ in range(functions - kept[0]):
+        torch._C._pop_torch_function_stack()
+    for _ in range(operators - kept[1]):
+        torch._C._pop_torch_dispatch_stack(None)
+    return (functions, operators) > kept
 
 
 def _allow(limits: list[tuple[int, int]]) -> None:

@@ -34,6 +34,8 @@ PATIENCE = 0.2
 """Seconds between two looks of a keeper."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 """Workers share the cores, and results do not depend on how many there are."""
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+"""A new process looks for modules where this one does, and not first in the current folder."""
 RUNNER = "PHYS_SAMPLERS_RUNNER"
 """Environment variable that tells the process that workers are copies of the number of its runner."""
 _SET_CHILD_SUBREAPER, _SET_PDEATHSIG = 36, 1
@@ -59,7 +61,7 @@ def start(log: Path, variables: Mapping[str, str], *, copied: bool) -> tuple[Any
     ours, theirs = context.Pipe()
     given = {**os.environ, **variables, **ONE_THREAD, "PHYS_SAMPLERS_PROGRESS": "0"}
     process = context.Process(target=work, args=(theirs, str(log), given), name="phys-bench worker")
-    with _no_main_module():
+    with _no_main_module(), _environment(SAFE_PATH):
         try:
             process.start()
         except EOFError as error:
@@ -79,6 +81,21 @@ def _no_main_module() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables of the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _import_once() -> bool:
     """Start the process that workers are copies of, unless it lives: with one thread, and deaf to Ctrl-C.
 
@@ -87,21 +104,16 @@ def _import_once() -> bool:
     """
     from multiprocessing import forkserver
 
-    wanted = {**ONE_THREAD, RUNNER: str(os.getpid())}
-    before = {name: os.environ.get(name) for name in wanted}
     main = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
-    os.environ.update(wanted)
     try:
-        forkserver.set_forkserver_preload(["phys_bench.copied"])
-        forkserver.ensure_running()
+        with _environment({**ONE_THREAD, **SAFE_PATH, RUNNER: str(os.getpid())}):
+            forkserver.set_forkserver_preload(["phys_bench.copied"])
+            forkserver.ensure_running()
         return True
     except ChildProcessError:
         return False
     finally:
-        os.environ.update({name: value or "" for name, value in before.items()})
-        for name in [name for name, value in before.items() if value is None]:
-            del os.environ[name]
         if handler is not None:
             signal.signal(signal.SIGINT, handler)
 

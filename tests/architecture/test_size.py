@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 309
-LINES = 51_582
+LINES = 51_623
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()

@@ -151,3 +151,30 @@ def test_cells_run_on_cuda(toys: Path, tmp_path: Path) -> None:
     assert [r["status"] for r in results.records] == ["ok"] * 4
     assert all(r["identity"]["device"] == "cuda" for r in results.records)
     assert results.records[-1]["costs"]["peak_device_memory_mib"] > 0
+
+
+def test_workers_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
+    """A folder may hold a file that is named like one of our modules."""
+    (tmp_path / "phys_bench.py").write_text("import pathlib\npathlib.Path('ran').write_text('')\nraise SystemExit(3)\n")
+    suite = tmp_path / "suite.toml"
+    suite.write_text('name = "s"\ntasks = ["normal"]\nsamplers = ["exact"]\nmetrics = ["mean-error"]\nseeds = [0]\n')
+    code = (
+        "import sys; from phys_bench import api\n"
+        "if __name__ == '__main__':\n"
+        "    results = api.run(sys.argv[1], out=sys.argv[2], executor='process', workers=1, progress=False)\n"
+        "    sys.exit(not all(cell.ok for cell in results.cells))\n"
+    )
+    script = tmp_path / "elsewhere" / "run.py"
+    script.parent.mkdir()
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(script), str(suite), str(tmp_path / "out")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not (tmp_path / "ran").exists()

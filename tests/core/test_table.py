@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,3 +187,23 @@ def test_single_precision_rows_take_the_same_path_as_ever() -> None:
     assert standardiser.origin is None
     assert standardiser.constant is None
     assert set(standardiser.tensors()) == {"standardiser.mean", "standardiser.scale"}
+
+
+def test_columns_of_another_number_are_refused(tmp_path: Path) -> None:
+    model = make("sampler", "training-rows").fit(Samples(pd.DataFrame({"a\x1b[2J": range(9), "b": range(9)})), seed=0)
+    assert model.columns is not None
+    assert model.columns[0].name == "a [2J"
+    model.columns = (*model.columns, Column("c", "int64"))
+    model.save(tmp_path / "m")
+    with pytest.raises(FileError, match="names 3 columns; expected 2"):
+        load(tmp_path / "m")
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for name in ("x.npy", "x"):
+            stream = io.BytesIO()
+            np.save(stream, np.ones((4, 2)))
+            archive.writestr(name, stream.getvalue())
+    with pytest.raises(FileError, match="two arrays of this name"):
+        read(tmp_path / "a.npz")

@@ -187,7 +187,7 @@ PROCESS_SAMPLERS = ["exact", "toy-stacked", "toy-good[pause=0.1]", "toy-good[shi
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("whom", ["killed"])
+@pytest.mark.parametrize("whom", ["killed", "terminated", "interrupted", "group"])
 def test_runs_in_workers_that_are_ended_leave_no_orphans_and_lose_no_cell(
     server: Server, tmp_path: Path, whom: str, count: Callable[..., None]
 ) -> None:
