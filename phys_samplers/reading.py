@@ -26,6 +26,8 @@ DEEPEST = 64
 MOST_DIGITS = 600
 """Of an integer: Python may refuse to write one of 640."""
 MIB = 2**20
+ROWS = (".csv", ".npy", ".npz", ".parquet")
+"""Suffixes of files of rows."""
 LARGEST_DATA = 16 * 1024 * MIB
 """Bytes of a file of rows, and of what it unpacks to."""
 MOST_MEMBERS = 1_000

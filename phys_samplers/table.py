@@ -9,19 +9,18 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, FileError
-from phys_samplers.reading import LARGEST_DATA, read_bytes, read_npy, read_npz
+from phys_samplers.reading import LARGEST_DATA, ROWS, read_bytes, read_npy, read_npz
 
 if TYPE_CHECKING:
     import pandas as pd
 
-READABLE = (".csv", ".npy", ".npz", ".parquet")
 REMEDY = "drop the column or row, or encode it"
 LARGEST_WHOLE = 2**24
 """Integers up to here are exact in single precision; a table with larger ones is read in double."""
@@ -68,7 +67,7 @@ def read(data: Rows) -> tuple[Tensor, tuple[Column, ...] | None]:
         return torch.as_tensor(data), None
     raise ConfigurationError(
         f"rows are {type(data).__name__}; expected a tensor, an array, a pandas DataFrame, or the path of a "
-        f"{', '.join(READABLE)} file"
+        f"{', '.join(ROWS)} file"
     )
 
 
@@ -117,7 +116,7 @@ def _content(path: Path) -> tuple[Tensor, tuple[Column, ...] | None]:
         if len(arrays) != 1:
             raise FileError.about(path, f"holds {len(arrays)} arrays ({', '.join(arrays)}); expected one, of rows")
         return _tensor(next(iter(arrays.values())), str(path)), None
-    raise FileError.about(path, f"is none of {', '.join(READABLE)}; convert it to one of these")
+    raise FileError.about(path, f"is none of {', '.join(ROWS)}; convert it to one of these")
 
 
 def _tensor(array: np.ndarray, what: str) -> Tensor:
@@ -151,20 +150,14 @@ def _from_frame(frame: pd.DataFrame, what: str) -> tuple[Tensor, tuple[Column, .
     types = [np.dtype(getattr(dtype, "numpy_dtype", dtype)).newbyteorder("=") for dtype in frame.dtypes]
     types = [np.dtype(np.float64) if kind.itemsize > 8 else kind for kind in types]
     parts = [_tensor(frame.iloc[:, i].to_numpy(dtype=kind), what) for i, kind in enumerate(types)]
-    named = any(isinstance(name, str) for name in frame.columns) or not frame.columns.equals(_numbered(frame))
+    named = any(isinstance(name, str) for name in frame.columns) or list(frame.columns) != list(range(frame.shape[1]))
     columns = tuple(Column(_plain(str(name)), kind.name) for name, kind in zip(frame.columns, types, strict=True))
-    return torch.cat([part.to(torch.result_type(part, parts[0])) for part in parts], 1), columns if named else None
+    return torch.cat(parts, 1), columns if named else None
 
 
 def _plain(name: str) -> str:
     """A name that a terminal and a checkpoint can show."""
     return "".join(letter if letter.isprintable() else " " for letter in name)[:1_000]
-
-
-def _numbered(frame: pd.DataFrame) -> pd.Index:
-    import pandas as pd
-
-    return pd.RangeIndex(frame.shape[1])
 
 
 def _is_index(frame: pd.DataFrame) -> bool:
@@ -215,8 +208,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     cells = cells[cells.fillna("").map(str.strip).ne("").any(axis=1)]
     if not len(cells):
         raise FileError.about(path, "has no rows of numbers")
-    first, width = cells.iloc[0], cells.shape[1]
-    names = [str(field).strip() for field in first]
+    names = [str(field).strip() for field in cells.iloc[0]]
     if _is_header(names, cells):
         cells = cells.iloc[1:]
     else:
@@ -224,9 +216,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
     if not len(cells):
         raise FileError.about(path, "has no rows of numbers")
     frame = pd.DataFrame(index=cells.index)
-    for at in range(width):
-        column = cells.iloc[:, at]
-        column = column.fillna("").str.strip()
+    for at in range(cells.shape[1]):
+        column = cells.iloc[:, at].fillna("").str.strip()
         values = pd.to_numeric(column, errors="coerce")
         bad = values.isna() | column.str.contains("_", regex=False)  # 2021_00 is a label
         if bad.any():
@@ -243,16 +234,10 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def _is_header(names: Sequence[str], cells: pd.DataFrame) -> bool:
     import pandas as pd
 
-    numbers = [name for name in names if name and "_" not in name and not pd.isna(_number(name))]
+    numbers = [name for name in names if name and "_" not in name and not pd.isna(pd.to_numeric(name, errors="coerce"))]
     if not numbers:
         return True
     counted = [str(i) for i in range(len(numbers))]
     if numbers != counted or names[-len(counted) :] != counted or len(names) - len(counted) > 1:
         return False
     return len(cells) > 2 and cells.iloc[1:, -len(counted) :].ne(counted, axis=1).any(axis=None)
-
-
-def _number(text: str) -> Any:
-    import pandas as pd
-
-    return pd.to_numeric(text, errors="coerce")

@@ -61,11 +61,23 @@ def step(
     log_prob_there, score_there = log_density(proposal)
     both = score + score_there
     log_ratio = log_prob_there - log_prob - ((step_size / 2) ** 0.5 * noise + (step_size / 4) * both).mul(both).sum(1)
+    return decide(state, MALAState(proposal, log_prob_there, score_there), log_ratio, log_uniform)
+
+
+def decide(here: MALAState, there: MALAState, log_ratio: Tensor, log_uniform: Tensor) -> tuple[MALAState, MALAInfo]:
+    """Metropolis' test of a proposal; a ratio that is not a number refuses it.
+
+    Args:
+        here: of all chains.
+        there: proposed.
+        log_ratio: log of p(there) q(here | there) / (p(here) q(there | here)), (B,).
+        log_uniform: logarithms of uniform draws on [0, 1), (B,).
+    """
     accepted = log_uniform < log_ratio  # False where the ratio is not a number
     chosen = accepted.unsqueeze(1)
     moved = MALAState(
-        torch.where(chosen, proposal, x),
-        torch.where(accepted, log_prob_there, log_prob),
-        torch.where(chosen, score_there, score),
+        torch.where(chosen, there.x, here.x),
+        torch.where(accepted, there.log_prob, here.log_prob),
+        torch.where(chosen, there.score, here.score),
     )
     return moved, MALAInfo(log_ratio.clamp(max=0.0).exp().nan_to_num(0.0), accepted)

@@ -136,6 +136,10 @@ class DualAveraging(NamedTuple):
         log_step = self.centre - (math.sqrt(t) / (GAMMA * (t + DELAY))) * gaps
         return DualAveraging(log_step, self.log_average.lerp(log_step, t**-KAPPA), gaps, self.centre, t)
 
+    def step_size(self, *, last: bool) -> Tensor:
+        """h to go on adapting with, or h̄ after the ``last`` update."""
+        return (self.log_average if last else self.log_step).exp()
+
 
 def refuse_unborn(x: Tensor, log_prob: Tensor, *, steps: int, by: str, bound: float = BOUND) -> None:
     """Raise if chains ended at ``x`` (B, D) without density, which no Metropolis step leads them out of."""

@@ -13,11 +13,10 @@ import click
 from phys_registry.errors import one_line
 from phys_samplers.cli.output import Failure
 from phys_samplers.cli.words import make
+from phys_samplers.reading import ROWS
 
 if TYPE_CHECKING:
     from phys_samplers.target import Target
-
-READABLE = (".csv", ".npy", ".npz", ".parquet")
 
 
 def density_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,7 +41,7 @@ def find_target(text: str, dim: int | None = None, support: str | None = None) -
     Raises:
         Failure: naming what cannot be read.
     """
-    if text.lower().endswith(READABLE):
+    if text.lower().endswith(ROWS):
         return rows_of(Path(text))
     file, colon, name = text.rpartition(":")
     found = _attribute(Path(file), name) if colon and file.endswith(".py") else make("task", text)

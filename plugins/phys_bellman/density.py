@@ -187,7 +187,7 @@ class BellmanDensity(ChainSampler):
             info = chains.move(step_size=step_size, noise=noise, log_uniform=log_uniform)
             if index < warm:
                 adaptation = adaptation.update(info.acceptance.mean(), goal=self.target_acceptance)
-                step_size = (adaptation.log_average if index + 1 == warm else adaptation.log_step).exp()
+                step_size = adaptation.step_size(last=index + 1 == warm)
             else:
                 acceptance += info.acceptance.mean()
             record.observe(chains.at.x)

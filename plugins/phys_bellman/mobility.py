@@ -35,7 +35,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from phys_samplers.chains.mala import MALAInfo, MALAState
+from phys_samplers.chains.mala import MALAInfo, MALAState, decide
 from phys_samplers.density import LogDensity
 
 LEAST = 1e-8
@@ -249,11 +249,4 @@ def step(
         + mobility.half_log_det(u) - mobility.half_log_det(proposal)
         + 0.5 * noise.square().sum(1) - back.square().sum(1) / (4 * step_size)
     )  # fmt: skip
-    accepted = log_uniform < log_ratio  # False where the ratio is not a number
-    chosen = accepted.unsqueeze(1)
-    moved = MALAState(
-        torch.where(chosen, proposal, u),
-        torch.where(accepted, log_prob_there, log_prob),
-        torch.where(chosen, score_there, score),
-    )
-    return moved, MALAInfo(log_ratio.clamp(max=0.0).exp().nan_to_num(0.0), accepted)
+    return decide(state, MALAState(proposal, log_prob_there, score_there), log_ratio, log_uniform)

@@ -63,8 +63,7 @@ class MALA(ChainSampler):
             state, info = step(state, log_density, step_size=step_size, noise=noise, log_uniform=log_uniform)
             if index < self.warmup_steps:
                 adaptation = adaptation.update(info.acceptance.mean(), goal=self.target_acceptance)
-                frozen = index + 1 == self.warmup_steps
-                step_size = (adaptation.log_average if frozen else adaptation.log_step).exp()
+                step_size = adaptation.step_size(last=index + 1 == self.warmup_steps)
             else:
                 acceptance = acceptance + info.acceptance.mean()
             if 2 * (index + 1) == self.warmup_steps - self.warmup_steps % 2 and self.ascent_steps:

@@ -126,7 +126,7 @@ class WarmUp:
             return False
         self._done += 1
         self._state = self._state.update(acceptance.mean(1), goal=self._goal)
-        self.step_size = (self._state.log_average if self._done == self._steps else self._state.log_step).exp()
+        self.step_size = self._state.step_size(last=self._done == self._steps)
         if self._ends and self._done > self._ends[0] // 2:
             self._moments = merge(self._moments, x, dense=self._dense)
         if not self._ends or self._done < self._ends[0]:

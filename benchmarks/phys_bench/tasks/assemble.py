@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ SPLIT_SEED = 0
 TRAIN_SIZE = 10_000
 VALIDATION_SIZE = 2_000
 HELDOUT_SIZE = 10_000
+HELD = {"validation": VALIDATION_SIZE, "heldout": HELDOUT_SIZE}
 EVAL_SIZE = 1_000
 TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.1
 """Of data, whose number of rows is what it is; the rest, a fifth, is held out."""
@@ -60,9 +62,7 @@ def assemble(
         raise ConfigurationError(
             f"train_size of task {name!r} is {train_size!r}; expected the number of training rows, at least 1"
         )
-    sizes = {"train": train_size, "validation": VALIDATION_SIZE, "heldout": HELDOUT_SIZE}
-    with torch.no_grad():
-        rows = {split: law.sample(n, make_generator(SPLIT_SEED, "task", name, split)) for split, n in sizes.items()}
+    sizes = {"train": train_size, **HELD}
     return Task(
         event_shape=law.event_shape,
         name=name,
@@ -72,8 +72,20 @@ def assemble(
         metrics=metrics or metrics_for(law, modes),
         eval_size=eval_size,
         view=view,
-        **rows,
+        **drawn(name, law, sizes),
     )
+
+
+def drawn(name: str, law: Any, sizes: Mapping[str, int] = HELD) -> dict[str, Any]:
+    """Exact draws by the name of their split, each from a stream of its own.
+
+    Args:
+        name: of the task.
+        law: with ``sample``.
+        sizes: rows of each split; those that no sampler learns from if not given.
+    """
+    with torch.no_grad():
+        return {split: law.sample(n, make_generator(SPLIT_SEED, "task", name, split)) for split, n in sizes.items()}
 
 
 def metrics_for(law: Any, modes: Modes | None) -> tuple[str, ...]:

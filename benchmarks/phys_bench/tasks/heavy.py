@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 
-from phys_bench.tasks.assemble import HELDOUT_SIZE, SPLIT_SEED, VALIDATION_SIZE
+from phys_bench.tasks.assemble import drawn
 from phys_samplers.laws import Horseshoe, RobustRegression, StudentT
-from phys_samplers.randomness import make_generator
 from phys_samplers.target import Task
 
 METRICS = ("tail-quantiles", "tail-index", "energy-distance", "sliced-w2", "ess")
@@ -63,16 +62,11 @@ def robust_regression() -> Task:
 
 
 def _task(name: str, law: Any, metrics: tuple[str, ...] = ()) -> Task:
-    validation, heldout = (
-        law.sample(n, make_generator(SPLIT_SEED, "task", name, split))
-        for split, n in (("validation", VALIDATION_SIZE), ("heldout", HELDOUT_SIZE))
-    )
     return Task(
         event_shape=law.event_shape,
         name=name,
         law=law,
-        validation=validation,
-        heldout=heldout,
+        **drawn(name, law),
         metrics=METRICS + metrics,
         eval_size=EVAL_SIZE,
     )

@@ -14,10 +14,9 @@ from torch import Tensor
 from phys_bench.data import PinnedFile, Table, uci
 from phys_bench.data.observations import INNOVATION_SCALE, OBSERVATION_SCALE, OBSERVATIONS, pine_positions
 from phys_bench.data.references import reference_facts, reference_rows
-from phys_bench.tasks.assemble import EVAL_SIZE, HELDOUT_SIZE, SPLIT_SEED, VALIDATION_SIZE
+from phys_bench.tasks.assemble import EVAL_SIZE, drawn
 from phys_samplers.laws import BrownianMotion, LogGaussianCoxProcess, LogisticRegression
 from phys_samplers.laws.arguments import check_count
-from phys_samplers.randomness import make_generator
 from phys_samplers.target import Task
 
 LOGISTIC_VALIDATION = 1_000
@@ -108,16 +107,11 @@ def brownian_motion(*, known_scales: bool = False) -> Task:
     """
     law = BrownianMotion(OBSERVATIONS, (INNOVATION_SCALE, OBSERVATION_SCALE) if known_scales else None)
     name = "brownian-motion[known_scales=true]" if known_scales else "brownian-motion"
-    validation, heldout = (
-        law.sample(n, make_generator(SPLIT_SEED, "task", name, split))
-        for split, n in (("validation", VALIDATION_SIZE), ("heldout", HELDOUT_SIZE))
-    )
     return Task(
         event_shape=law.event_shape,
         name=name,
         law=law,
-        validation=validation,
-        heldout=heldout,
+        **drawn(name, law),
         metrics=METRICS,
         eval_size=EVAL_SIZE,
     )
