@@ -28,7 +28,7 @@ from phys_samplers import catalogue
 from phys_samplers.atomic import write_atomically
 from phys_samplers.errors import CheckpointError
 from phys_samplers.options import same_target
-from phys_samplers.reading import MIB, parse_json, read_bytes, said
+from phys_samplers.reading import MIB, as_path, parse_json, read_bytes, said
 from phys_samplers.schema import (
     Malformed,
     Shape,
@@ -99,7 +99,7 @@ def save(model: Fitted, path: str | Path) -> Path:
     Raises:
         CheckpointError: if the model's recipe is not a registered component, or has options JSON cannot hold.
     """
-    folder = Path(path)
+    folder = as_path(path, "the folder of a checkpoint")
     if "\0" in str(folder):
         raise CheckpointError(f"{str(folder)!a} is no name of a folder: it holds a null character")
     if folder.exists() and not folder.is_dir():
@@ -141,7 +141,7 @@ def save(model: Fitted, path: str | Path) -> Path:
 
 def load(path: str | Path, *, target: Target | None = None, device: torch.device | str = "cpu") -> Any:
     """The model that ``save`` wrote to the folder ``path``: see ``phys_samplers.load``, which is this."""
-    folder = Path(path)
+    folder = as_path(path, "the folder of a checkpoint")
     place = folder / METADATA
     metadata = read_metadata(folder)
     if metadata["needs_target"] and target is None:
@@ -176,6 +176,11 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
         raise CheckpointError(
             f"{place} holds facts or tensors of which no model of {kind} {name!r} can be made: {_words(error)}"
         ) from error
+    for key, tensor in model.tensors().items():
+        if key in tensors and tensors[key].dtype != tensor.dtype:
+            raise CheckpointError(
+                f"{folder}: tensor {key!r} holds {tensors[key].dtype}; expected {tensor.dtype}, as the model has it"
+            )
     dim = getattr(model, "dim", None)
     if isinstance(dim, int) and dim != math.prod(event_shape):
         raise CheckpointError(

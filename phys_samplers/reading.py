@@ -15,7 +15,8 @@ from json import JSONDecoder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phys_samplers.errors import FileError
+from phys_registry.errors import brief
+from phys_samplers.errors import ConfigurationError, FileError
 from phys_samplers.schema import Malformed, Shape, short
 
 if TYPE_CHECKING:
@@ -32,6 +33,21 @@ LARGEST_DATA = 16 * 1024 * MIB
 """Bytes of a file of rows, and of what it unpacks to."""
 MOST_MEMBERS = 1_000
 """Files in an archive."""
+
+
+def as_path(value: object, what: str) -> Path:
+    """A path from what somebody gave as one.
+
+    Args:
+        value: a text or a path.
+        what: it is of, ``a checkpoint's folder``.
+
+    Raises:
+        ConfigurationError: if it is neither.
+    """
+    if isinstance(value, str | os.PathLike):
+        return Path(value)
+    raise ConfigurationError(f"{what} is {brief(value)}; expected a path, as text or pathlib.Path")
 
 
 def read_bytes(path: Path, largest: int, error: type[FileError] = FileError) -> bytes:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REMEDY = "drop the column or row, or encode it"
+OTHER_SEPARATORS = r"[;|\t ]"
+"""Between the fields of files that are no comma-separated values."""
 LARGEST_WHOLE = 2**24
 """Integers up to here are exact in single precision; a table with larger ones is read in double."""
 
@@ -224,7 +226,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
             line = int(bad.idxmax())
             given = repr(column[line]) if column[line] else "an empty or missing cell"
             name = f" ({names[at]})" if names and names[at] else ""
-            raise FileError(f"{path}, line {line}, column {at + 1}{name}: {given} is not a number; {REMEDY}")
+            only = cells.shape[1] == 1 and (column.str.contains(OTHER_SEPARATORS).all())
+            remedy = "separate the columns by commas" if only else REMEDY
+            raise FileError(f"{path}, line {line}, column {at + 1}{name}: {given} is not a number; {remedy}")
         frame[at] = values
     if names:
         frame.columns = pd.Index(names)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
@@ -330,11 +331,12 @@ def Samples(  # noqa: N802 - reads as a constructor: Samples(tensor)
     from phys_samplers.randomness import make_generator
     from phys_samplers.table import read
 
+    what = f"the rows of {rows}" if isinstance(rows, str | Path) else "rows"
     rows, columns = read(rows)
     assert isinstance(rows, Tensor)
     if not rows.is_floating_point() or rows.ndim < 2 or len(rows) < 4:
         raise ConfigurationError(
-            f"rows have dtype {rows.dtype} and shape {tuple(rows.shape)}; "
+            f"{what} have dtype {rows.dtype} and shape {tuple(rows.shape)}; "
             "expected at least 4 rows of a floating-point tensor (N, D)"
         )
     if not 0.0 <= validation_fraction < 1.0:

@@ -27,7 +27,7 @@ import psutil
 
 from phys_samplers.atomic import remove_leftovers, write_atomically
 from phys_samplers.errors import ConfigurationError, FileError
-from phys_samplers.reading import parse_json, read_bytes, read_json, said
+from phys_samplers.reading import as_path, parse_json, read_bytes, read_json, said
 from phys_samplers.schema import Malformed, Shape, anything, short
 
 from .canonical import canonical_text, digest, escaped
@@ -177,7 +177,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = as_path(path, "the folder of a run")
         if self.path.exists() and not self.path.is_dir():
             raise ConfigurationError(f"{self.path} is a file; expected a folder for the run")
 

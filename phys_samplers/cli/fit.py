@@ -15,6 +15,7 @@ from phys_samplers.cli.output import Failure, check_folder
 from phys_samplers.cli.targets import density_options, find_target, rows_of
 from phys_samplers.cli.words import (
     ComponentText,
+    Whole,
     choose_device,
     device_option,
     make,
@@ -143,7 +144,7 @@ def _facts(text: str, model: Model) -> list[tuple[str, str]]:
     ),
 )
 @click.argument("model", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-n", "count", type=click.IntRange(min=1), required=True, help="Number of samples.")
+@click.option("-n", "count", type=Whole(min=1), required=True, help="Number of samples.")
 @click.option(
     "-o",
     "--out",

@@ -9,7 +9,7 @@ import click
 
 from phys_samplers.cli.output import Failure
 from phys_samplers.cli.targets import density_options, find_target
-from phys_samplers.cli.words import choose_device, device_option, seed_option
+from phys_samplers.cli.words import Whole, choose_device, device_option, seed_option
 from phys_samplers.layout import examples
 
 
@@ -28,7 +28,7 @@ from phys_samplers.layout import examples
 @click.option(
     "-s", "--sampler", "samplers", multiple=True, metavar="SAMPLER", help="Run this one; repeatable. Default: six."
 )
-@click.option("-n", "count", type=click.IntRange(min=200), default=2_000, show_default=True, help="Samples of each.")
+@click.option("-n", "count", type=Whole(min=200), default=2_000, show_default=True, help="Samples of each.")
 @click.option("--scale", type=click.FloatRange(min=0, min_open=True), help="Standard deviation of starting points.")
 @click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path), help="Write the samples to keep here.")
 @seed_option

@@ -12,6 +12,7 @@ import click
 from phys_samplers.cli.output import Failure
 from phys_samplers.cli.words import (
     ComponentText,
+    Whole,
     choose_device,
     device_option,
     make,
@@ -59,9 +60,7 @@ def rl() -> None:
 @click.option(
     "-o", "--out", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to save the agent to."
 )
-@click.option(
-    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Agents, seeded from --seed on."
-)
+@click.option("--seeds", type=Whole(min=1), default=1, show_default=True, help="Agents, seeded from --seed on.")
 @seed_option
 @device_option
 @settings_option
@@ -113,7 +112,7 @@ def train(
 
 @rl.command(epilog=examples(("phys-samplers rl play pole --episodes 100", "mean and spread of its returns")))
 @folder
-@click.option("--episodes", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@click.option("--episodes", type=Whole(min=1), default=20, show_default=True, help="How many.")
 @seed_option
 def play(agent: Path, episodes: int, seed: int) -> None:
     """Let the agent in DIR play greedily."""
@@ -134,7 +133,7 @@ def play(agent: Path, episodes: int, seed: int) -> None:
 @click.option(
     "-o", "--out", metavar="FILE", required=True, type=click.Path(dir_okay=False, path_type=Path), help=".gif or .png."
 )
-@click.option("--steps", type=click.IntRange(min=1), default=500, show_default=True, help="Of the episode, at most.")
+@click.option("--steps", type=Whole(min=1), default=500, show_default=True, help="Of the episode, at most.")
 @seed_option
 def watch(agent: Path, out: Path, steps: int, seed: int) -> None:
     """Draw an episode of the agent in DIR: the environment, the densities of the return, and their gradient."""
@@ -168,7 +167,7 @@ def watch(agent: Path, out: Path, steps: int, seed: int) -> None:
     help="Who is judged: the policy of the data, one of random actions, or a saved agent's greedy one.",
 )
 @click.option("--gamma", default=".9,.95,.99", show_default=True, help="Discount factors.")
-@click.option("--starts", type=click.IntRange(min=1), default=8, show_default=True, help="First observations to show.")
+@click.option("--starts", type=Whole(min=1), default=8, show_default=True, help="First observations to show.")
 @click.option(
     "-o", "--out", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="A page with the laws."
 )

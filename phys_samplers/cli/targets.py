@@ -12,7 +12,7 @@ import click
 
 from phys_registry.errors import one_line
 from phys_samplers.cli.output import Failure
-from phys_samplers.cli.words import make
+from phys_samplers.cli.words import Whole, make
 from phys_samplers.reading import ROWS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def density_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options ``--dim`` and ``--support``, which say what a plain function does not."""
-    dim = click.option("--dim", type=click.IntRange(min=1), help="Coordinates of a plain function FILE.py:NAME.")
+    dim = click.option("--dim", type=Whole(min=1), help="Coordinates of a plain function FILE.py:NAME.")
     support = click.option(
         "--support",
         metavar="SUPPORT",

@@ -13,6 +13,22 @@ from phys_registry import ComponentSpec, SpecError, parse_spec
 from phys_samplers.cli.output import Failure
 
 
+class Whole(click.IntRange):
+    """A whole number; one that is none is named with an example of what is."""
+
+    name = "whole number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the digits."""
+        try:
+            int(value)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not a whole number; expected digits alone, e.g. 1000", param, ctx)
+        found = super().convert(value, param, ctx)
+        assert isinstance(found, int)
+        return found
+
+
 class Kind(click.ParamType):  # type: ignore[type-arg]  # generic in later versions
     """A kind of component; the plural is accepted too."""
 
@@ -163,7 +179,7 @@ def choose_device(device: str) -> str:
     return device
 
 
-seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every draw.")
+seed_option = click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Of every draw.")
 device_option = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),

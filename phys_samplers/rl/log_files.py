@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.reading import read_npz
+from phys_samplers.reading import as_path, read_npz
 from phys_samplers.rl.agent import Agent
 from phys_samplers.rl.law_solve import Log
 from phys_samplers.rl.logged import Judged, worst_mean
@@ -31,7 +31,7 @@ def read_log(path: str | Path) -> dict[str, Tensor]:
     Raises:
         ConfigurationError: naming what is missing or does not fit.
     """
-    columns = read_npz(Path(path))
+    columns = read_npz(as_path(path, "the file of a log"))
     missing = [name for name in ("observation", "reward", "terminal") if name not in columns]
     if missing or (unknown := sorted(set(columns) - set(COLUMNS))):
         wrong = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(unknown)}"

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.randomness import derive_seed
+from phys_samplers.reading import as_path
 from phys_samplers.rl.agent import Agent
 from phys_samplers.rl.environment import SEEDS, Maker, make_environment
 
@@ -107,7 +108,7 @@ def watch(
     Raises:
         ConfigurationError: if the path ends otherwise.
     """
-    path = Path(path)
+    path = as_path(path, "the picture's file")
     if path.suffix not in FORMATS:
         raise ConfigurationError(f"the picture is {str(path)!r}; expected a name that ends in {' or '.join(FORMATS)}")
     grid, moments = episode(agent, seed=seed, environment=environment, max_steps=max_steps)

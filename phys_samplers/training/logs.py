@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from phys_samplers.errors import MissingCapability
+from phys_samplers.reading import as_path
 from phys_samplers.training.loop import Callback
 
 
@@ -20,7 +21,7 @@ class JsonLines(Callback):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = as_path(path, "the log's file")
         self._stream: TextIO | None = None
         self._began = 0.0
 

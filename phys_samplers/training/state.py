@@ -21,7 +21,7 @@ from torch import Tensor
 
 from phys_samplers.atomic import write_atomically
 from phys_samplers.errors import CheckpointError, ConfigurationError
-from phys_samplers.reading import MIB, parse_json, read_bytes, said
+from phys_samplers.reading import MIB, as_path, parse_json, read_bytes, said
 from phys_samplers.schema import Malformed, mapping, short, table, text
 
 FILE = "training.safetensors"
@@ -138,7 +138,7 @@ class TrainingState:
                 f"checkpoint is {str(folder)!r}, but this method's objective does not say what changes while it "
                 "trains (Objective.state), so its fit cannot be resumed; leave checkpoint out"
             )
-        self.path = Path(folder) / FILE
+        self.path = as_path(folder, "the folder checkpoint=") / FILE
         self.identity = json.loads(json.dumps(identity))
         self.parts = {f"part.{number}": part for number, part in enumerate(parts)}
 

@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
 from phys_bench import api
+from phys_bench.environment import Used
 
 SUITE = {
     "name": "toy",
@@ -178,3 +180,40 @@ def test_workers_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert not (tmp_path / "ran").exists()
+
+
+class Seen:
+    """A process as the system shows it."""
+
+    def __init__(self, pid: int, status: str) -> None:
+        self.pid, self.state, self.seconds = pid, status, 0.0
+
+    def status(self) -> str:
+        return self.state
+
+    def cpu_times(self) -> SimpleNamespace:
+        return SimpleNamespace(user=self.seconds, system=0.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "got", "charged"),
+    [
+        (psutil.STATUS_RUNNING, 0.1, 0.1),  # nine tenths of the time it waited for a processor
+        (psutil.STATUS_RUNNING, 4.0, 1.0),  # of four threads: not more than the clock
+        (psutil.STATUS_SLEEPING, 0.0, 1.0),  # it waited for something that may never come
+    ],
+)
+def test_a_job_is_not_charged_for_the_processor_that_others_had(
+    monkeypatch: pytest.MonkeyPatch, state: str, got: float, charged: float
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("phys_bench.environment.time.monotonic", lambda: clock[0])
+    worker, child = Seen(7, state), Seen(8, psutil.STATUS_SLEEPING)
+    used = Used(looked=clock[0])
+    used.charge([worker, child], 7)
+    before = used.seconds
+    clock[0] += 1.0
+    worker.seconds += got
+    used.charge([worker, child], 7)
+    assert used.seconds - before == pytest.approx(charged)
+    assert used.clock == pytest.approx(1.0)

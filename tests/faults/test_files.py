@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -14,6 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 
 from phys_bench.suite import load_suite
 from phys_registry.errors import SpecError
@@ -51,6 +55,18 @@ def test_a_resealed_checkpoint_names_its_field(saved: Path, change: dict[str, An
     reseal(saved, **change)
     with pytest.raises(CheckpointError, match=words):
         load(saved, target=make("task", "moons"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.int32])
+def test_numbers_of_another_type_are_not_taken(tmp_path: Path, dtype: torch.dtype) -> None:
+    saved = make("sampler", "edm", steps=1, width=8).fit(make("task", "moons")).save(tmp_path / "model")
+    facts = json.loads((saved / "model.json").read_text())["tensors"]
+    file = saved / facts["file"]
+    tensors = {name: tensor.to(dtype) for name, tensor in load_tensors(file.read_bytes()).items()}
+    file.write_bytes(save_tensors(tensors))
+    reseal(saved, tensors={**facts, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
+    with pytest.raises(CheckpointError, match=f"tensor '.*' holds {dtype}; expected torch.float32"):
+        load(saved)
 
 
 @pytest.mark.parametrize(

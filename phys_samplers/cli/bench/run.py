@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from phys_samplers.cli.bench.records import RUNS, benchmark, compare, export, merge, report, status, write_report
 from phys_samplers.cli.output import Failure, echo_json, json_option, note
 from phys_samplers.cli.program import INTERRUPTED
-from phys_samplers.cli.words import ComponentText
+from phys_samplers.cli.words import ComponentText, Whole
 from phys_samplers.layout import examples, table, terminal_width
 
 
@@ -71,7 +71,7 @@ class SuiteName(click.ParamType):  # type: ignore[type-arg]  # generic in later 
 )
 @click.option("--seeds", metavar="N", help="Number of seeds, or the seeds themselves: 0,3,7.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Run folder.  [default: runs/SUITE]")
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one per core]")
+@click.option("--workers", type=Whole(min=1), help="Worker processes.  [default: one per core]")
 @click.option(
     "--executor",
     type=click.Choice(["auto", "inline", "process"]),
