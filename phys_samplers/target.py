@@ -332,25 +332,24 @@ def Samples(  # noqa: N802 - reads as a constructor: Samples(tensor)
     from phys_samplers.table import read
 
     what = f"the rows of {rows}" if isinstance(rows, str | Path) else "rows"
-    rows, columns = read(rows)
-    assert isinstance(rows, Tensor)
-    if not rows.is_floating_point() or rows.ndim < 2 or len(rows) < 4:
+    found, columns = read(rows)
+    if not found.is_floating_point() or found.ndim < 2 or len(found) < 4:
         raise ConfigurationError(
-            f"{what} have dtype {rows.dtype} and shape {tuple(rows.shape)}; "
+            f"{what} have dtype {found.dtype} and shape {tuple(found.shape)}; "
             "expected at least 4 rows of a floating-point tensor (N, D)"
         )
     if not 0.0 <= validation_fraction < 1.0:
         raise ConfigurationError(f"validation_fraction is {validation_fraction}; expected 0 <= fraction < 1")
-    order = torch.randperm(len(rows), generator=make_generator(seed, "split")).to(rows.device)
-    held = round(validation_fraction * len(rows))
-    if len(rows) - held < 2:
+    order = torch.randperm(len(found), generator=make_generator(seed, "split")).to(found.device)
+    held = round(validation_fraction * len(found))
+    if len(found) - held < 2:
         raise ConfigurationError(
-            f"validation_fraction is {validation_fraction}, which leaves {len(rows) - held} of {len(rows)} rows to "
+            f"validation_fraction is {validation_fraction}, which leaves {len(found) - held} of {len(found)} rows to "
             "train on; expected a fraction that leaves at least 2"
         )
-    shuffled = rows[order]
+    shuffled = found[order]
     return Target(
-        event_shape=tuple(rows.shape[1:]),
+        event_shape=tuple(found.shape[1:]),
         name=name,
         train=shuffled[held:],
         validation=shuffled[:held] if held else None,
