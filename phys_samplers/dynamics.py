@@ -5,8 +5,9 @@ Sampling is always *prior, then integrator*. All equations are in the sense of I
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +23,14 @@ Noise = Literal["none", "additive", "diagonal", "isotropic"]
 ``isotropic``  b(x, t) times the identity, with b depending on all of x: *not* commutative for D > 1, so that
                strong order 1 would need Lévy areas.
 """
+
+
+class Normals(Protocol):
+    """A source of noise."""
+
+    def normal(self) -> Tensor:
+        """A fresh N(0, I) of the shape of the state at every call."""
+        ...
 
 
 class Relaxation(NamedTuple):
@@ -83,6 +92,14 @@ class DenoisingDynamics(Dynamics):
     @abstractmethod
     def denoise(self, x: State, t: float) -> State:
         """The estimate D(x, σ = t) of x₀, of the shape of ``x``; one evaluation."""
+
+    def perturb(self, x: State, low: float, high: float, noise: Normals) -> State:
+        """A state at time ``low`` brought to ``high`` > ``low`` by the process forwards: Gaussian noise here.
+
+        Dynamics whose clean samples get another noise override it: what it adds must take their law at ``low`` to that
+        at ``high``, whatever the clean samples are.
+        """
+        return torch.add(x, noise.normal(), alpha=math.sqrt(high**2 - low**2))
 
     def mobility(self, x: Tensor, t: float) -> tuple[Tensor, Tensor] | None:
         """A positive mobility q (B,) of the law at t and its gradient (B, *event_shape); None stands for q = 1."""

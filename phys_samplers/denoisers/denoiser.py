@@ -35,7 +35,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Noise
+from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Noise, Normals
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import Field, stacked_product
 from phys_samplers.objective import Loss
@@ -206,6 +206,8 @@ Denoise = Callable[[Tensor, float], Tensor]
 """D(u, λ): (B, D), λ → (B, D), a new tensor, which the caller may overwrite."""
 Prior = Callable[[int, torch.Generator], Tensor]
 """Starting points u (n, D) at the largest λ."""
+Perturb = Callable[[Tensor, float, float, Normals], Tensor]
+"""u (B, D) at a low λ brought to a high one by the forward process; see ``DenoisingDynamics.perturb``."""
 
 
 def broad_normal(n: int, dim: int, ratio: float, generator: torch.Generator) -> Tensor:
@@ -222,16 +224,23 @@ class DenoisingFlow(DenoisingDynamics):
         prior: of the starting points.
         dim: coordinates D.
         start: the largest λ.
+        perturb: the forward kernel; None for Gaussian noise.
     """
 
-    def __init__(self, denoise: Denoise, prior: Prior, dim: int, *, start: float) -> None:
-        self._denoise, self._prior = denoise, prior
+    def __init__(
+        self, denoise: Denoise, prior: Prior, dim: int, *, start: float, perturb: Perturb | None = None
+    ) -> None:
+        self._denoise, self._prior, self._perturb = denoise, prior, perturb
         self.event_shape = (dim,)
         self.times = (start, 0.0)
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """D(u, λ)."""
         return self._denoise(x, t)
+
+    def perturb(self, x: Tensor, low: float, high: float, noise: Normals) -> Tensor:
+        """See ``DenoisingDynamics.perturb``."""
+        return (self._perturb or super().perturb)(x, low, high, noise)
 
     def drift(self, x: Tensor, t: float) -> Tensor:
         """(u − D)/λ."""

@@ -16,6 +16,7 @@ from phys_samplers.denoisers.denoiser import (
     DenoisingFlow,
     DenoisingLoss,
     Parametrisation,
+    Perturb,
     ProbabilityFlow,
     ReverseSDE,
     broad_normal,
@@ -168,10 +169,12 @@ class DenoiserModel(Model):
 
     Attributes:
         bound: a particle with a standardised coordinate beyond it counts as lost while sampling.
+        forward_kernel: the noise between two levels, for integrators that go back up; None for Gaussian noise.
     """
 
     recipe: DenoiserSampler
     bound: float = 1e6
+    forward_kernel: Perturb | None = None
 
     def __init__(
         self,
@@ -233,7 +236,7 @@ class DenoiserModel(Model):
             return self.prior(n, generator, top)
 
         if integrator.equation == "denoising":
-            return DenoisingFlow(denoise, prior, self.dim, start=top)
+            return DenoisingFlow(denoise, prior, self.dim, start=top, perturb=self.forward_kernel)
         kind = ProbabilityFlow if integrator.equation == "ode" else ReverseSDE
         return kind(denoise, prior, self.dim, schedule=schedule)
 

@@ -86,6 +86,8 @@ class Integrator(ABC):
         evaluations_per_step: evaluations that one step needs at most; None if it is adaptive or its options decide.
         accepts: the kinds of noise it integrates.
         adaptive: chooses its own steps, so that the driver hands it whole spans instead of grid intervals.
+        by_kernel: what noise it adds is that of the dynamics' own forward kernel, ``DenoisingDynamics.perturb``, so
+            that it fits flows of any noise; others add Gaussian noise.
     """
 
     name: ClassVar[str] = ""
@@ -97,6 +99,7 @@ class Integrator(ABC):
     evaluations_per_step: ClassVar[int | None]
     accepts: ClassVar[frozenset[Noise]] = frozenset({"none"})
     adaptive: ClassVar[bool] = False
+    by_kernel: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_values(self)

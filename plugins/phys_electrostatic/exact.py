@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from phys_electrostatic.flow import check_aux_dim, student
+from phys_electrostatic.passage import perturb
 from phys_electrostatic.pfgm import charge_centre
 from phys_samplers.denoisers.denoiser import DenoisingFlow, ProbabilityFlow
 from phys_samplers.schedules.base import NoiseSchedule
@@ -87,5 +89,6 @@ def empirical_flow(
         return denoiser.prior(n, generator, top)
 
     if by_denoising:
-        return DenoisingFlow(denoiser, prior, rows.shape[1], start=top)
+        kernel = None if aux_dim is None else partial(perturb, aux_dim=aux_dim)
+        return DenoisingFlow(denoiser, prior, rows.shape[1], start=top, perturb=kernel)
     return ProbabilityFlow(denoiser, prior, rows.shape[1], schedule=schedule)

@@ -21,8 +21,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from phys_electrostatic.passage import perturb
 from phys_samplers.denoisers.sampler import DenoiserModel, DenoiserSampler
-from phys_samplers.dynamics import Dynamics
+from phys_samplers.dynamics import Dynamics, Normals
 from phys_samplers.errors import ConfigurationError, IncompatibleError, MissingCapability
 from phys_samplers.integrators.base import Integrator
 from phys_samplers.standardise import check_level
@@ -134,17 +135,21 @@ class PoissonFlowModel(DenoiserModel):
         """log-density (B,) of ``prior`` at u (B, N), normalised; without the norm clipping of PFGM."""
         return student_log_prob(u, math.sqrt(1 + ratio**2), self.aux_dim)
 
+    def forward_kernel(self, x: Tensor, low: float, high: float, noise: Normals) -> Tensor:
+        """See ``passage.perturb``."""
+        return perturb(x, low, high, noise, self.aux_dim)
+
     def dynamics(self, recipe: DenoiserSampler, integrator: Integrator) -> Dynamics:
-        """The field's ODE.
+        """The field's ODE, which Restart interrupts by the kernel's own noise.
 
         Raises:
             IncompatibleError: if ``integrator`` adds Gaussian noise.
         """
-        if integrator.adds_noise:
+        if integrator.adds_noise and not integrator.by_kernel:
             raise IncompatibleError(
                 f"integrator {integrator.name!r} as given adds Gaussian noise, and only diffusion undoes that; this is "
                 f"an electric field of {self.aux_dim:g} augmented dimensions, an ODE: use edm-heun without churn, ddim "
-                "with eta=0, heun, rk4 or dopri5"
+                "with eta=0, restart (which adds the noise of this field), heun, rk4 or dopri5"
             )
         return super().dynamics(recipe, integrator)
 

@@ -62,7 +62,6 @@ def test_the_adaptive_integrator_counts_what_it_needs() -> None:
     "integrator",
     [
         "euler-maruyama",
-        "restart",
         "predictor-corrector",
         {"name": "edm-heun", "churn": 0.2},
         {"name": "ddim", "eta": 1.0},
