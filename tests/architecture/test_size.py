@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 309
-LINES = 51_662
+MODULES = 311
+LINES = 52_100
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
