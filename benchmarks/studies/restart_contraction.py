@@ -7,8 +7,8 @@ coordinate of unit variance. A perceptron of four layers of 64 units learns the 
     p_0  of the sampler from the prior;   q_0  of the same, started at 1.5 from data with noise;   p  the data
     contracted error W1(p_0, q_0),   additional error W1(q_0, p),   total error W1(p_0, p)
 
-between 1,000 points each (of the 2,000), by exact matching. ``floor`` is W1 between two independent q_0 without restarts. Seeds are of
-data, network and noise alike. One line of JSON a cell: a run that is stopped goes on.
+between 1,000 points each (of the 2,000), by exact matching. ``floor`` is W1 between two independent q_0 without
+restarts. Seeds are of data, network and noise alike. One line of JSON a cell: a run that is stopped goes on.
 
 python benchmarks/studies/restart_contraction.py run --out restart.jsonl --seeds 5
 python benchmarks/studies/restart_contraction.py table --out restart.jsonl
