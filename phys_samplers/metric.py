@@ -96,18 +96,23 @@ class Scored:
             MissingCapability: if something that the metric needs is not here.
             ConfigurationError: on samples that are too few, not finite, or of another shape than the reference.
         """
-        self.require(metric)
+        x = self.own_rows(metric, least=least)
         assert self.reference is not None  # what "rows" says
-        for what, x in (("samples", self.samples), ("reference", self.reference)):
-            if problem := _problem(what, x, least):
-                raise ConfigurationError(f"{metric.label}: {problem}")
+        if problem := _problem("reference", self.reference, least):
+            raise ConfigurationError(f"{metric.label}: {problem}")
         if self.samples.shape[1:] != self.reference.shape[1:]:
             raise ConfigurationError(
                 f"{metric.label}: samples have event shape {tuple(self.samples.shape[1:])} but the reference has "
                 f"{tuple(self.reference.shape[1:])}; expected the same shape for both"
             )
-        x = as_rows(self.samples)
         return x, as_rows(self.reference.to(x.device))
+
+    def own_rows(self, metric: Metric, *, least: int = 1) -> Tensor:
+        """The samples alone, (n, D), for a metric that compares them with no rows; see ``rows``."""
+        self.require(metric)
+        if problem := _problem("samples", self.samples, least):
+            raise ConfigurationError(f"{metric.label}: {problem}")
+        return as_rows(self.samples)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -366,6 +366,7 @@ class Task(Target):
         metrics: metric specs, e.g. ``("w2", "mode-tv")``; the first is the one that ranks.
         eval_size: number of generated samples scored against as many held-out rows.
         view: ((low, high), …) per coordinate, the box that pictures show.
+        content: hash of what was read to make it where its options name files; part of every record's identity.
 
     Attributes:
         contestants: the kind of component that competes on it.
@@ -377,6 +378,7 @@ class Task(Target):
     metrics: tuple[str, ...] = ("w2",)
     eval_size: int = 1000
     view: tuple[tuple[float, float], ...] = field(default=())
+    content: str = ""
 
 
 @dataclass

@@ -59,7 +59,8 @@ class TaskPlan:
         eval_size: number of generated samples scored against as many exact rows.
         metrics: the first one ranks.
         identity: name, version, options and code of the task, its metrics and its size.
-        plugins: whose code runs for it, those that are built in left out.
+        plugins: whose code runs for it, those that are built in left out; of a user's file the hash stands here.
+        content: hash of the files that it was made from, if options name any.
         problem: why nothing can be run on it.
     """
 
@@ -68,6 +69,7 @@ class TaskPlan:
     metrics: tuple[Metric, ...] = ()
     identity: Mapping[str, Any] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
+    content: str = ""
     problem: Refusal | None = None
 
     @property

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from phys_registry import ComponentSpec, SpecError, parse_spec
 from phys_registry.errors import suggest
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.own_targets import own_spec
 from phys_samplers.schema import short
 
 MOST_SEEDS = 100_000
@@ -99,6 +100,13 @@ class Checks:
         for item in value:
             self.specs(item, _join(at, key))
         return tuple(value)
+
+    def tasks(self, data: Mapping[str, Any]) -> tuple[str, ...]:
+        """At least one task; files of one's own (``rows.csv``, ``mine.py:f``) as the tasks that they stand for."""
+        given = data["tasks"]
+        if isinstance(given, list | tuple) and all(isinstance(item, str) for item in given):
+            given = [str(own_spec(item) or item) for item in given]
+        return self.texts({"tasks": given}, "tasks")
 
     def specs(self, text: str, key: str) -> list[ComponentSpec]:
         """The components that a text names.

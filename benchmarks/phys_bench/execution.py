@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from phys_samplers import catalogue
+from phys_samplers.errors import FileError
 from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.target import Evaluations, Task
 from phys_samplers.training import Callback
@@ -98,8 +99,27 @@ class Around:
         self._surroundings.close()
 
 
-def _floors(job: Mapping[str, Any], emit: Emit) -> None:
+class _ChangedError(FileError):
+    """A file that a task is made from has changed since the run was planned, and with it the names of its records."""
+
+
+def _task(job: Mapping[str, Any]) -> Task:
+    """The task of a job.
+
+    Raises:
+        _ChangedError: if it is another than that of the plan.
+    """
     task: Task = make("task", one_spec(job["task"], "task"))
+    if task.content != job.get("content", ""):
+        raise _ChangedError.about(job["task"], "is of a file that has changed since the run was planned; run again")
+    return task
+
+
+def _floors(job: Mapping[str, Any], emit: Emit) -> None:
+    try:
+        task = _task(job)
+    except _ChangedError:  # its cells say so
+        return
     for metric in job["metrics"]:
         try:
             facts = floor_facts(metric, task, job["task"], job["eval_size"])
@@ -111,12 +131,13 @@ def _floors(job: Mapping[str, Any], emit: Emit) -> None:
 def _cells(job: Mapping[str, Any], emit: Emit, kept: LastFit, around: Around) -> None:
     started = now()
     try:
-        task: Task = make("task", one_spec(job["task"], "task"))
+        task = _task(job)
         recipe: Sampler = make(job["contestant"], one_spec(job["sampler"], job["contestant"]))
         # The fitted model keeps the counting target, so that sampling is counted too; scoring uses the task itself.
         fit = _fit_or_share(recipe, shown(task, recipe.needs), job, emit, kept)
     except Exception as error:
         outcome = {**outcome_of(error, during="fitting"), "started": started, "finished": now()}
+        outcome |= {"hit_limit": "outside"} if isinstance(error, _ChangedError) else {}
         emit({"event": "error", "outcome": outcome})
         return
     finally:

@@ -228,6 +228,7 @@ def floor_job(task: TaskPlan, metrics: Sequence[str]) -> Job:
     return {
         "kind": "floors",
         "task": task.label,
+        "content": task.content,
         "metrics": list(metrics),
         "eval_size": task.eval_size,
         "plugins": list(task.plugins),
@@ -240,6 +241,7 @@ def cell_job(cells: Sequence[Cell], seeds: Sequence[int], folder: RunFolder, dev
     return {
         "kind": "cells",
         "task": pair.task.label,
+        "content": pair.task.content,
         "sampler": str(pair.spec),
         "contestant": pair.kind,
         "label": pair.sampler,

@@ -106,7 +106,8 @@ class Resolver:
             eval_size=size,
             metrics=metrics,
             identity=identity,
-            plugins=self.code.plugins(keys),
+            plugins=(*self.code.plugins(keys), *([task.content] if task.content else [])),
+            content=task.content,
             problem=problem,
         )
         return plan, task
@@ -129,9 +130,10 @@ class Resolver:
     ) -> dict[str, Any]:
         component = self.code.component("task", spec.name)
         options = identify({"preset": spec.preset, **spec.options}, f"task {str(spec)!r}")
+        read = {"content": task.content} if task is not None and task.content else {}
         return {
             "task": str(spec),
-            "task_component": {**component, "options": options, "task_version": task.version if task else None},
+            "task_component": {**component, "options": options, "task_version": task.version if task else None, **read},
             "eval_size": size,
             "metrics": [metric.identity for metric in metrics],
             "primary": metrics[0].label if metrics else "",

@@ -143,7 +143,7 @@ class Suite:
         suite = cls(
             name=check.name(data, "name"),
             summary=check.text(data, "summary", ""),
-            tasks=check.texts(data, "tasks"),
+            tasks=check.tasks(data),
             samplers=check.texts(data, "samplers"),
             seeds=check.seeds(data, "seeds", cls.seeds),
             metrics=check.texts(data, "metrics") if data.get("metrics") is not None else None,
@@ -184,7 +184,8 @@ class Suite:
         """The same suite with other tasks, samplers or seeds; without what it says of cells that are left out."""
         given = {"tasks": _listed(tasks), "samplers": _listed(samplers), "seeds": seeds}
         check, data = Checks("run()"), {key: value for key, value in given.items() if value is not None}
-        changes: dict[str, Any] = {key: check.texts(data, key) for key in ("tasks", "samplers") if key in data}
+        changes: dict[str, Any] = {"samplers": check.texts(data, "samplers")} if "samplers" in data else {}
+        changes |= {"tasks": check.tasks(data)} if "tasks" in data else {}
         suite = replace(self, **changes, seeds=check.seeds(data, "seeds", self.seeds))
         tasks_left, left = ({str(spec) for spec in expand(texts)} for texts in (suite.tasks, suite.samplers))
         published = tuple(row for row in self.published if row.task in tasks_left and row.sampler in left)
@@ -220,7 +221,10 @@ def load_suite(suite: str | Path | Suite | Mapping[str, Any]) -> Suite:
         ) from None
     except Malformed as error:
         raise FileError.about(path, f"is not TOML: {error}") from None
-    return Suite.from_dict(data, source=path.name)
+    suite = Suite.from_dict(data, source=path.name)
+    if code := [str(spec) for spec in expand(suite.tasks) if spec.name == "density"]:
+        raise FileError.about(path, f"names code to run, {code[0]}; a suite from a file runs none: say it by --tasks")
+    return suite
 
 
 def _toml(payload: bytes) -> dict[str, Any]:

@@ -60,7 +60,9 @@ def start(log: Path, variables: Mapping[str, str], *, copied: bool) -> tuple[Any
     context: Any = multiprocessing.get_context("forkserver" if copied else "spawn")
     ours, theirs = context.Pipe()
     given = {**os.environ, **variables, **ONE_THREAD, "PHYS_SAMPLERS_PROGRESS": "0"}
-    process = context.Process(target=work, args=(theirs, str(log), given), name="phys-bench worker")
+    process = context.Process(
+        target=work, args=(theirs, str(log.absolute()), given, os.getcwd()), name="phys-bench worker"
+    )
     with _no_main_module(), _environment(SAFE_PATH):
         try:
             process.start()
@@ -118,18 +120,20 @@ def _import_once() -> bool:
             signal.signal(signal.SIGINT, handler)
 
 
-def work(connection: Connection, log: str, variables: Mapping[str, str]) -> None:
+def work(connection: Connection, log: str, variables: Mapping[str, str], folder: str) -> None:
     """Serve jobs; the target of the worker process.
 
     Args:
         connection: jobs come in here, events go out.
         log: file that standard output and error go to.
         variables: all environment variables.
+        folder: the current one of the runner, from which tasks name files.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides
     os.setsid()  # a signal for the runner's whole group must not end the keeper, which clears up
     os.environ.clear()
     os.environ.update(variables)
+    os.chdir(folder)
     _redirect(Path(log))
     _prctl(_SET_CHILD_SUBREAPER, 1)
     child = os.fork()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phys_samplers.cli.output import Failure, check_folder
-from phys_samplers.cli.targets import density_options, find_target, rows_of
+from phys_samplers.cli.targets import density_options, find_target
 from phys_samplers.cli.words import (
     ComponentText,
     Whole,
@@ -24,6 +24,7 @@ from phys_samplers.cli.words import (
     settings_option,
 )
 from phys_samplers.layout import examples, table
+from phys_samplers.own_targets import rows_of
 
 if TYPE_CHECKING:
     from phys_samplers.sampler import Model, Sampler

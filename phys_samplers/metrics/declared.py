@@ -214,7 +214,7 @@ METRICS: tuple[Component, ...] = (
         "densities:KSD",
         "squared kernelised Stein discrepancy, inverse multiquadric kernel, unbiased; can be negative",
         best="zero",
-        needs=("rows", "score"),
+        needs=("score",),
         reference="Liu et al. 2016, Eq. 14; Gorham and Mackey 2017",
         citation="liu2016kernelized gorham2017measuring",
     ),

@@ -148,10 +148,15 @@ class KSD(Metric):
     """
 
     best: ClassVar[Best] = "zero"
-    needs: ClassVar[frozenset[str]] = frozenset({"rows", "score"})
+    needs: ClassVar[frozenset[str]] = frozenset({"score"})
 
     c: float = option(1.0, above=0)
     beta: float = option(-0.5, above=-1, below=0)
+
+    @property
+    def has_floor(self) -> bool:
+        """Exact draws have a score, though no rows are compared."""
+        return True
 
     def __call__(self, scored: Scored) -> float:
         """KSD² of the samples.
@@ -159,7 +164,7 @@ class KSD(Metric):
         Raises:
             ConfigurationError: if the score is not finite at some sample.
         """
-        x, _ = scored.rows(self, least=2)
+        x = scored.own_rows(self, least=2)
         # The law is asked in the rows' own precision (its parameters may have it); all that follows is float64.
         s = as_rows(in_batches(scored.target.score, scored.samples).detach().to(x.device))
         if not torch.isfinite(s).all():

@@ -276,6 +276,8 @@ def test_registration(tasks: dict[str, Task]) -> None:
             continue
         if name in TASKS:
             assert component.load() is TASKS[name]
+        if name in ("rows", "density"):  # what a user's file holds decides
+            continue
         assert component.traits["dim"] == (tasks[name].dim if name in TASKS else DATA_DIMENSIONS[name])
         assert "\n" not in component.summary
         if name in DATA_DIMENSIONS:

@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.distributions import Beta, Dirichlet, LKJCholesky, constraints
 
 from phys_samplers import Density, judge, make
-from phys_samplers.cli.output import Failure
-from phys_samplers.cli.targets import as_target
 from phys_samplers.density import FlatDensity
 from phys_samplers.errors import ConfigurationError, DensityError
 from phys_samplers.judging.borders import name_border
+from phys_samplers.own_targets import as_target
 from phys_samplers.randomness import make_generator
 from phys_samplers.supports import RADIUS, support_of
 from phys_samplers.target import Target
@@ -254,7 +253,7 @@ def test_the_command_line_takes_a_support() -> None:
     found = as_target(lambda x: x.sum(1), 2, "mine.py:f", "circle,0:2")
     assert found.flat_dim == 3
     assert as_target(lambda x: x.sum(1), 2, "mine.py:f", "simplex").flat_dim == 1
-    with pytest.raises(Failure, match=r"--support is 'positive', but mine\.py:f is no plain function"):
+    with pytest.raises(ConfigurationError, match=r"--support is 'positive', but mine\.py:f is no plain function"):
         as_target(Beta(1.0, 1.0), None, "mine.py:f", "positive")
 
 

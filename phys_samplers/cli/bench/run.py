@@ -12,8 +12,10 @@ from click.shell_completion import CompletionItem
 from phys_samplers.cli.bench.records import RUNS, benchmark, compare, export, merge, report, status, write_report
 from phys_samplers.cli.output import Failure, echo_json, json_option, note
 from phys_samplers.cli.program import INTERRUPTED
+from phys_samplers.cli.targets import density_options
 from phys_samplers.cli.words import ComponentText, Whole
 from phys_samplers.layout import examples, table, terminal_width
+from phys_samplers.own_targets import own_spec
 
 
 @click.command(
@@ -55,7 +57,9 @@ class SuiteName(click.ParamType):  # type: ignore[type-arg]  # generic in later 
         ("phys-samplers bench run quick --dry-run", "what would be done"),
         ("phys-samplers bench run quick --tasks moons --seeds 5", "a part, with more seeds"),
         ("phys-samplers bench run quick --samplers 'bellman[kernel=gaussian,sliced],mala'", "a sweep"),
-        ("phys-samplers --plugin mine.py bench run quick --samplers exact,mine --out runs/mine", "your own"),
+        ("phys-samplers bench run quick --tasks rows.csv --out runs/rows", "your own rows, a fifth held out"),
+        ("phys-samplers bench run energy --tasks mine.py:f --dim 2 --out runs/mine", "your own density"),
+        ("phys-samplers --plugin mine.py bench run quick --samplers exact,mine --out runs/mine", "your own sampler"),
     ),
 )
 @click.argument("suite", type=SuiteName())
@@ -67,8 +71,13 @@ class SuiteName(click.ParamType):  # type: ignore[type-arg]  # generic in later 
     help="Instead of the suite's; repeatable, or joined by commas.",
 )
 @click.option(
-    "--tasks", metavar="TEXT", multiple=True, type=ComponentText("task"), help="Instead of the suite's, likewise."
+    "--tasks",
+    metavar="TEXT",
+    multiple=True,
+    type=ComponentText("task"),
+    help="Instead of the suite's, likewise; also your own: a file of rows, or FILE.py:NAME, a density.",
 )
+@density_options
 @click.option("--seeds", metavar="N", help="Number of seeds, or the seeds themselves: 0,3,7.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Run folder.  [default: runs/SUITE]")
 @click.option("--workers", type=Whole(min=1), help="Worker processes.  [default: one per core]")
@@ -91,6 +100,8 @@ def run(
     suite: str,
     samplers: tuple[str, ...],
     tasks: tuple[str, ...],
+    dim: int | None,
+    support: str | None,
     seeds: str | None,
     out: Path | None,
     workers: int | None,
@@ -112,7 +123,7 @@ def run(
     folder = out if out is not None else RUNS / chosen.name
     selection: dict[str, Any] = {
         "samplers": split_texts(samplers) or None,
-        "tasks": split_texts(tasks) or None,
+        "tasks": [str(own_spec(text, dim, support) or text) for text in split_texts(tasks)] or None,
         "seeds": read_seeds(seeds),
         "out": folder,
         "device": device,
