@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 311
-LINES = 52_100
+MODULES = 313
+LINES = 52_406
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
