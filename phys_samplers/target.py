@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from phys_registry.errors import brief
 from phys_samplers.errors import ConfigurationError, DensityError, MissingCapability
+from phys_samplers.evaluations import Evaluations
 from phys_samplers.randomness import as_device
 from phys_samplers.supports import Constraint, Support, support_of
 
@@ -379,24 +380,3 @@ class Task(Target):
     eval_size: int = 1000
     view: tuple[tuple[float, float], ...] = field(default=())
     content: str = ""
-
-
-@dataclass
-class Evaluations:
-    """A counter that a ``Target`` feeds; one evaluation is one row, whatever the batch.
-
-    Attributes:
-        densities: rows whose log-density alone was asked.
-        gradients: rows whose score was asked, with or without the log-density beside it.
-    """
-
-    densities: int = 0
-    gradients: int = 0
-
-    def since(self, before: Evaluations) -> Evaluations:
-        """What was added after ``before``, an earlier ``copy``."""
-        return Evaluations(self.densities - before.densities, self.gradients - before.gradients)
-
-    def copy(self) -> Evaluations:
-        """The counts as they are now."""
-        return Evaluations(self.densities, self.gradients)

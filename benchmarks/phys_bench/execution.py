@@ -20,8 +20,9 @@ from torch import Tensor
 
 from phys_samplers import catalogue
 from phys_samplers.errors import FileError
+from phys_samplers.evaluations import Evaluations
 from phys_samplers.sampler import Draw, Model, Sampler
-from phys_samplers.target import Evaluations, Task
+from phys_samplers.target import Task
 from phys_samplers.training import Callback
 
 from .canonical import plain

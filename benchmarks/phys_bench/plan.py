@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tabulate import tabulate
 
-from phys_samplers.target import Evaluations
+from phys_samplers.evaluations import Evaluations
 
 from .cell import Cell, Pair, TaskPlan
 from .events import Job

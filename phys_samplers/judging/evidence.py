@@ -14,11 +14,12 @@ from phys_samplers.chains import ChainModel
 from phys_samplers.density import FlatDensity
 from phys_samplers.diagnostics import pareto_k
 from phys_samplers.errors import DensityError
+from phys_samplers.evaluations import Evaluations
 from phys_samplers.judging.p_values import stein_p_value
 from phys_samplers.judging.smoothness import Smoothness, smoothness
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw, Sampler
-from phys_samplers.target import Evaluations, Target
+from phys_samplers.target import Target
 from phys_samplers.training import Callback
 
 

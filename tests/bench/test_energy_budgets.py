@@ -9,8 +9,9 @@ import pytest
 from phys_bench.resolve import make
 from phys_bench.suite import expand, load_suite
 from phys_registry import ComponentSpec
+from phys_samplers.evaluations import Evaluations
 from phys_samplers.sampler import Model
-from phys_samplers.target import Evaluations, Task
+from phys_samplers.target import Task
 
 FEW = 260
 """Samples drawn here; costs that all samples share (training, pilot runs) are brought to the number of the suite."""

@@ -12,7 +12,8 @@ from phys_bench.resolve import make
 from phys_bench.suite import expand, load_suite
 from phys_bench.tasks.heavy import horseshoe, robust_regression, student
 from phys_registry import ComponentSpec
-from phys_samplers.target import Evaluations, Task
+from phys_samplers.evaluations import Evaluations
+from phys_samplers.target import Task
 
 SUITE = load_suite("heavy-tails")
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from phys_samplers import Density, make
 from phys_samplers.density import FlatDensity
-from phys_samplers.target import Evaluations, Target
+from phys_samplers.evaluations import Evaluations
+from phys_samplers.target import Target
 
 
 class Harmonic:

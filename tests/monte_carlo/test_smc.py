@@ -19,9 +19,10 @@ from phys_monte_carlo.path import Path, Reference
 from phys_samplers import Density, load, make
 from phys_samplers.density import FlatDensity
 from phys_samplers.errors import ConfigurationError, DivergenceError
+from phys_samplers.evaluations import Evaluations
 from phys_samplers.laws import DoubleWell, GaussianMixture, ManyWell
 from phys_samplers.randomness import make_generator
-from phys_samplers.target import Evaluations, Target
+from phys_samplers.target import Target
 
 LINE = torch.tensor([-5.0, 0.0, 5.0])
 

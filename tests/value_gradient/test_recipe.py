@@ -10,8 +10,9 @@ import torch
 from phys_registry import RenamedWarning
 from phys_samplers import load, make
 from phys_samplers.errors import CheckpointError, ConfigurationError, TrainingDiverged
+from phys_samplers.evaluations import Evaluations
 from phys_samplers.laws import GaussianMixture
-from phys_samplers.target import Density, Evaluations, Target
+from phys_samplers.target import Density, Target
 from phys_value_gradient import ValueGradientSampler
 from phys_value_gradient.learning import LIMIT_DRAWS
 
