@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 313
-LINES = 52_406
+MODULES = 314
+LINES = 52_414
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
