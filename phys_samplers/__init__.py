@@ -12,6 +12,7 @@ from phys_registry.lazy import lazy
 
 if TYPE_CHECKING:
     from phys_samplers import bench as bench
+    from phys_samplers import plots as plots
     from phys_samplers.catalogue import components as components
     from phys_samplers.catalogue import describe as describe
     from phys_samplers.catalogue import make as make
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from phys_samplers.catalogue import plugins as plugins
     from phys_samplers.catalogue import register as register
     from phys_samplers.catalogue import registry as registry
+    from phys_samplers.draw import Draw as Draw
     from phys_samplers.dynamics import Dynamics as Dynamics
     from phys_samplers.judging import judge as judge
     from phys_samplers.metric import Metric as Metric
-    from phys_samplers.sampler import Draw as Draw
     from phys_samplers.sampler import Model as Model
     from phys_samplers.sampler import Sampler as Sampler
     from phys_samplers.sampler import load as load
@@ -33,11 +34,19 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_find, __dir__ = lazy(__name__)
+_find, _names = lazy(__name__)
+
+
+def __dir__() -> list[str]:
+    """The names above, and the classes of registered samplers."""
+    from phys_samplers.catalogue import registry
+
+    targets = [component.target for component in registry.components("sampler")]
+    return sorted({*_names(), *(text.rpartition(":")[2] for text in targets if isinstance(text, str))})
 
 
 def __getattr__(name: str) -> Any:
-    if name[:1].isupper() and name not in __dir__():
+    if name[:1].isupper() and name not in _names():
         from phys_samplers.catalogue import registry
 
         for component in registry.components("sampler"):

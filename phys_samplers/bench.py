@@ -10,3 +10,7 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     return getattr(import_module("phys_bench.api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(import_module("phys_bench.api").__all__)

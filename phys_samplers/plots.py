@@ -13,3 +13,7 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     return getattr(import_module("phys_bench.report.plots"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(import_module("phys_bench.report.plots").__all__)

@@ -26,6 +26,7 @@ from phys_registry.errors import brief
 from phys_samplers.errors import ConfigurationError, DensityError, MissingCapability
 from phys_samplers.evaluations import Evaluations
 from phys_samplers.randomness import as_device
+from phys_samplers.shown import Facts, Shown, size
 from phys_samplers.supports import Constraint, Support, support_of
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ class Modes:
         return torch.cdist(x, self.centres.to(x)).argmin(1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Target(Shown):
     """A law to sample from, and what is known of it.
 
     Args:
@@ -115,6 +116,17 @@ class Target:
                     f"{bad} of {len(rows)} {split} rows of target {self.name!r} hold NaN or infinite values; "
                     "drop or impute them before fitting"
                 )
+
+    def _title(self) -> str:
+        return f"{type(self).__name__} {self.name!r}"
+
+    def _facts(self) -> Facts:
+        rows = {split: getattr(self, split) for split in ("train", "validation", "heldout")}
+        counts = ", ".join(f"{len(part):,} {split}" for split, part in rows.items() if part is not None)
+        facts = [("shape", size(self.event_shape)), ("offers", ", ".join(sorted(self.capabilities)) or "nothing")]
+        facts += [("rows", counts)] if counts else []
+        names = ", ".join(column.name for column in self.columns or ())
+        return [*facts, ("columns", names)] if names else facts
 
     @property
     def dim(self) -> int:
@@ -358,7 +370,7 @@ def Samples(  # noqa: N802 - reads as a constructor: Samples(tensor)
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Task(Target):
     """A versioned target of the benchmark, with the metrics that judge it.
 

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -183,6 +184,17 @@ class Results(Cells):
 
     def __str__(self) -> str:
         return self.table()
+
+    def _repr_html_(self) -> str:
+        """Mean scores by each task's first metric, for notebooks."""
+        rows = self.frame[self.frame.primary & self.frame.score.notna()] if self.cells else self.frame
+        if not len(rows):
+            return f"<p>{escape(repr(self))}</p>"
+        named = rows.assign(task=rows.task + " · " + rows.metric)
+        means = named.pivot_table("score", "sampler", "task", "mean", sort=False)
+        means.loc["floor"] = named.groupby("task").floor.mean()
+        table = means.to_html(float_format="{:.4g}".format, na_rep="–")
+        return f"<p>{escape(repr(self))}</p>{table}"
 
     def __repr__(self) -> str:
         return (

@@ -142,6 +142,7 @@ class ChainModel(DensityModel):
             x, led = recipe.lead(source, x.mul_(recipe.prior_std))
         else:
             x = source.reduce(start[:chains].to(self._device, self.particle_dtype(start)))
+        kept = chains if recipe.samples_per_chain > 1 else None  # of one state each they are independent draws
         record = ChainRecord(recipe.sampling_steps, burn_in=recipe.burn_in, samples_per_chain=recipe.samples_per_chain)
         run = recipe.run(source, x, generator=make_generator(seed, "noise", device=self._device), record=record)
         if recipe.untested:
@@ -156,7 +157,7 @@ class ChainModel(DensityModel):
         }
         if (diagnostics.get("rhat_max") or math.inf) <= UNMIXED and diagnostics["ess_min"] is not None:
             diagnostics["ess"] = diagnostics["ess_min"] / diagnostics["recorded_chains"] * chains / n
-        return Draw(source.embed(record.samples(n)), run.evaluations * chains / n, diagnostics)
+        return Draw(source.embed(record.samples(n)), run.evaluations * chains / n, diagnostics, n_chains=kept)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,12 +19,13 @@ from phys_samplers.judging.p_values import stein_p_value
 from phys_samplers.judging.smoothness import Smoothness, smoothness
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw, Sampler
+from phys_samplers.shown import Facts, Shown, number, size
 from phys_samplers.target import Target
 from phys_samplers.training import Callback
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Evidence(Shown):
     """One sampler's run.
 
     Attributes:
@@ -65,6 +66,13 @@ class Evidence:
     gradients: float = 0.0
     densities: float = 0.0
     seconds: float = 0.0
+
+    def _facts(self) -> Facts:
+        if self.samples is None:
+            return [("sampler", self.sampler), ("error", number(self.error))]
+        facts = {"log_z": self.log_z, "effective": self.effective, "rhat": self.rhat, "gradients": self.gradients}
+        known = [(name, number(value)) for name, value in facts.items() if value is not None]
+        return [("sampler", self.sampler), ("samples", size(self.samples.shape)), *known]
 
     @property
     def finished(self) -> bool:

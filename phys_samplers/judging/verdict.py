@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ from phys_samplers.judging.evidence import Evidence
 from phys_samplers.judging.p_values import far_and_dense, higher, two_sample_p_value
 from phys_samplers.layout import table
 from phys_samplers.randomness import make_generator
+from phys_samplers.shown import Facts, Shown, html_table
 
 ALARM = 1e-3
 """p-values below it are held against a sampler: one false alarm in a thousand tests."""
@@ -52,8 +54,8 @@ STRAYED = 3
 HEADINGS = ("sampler", "verdict", "log Z", "draws", "R̂", "∇E", "E", "s", "why")
 
 
-@dataclass(frozen=True)
-class Opinion:
+@dataclass(frozen=True, repr=False)
+class Opinion(Shown):
     """What the evidence says of one sampler.
 
     Attributes:
@@ -69,9 +71,12 @@ class Opinion:
     why: str
     agreement: float | None = None
 
+    def _facts(self) -> Facts:
+        return [("sampler", self.evidence.sampler), ("verdict", self.verdict), ("why", self.why)]
 
-@dataclass(frozen=True)
-class Judgement:
+
+@dataclass(frozen=True, repr=False)
+class Judgement(Shown):
     """All opinions, and what follows.
 
     Attributes:
@@ -111,6 +116,22 @@ class Judgement:
         trusted = [o.evidence for o in self.opinions if o.verdict == "trust"]
         known = [run for run in trusted if run.log_z is not None and run.unbiased]
         return min(known, key=_stated_error, default=None)
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def _title(self) -> str:
+        return f"Judgement of {self.target!r}"
+
+    def _facts(self) -> Facts:
+        found = self.log_z
+        facts = [("recommended", self.recommended or "none")]
+        facts += [("log Z", f"{found[0]:.3f} ± {found[1]:.3f}")] if found else []
+        return [*facts, *((opinion.evidence.sampler, opinion.verdict) for opinion in self.opinions)]
+
+    def _repr_html_(self) -> str:
+        rows = [[str(cell) for cell in _row(opinion)] for opinion in self.opinions]
+        return f"{html_table(self._title(), rows, HEADINGS)}<p>{escape(self.summary)}</p>"
 
     def table(self, width: int | None = None) -> str:
         """A row per sampler, then the summary.

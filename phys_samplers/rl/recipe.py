@@ -175,7 +175,7 @@ class Experience(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ReturnTask(Task):
     """A task for return models.
 

@@ -52,7 +52,7 @@ class TrainingReport:
     parameters: int
     best_step: int
     best_validation: float | None = None
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-like form."""
