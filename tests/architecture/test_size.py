@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 314
-LINES = 52_414
+MODULES = 316
+LINES = 52_640
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
