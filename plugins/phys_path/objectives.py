@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from phys_path.paths import Control
-from phys_path.processes import log_normal
+from phys_samplers.paths import log_normal
 
 WeightObjective = Literal["log-variance", "trajectory-balance", "second-moment"]
 

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from phys_path.paths import Chains, Control, UnitDensity
-from phys_path.processes import log_normal
+from phys_path.paths import Chains, Control
+from phys_samplers.paths import UnitDensity, log_normal
 
 
 class Resampled(NamedTuple):

@@ -8,56 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from phys_path.processes import Process, log_normal
-from phys_samplers.density import FlatDensity
-from phys_samplers.target import Target
+from phys_path.processes import Process
+from phys_samplers.paths import UnitDensity, log_normal
 
 STEEPEST = 1e3
 """Largest coordinate of ∇log π_k that annealed moves follow."""
 LEVER = 50.0
 """log Ẑ is this times its parameter, so that the rate of the networks moves it fast enough."""
-
-LARGEST = 1e6
-"""Coordinate of a score at most."""
 NARROW = 0.02
 """Standard deviation that modes are taken to have at first; see ``replay``."""
-
-
-class UnitDensity:
-    """A target's density in units of its spread, on flat coordinates (…, D), with leading axes kept.
-
-    Args:
-        target: with ``log_prob`` and ``score``.
-        scale: its spread.
-    """
-
-    def __init__(self, target: Target, scale: float) -> None:
-        self.flat, self.scale = FlatDensity(target), scale
-        self.dim = self.flat.dim
-        self._shift = self.dim * math.log(scale)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """log p̃ (…,) of x (…, D), with the Jacobian of the unit."""
-        return self.flat.log_prob(x.reshape(-1, self.dim) * self.scale).to(x.dtype).view(x.shape[:-1]) + self._shift
-
-    def score(self, x: Tensor, *, attached: bool = False) -> Tensor:
-        """∇log p̃ (…, D); ``attached`` keeps the graph that gradients along a path need."""
-        if not attached:
-            return self._unit(self.flat.score(x.reshape(-1, self.dim) * self.scale), x)
-        with torch.enable_grad():
-            x = x if x.requires_grad else x.detach().requires_grad_()
-            (score,) = torch.autograd.grad(self.log_prob(x).sum(), x, create_graph=True)
-        return score
-
-    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log p̃ (…,) and ∇log p̃ (…, D), at the price of one."""
-        value, score = self.flat.log_prob_and_score(x.reshape(-1, self.dim) * self.scale)
-        return value.to(x.dtype).view(x.shape[:-1]) + self._shift, self._unit(score, x)
-
-    def _unit(self, score: Tensor, like: Tensor) -> Tensor:
-        """The score in units of the spread; where it leaves the numbers, as on a funnel's wall, it stays finite."""
-        score = torch.nan_to_num(self.scale * score.to(like.dtype), nan=0.0, posinf=LARGEST, neginf=-LARGEST)
-        return score.clamp_(-LARGEST, LARGEST).view(like.shape)
 
 
 class Control(nn.Module):

@@ -48,13 +48,6 @@ LONGEST = {"pis": 1.0, "dds": 0.7, "dis": 0.6, "cmcd": 0.3}
 """v of a step at most."""
 
 
-def log_normal(difference: Tensor, variance: Tensor | float) -> Tensor:
-    """log N(d; 0, v I) of differences (…, D) at a variance that broadcasts with (…,)."""
-    variance = torch.as_tensor(variance, dtype=difference.dtype, device=difference.device)
-    dim = difference.shape[-1]
-    return -0.5 * (difference.square().sum(-1) / variance + dim * (2 * math.pi * variance).log())
-
-
 @dataclass(frozen=True, eq=False)
 class Process:
     """The two chains, K steps each; all numbers in double precision.

@@ -19,15 +19,16 @@ from torch import Tensor, nn
 
 from phys_path.objectives import WeightObjective, flows, objective_of, sub_trajectory_balance
 from phys_path.particles import resampled
-from phys_path.paths import Control, Paths, UnitDensity, carried_back, given, simulated
-from phys_path.processes import Grid, Name, Process, log_normal, make_process
-from phys_path.replay import Replay, likelihood
+from phys_path.paths import Control, Paths, carried_back, given, simulated
+from phys_path.processes import Grid, Name, Process, make_process
+from phys_path.replay import likelihood
 from phys_samplers.density import DensityModel, same_target
 from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import make_field
 from phys_samplers.objective import Objective, TrainedSampler
 from phys_samplers.options import Part, draw_option, fit_option
+from phys_samplers.paths import Replay, UnitDensity, spread
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
@@ -35,9 +36,6 @@ from phys_samplers.training.state import Counter
 
 PathObjective = Literal["replay", "kl", "sub-trajectory-balance"] | WeightObjective
 
-SCALES = torch.logspace(2, -2, 25, dtype=torch.float64)
-SCALE_DRAWS, ENOUGH = 10_000, 25.0
-"""Of the search for the target's spread: widths tried, widest first; draws at each; effective draws that decide."""
 NUMBERS_AT_ONCE = 2**24
 """Coordinates of states that a draw holds together."""
 
@@ -295,24 +293,6 @@ class PathSampler(TrainedSampler):
         control = self.control(density.dim, Streams([0], "restore")).requires_grad_(False)
         control.load_state_dict(dict(tensors))
         return PathModel(self, control.to(device), target.to(device), scale=facts["scale"], device=device)
-
-
-@torch.no_grad()
-def spread(target: Target) -> float:
-    """Root mean square of a coordinate under the target, by importance sampling from N(0, s²I).
-
-    The widest s of a grid counts whose draws have ``ENOUGH`` effective ones: a narrow proposal looks best from within
-    the one mode that it covers. Weights are raised to min(1, 4/D), so that they tell widths apart in many dimensions.
-    """
-    density = UnitDensity(target, 1.0)
-    z = torch.randn(SCALE_DRAWS, density.dim, generator=make_generator(0, "spread"))
-    z = z.to(torch.empty(0) if target.train is None else target.train)
-    for scale in SCALES.tolist():
-        log_weights = density.log_prob(z * scale).double() - log_normal(z * scale, scale**2).double()
-        weights = torch.softmax(min(1.0, 4 / density.dim) * torch.nan_to_num(log_weights, nan=-math.inf), 0)
-        if float(1 / weights.square().sum()) >= ENOUGH:
-            return scale * float((weights[:, None] * z.double().square()).sum(0).mean().sqrt())
-    return 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,6 +58,30 @@ SETTINGS: dict[str, dict[str, Any]] = {
         for name in ("pis", "dds", "dis", "cmcd")
         for preset in ("default", "log-variance", "kl", "replayed")
     },
+    "rdmc": {"small_options": {"sampling_steps": 4, "draws": 8}},
+    **{
+        f"idem:{preset}": {
+            "quick_options": {
+                "steps": 300,
+                "width": 32,
+                "batch_size": 256,
+                "estimates": 256,
+                "draws": 64,
+                "reuse": 6,
+                "sampling_steps": 30,
+                "finest": 0.1,
+            },
+            "small_options": {
+                "steps": 5,
+                "sampling_steps": 5,
+                "batch_size": 16,
+                "estimates": 16,
+                "draws": 8,
+                "walks": 16,
+            },
+        }
+        for preset in ("default", "paper")
+    },
     "parallel-tempering": {"quick_options": {"temperatures": 5}},
     "vgs:default": {
         "quick_options": {"steps": 300, "sampling_steps": 8, "total_variance": 4.0, "width": 32},

@@ -40,6 +40,18 @@ FURTHER: dict[str, dict[str, Any]] = {
         name: {"rows": 8, "walks": 8, "refill_every": 4, "kept_rounds": 2, "moves": 2}
         for name in ("pis", "dds", "dis", "cmcd")
     },
+    **{
+        f"idem:{preset}": {
+            "walks": 8,
+            "refill_every": 4,
+            "kept_rounds": 2,
+            "moves": 2,
+            "estimates": 8,
+            "draws": 4,
+            **more,
+        }
+        for preset, more in {"default": {"reuse": 3}, "paper": {}}.items()
+    },
     # Walks that are in use at step 5, with values and gradients learned from them.
     "vgs:default": {"draws": 2, "minibatches": 3, "updates_per_walk": 7, "gradient_weight": 0.1},
     "vgs:paper": {"value": {"name": "value-fourier-mlp", "width": 8, "depth": 1, "time_width": 8}},
@@ -62,6 +74,7 @@ UNTRAINED = {
         "mala",
         "nuts",
         "parallel-tempering",
+        "rdmc",
         "smc",
         "svgd",
         "training-rows",

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from phys_path.particles import resampled
-from phys_path.paths import UnitDensity, carried_back, given
+from phys_path.paths import carried_back, given
 from phys_path.sampler import PathModel
 from phys_samplers import Density, make
 from phys_samplers.laws import GaussianMixture
+from phys_samplers.paths import UnitDensity
 from phys_samplers.randomness import Streams
 from phys_samplers.target import Target
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from phys_path.objectives import flows, objective_of, sub_trajectory_balance
-from phys_path.paths import UnitDensity, carried_back, given, simulated
+from phys_path.paths import carried_back, given, simulated
 from phys_path.sampler import PathSampler
 from phys_samplers import Density, make
+from phys_samplers.paths import UnitDensity
 from phys_samplers.randomness import Streams
 
 LOG_Z = math.log(2 * math.pi) + math.log(0.8) + 1.3

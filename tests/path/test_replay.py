@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from phys_path.paths import UnitDensity, carried_back, given
-from phys_path.replay import EFFECTIVE, Replay, likelihood, tempered
+from phys_path.paths import carried_back, given
+from phys_path.replay import likelihood
 from phys_samplers import Density, make
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.paths import Replay, UnitDensity, tempered
+from phys_samplers.paths.buffer import EFFECTIVE
 from phys_samplers.randomness import Streams
 
 NORMAL = Density(lambda x: -0.5 * x.square().sum(-1), event_shape=(2,))

@@ -1,0 +1,80 @@
+r"""A density in units of the target's spread, where prior and noise have lengths near one, and what that spread is."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from phys_samplers.density import FlatDensity
+from phys_samplers.randomness import make_generator
+from phys_samplers.target import Target
+
+LARGEST = 1e6
+"""Coordinate of a score at most."""
+SCALES = torch.logspace(2, -2, 25, dtype=torch.float64)
+SCALE_DRAWS, ENOUGH = 10_000, 25.0
+"""Of the search for the target's spread: widths tried, widest first; draws at each; effective draws that decide."""
+
+
+def log_normal(difference: Tensor, variance: Tensor | float) -> Tensor:
+    """log N(d; 0, v I) of differences (…, D) at a variance that broadcasts with (…,)."""
+    variance = torch.as_tensor(variance, dtype=difference.dtype, device=difference.device)
+    dim = difference.shape[-1]
+    return -0.5 * (difference.square().sum(-1) / variance + dim * (2 * math.pi * variance).log())
+
+
+class UnitDensity:
+    """A target's density in units of its spread, on flat coordinates (…, D), with leading axes kept.
+
+    Args:
+        target: with ``log_prob`` and ``score``.
+        scale: its spread.
+    """
+
+    def __init__(self, target: Target, scale: float) -> None:
+        self.flat, self.scale = FlatDensity(target), scale
+        self.dim = self.flat.dim
+        self._shift = self.dim * math.log(scale)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p̃ (…,) of x (…, D), with the Jacobian of the unit."""
+        return self.flat.log_prob(x.reshape(-1, self.dim) * self.scale).to(x.dtype).view(x.shape[:-1]) + self._shift
+
+    def score(self, x: Tensor, *, attached: bool = False) -> Tensor:
+        """∇log p̃ (…, D); ``attached`` keeps the graph that gradients along a path need."""
+        if not attached:
+            return self._unit(self.flat.score(x.reshape(-1, self.dim) * self.scale), x)
+        with torch.enable_grad():
+            x = x if x.requires_grad else x.detach().requires_grad_()
+            (score,) = torch.autograd.grad(self.log_prob(x).sum(), x, create_graph=True)
+        return score
+
+    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log p̃ (…,) and ∇log p̃ (…, D), at the price of one."""
+        value, score = self.flat.log_prob_and_score(x.reshape(-1, self.dim) * self.scale)
+        return value.to(x.dtype).view(x.shape[:-1]) + self._shift, self._unit(score, x)
+
+    def _unit(self, score: Tensor, like: Tensor) -> Tensor:
+        """The score in units of the spread; where it leaves the numbers, as on a funnel's wall, it stays finite."""
+        score = torch.nan_to_num(self.scale * score.to(like.dtype), nan=0.0, posinf=LARGEST, neginf=-LARGEST)
+        return score.clamp_(-LARGEST, LARGEST).view(like.shape)
+
+
+@torch.no_grad()
+def spread(target: Target) -> float:
+    """Root mean square of a coordinate under the target, by importance sampling from N(0, s²I).
+
+    The widest s of a grid counts whose draws have ``ENOUGH`` effective ones: a narrow proposal looks best from within
+    the one mode that it covers. Weights are raised to min(1, 4/D), so that they tell widths apart in many dimensions.
+    """
+    density = UnitDensity(target, 1.0)
+    z = torch.randn(SCALE_DRAWS, density.dim, generator=make_generator(0, "spread"))
+    z = z.to(torch.empty(0) if target.train is None else target.train)
+    for scale in SCALES.tolist():
+        log_weights = density.log_prob(z * scale).double() - log_normal(z * scale, scale**2).double()
+        weights = torch.softmax(min(1.0, 4 / density.dim) * torch.nan_to_num(log_weights, nan=-math.inf), 0)
+        if float(1 / weights.square().sum()) >= ENOUGH:
+            return scale * float((weights[:, None] * z.double().square()).sum(0).mean().sqrt())
+    return 1.0

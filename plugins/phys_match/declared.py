@@ -1,0 +1,35 @@
+"""What the matching samplers register."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from phys_registry import Component, hookimpl
+
+PAPER = {"estimator": "target", "score_clip": 70.0, "draws": 500, "reuse": 1}
+"""The published estimator; batches of fresh estimates."""
+DENSITY = frozenset({"log_prob", "score"})
+
+
+@hookimpl
+def phys_components() -> Iterable[Component]:
+    """The samplers."""
+    yield Component(
+        "sampler",
+        "rdmc",
+        "phys_match.rdmc:RDMC",
+        summary="reverse diffusion with the posterior mean by Monte Carlo at every step: no training, many evaluations",
+        reference="arXiv:2307.02037, Algorithms 1 and 2",
+        needs=DENSITY,
+        citation="huang2024rdmc",
+    )
+    yield Component(
+        "sampler",
+        "idem",
+        "phys_match.idem:IDEM",
+        summary="a denoiser regressed on Monte Carlo estimates at noised states of its own buffer (iDEM), with weights",
+        reference="arXiv:2402.06121, Algorithm 1",
+        needs=DENSITY,
+        citation="akhoundsadegh2024idem karras2022edm",
+        presets={"default": {}, "paper": PAPER},
+    )
