@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 316
-LINES = 52_640
+MODULES = 324
+LINES = 53_388
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
