@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from phys_path.paths import Chains, Control
-from phys_samplers.paths import UnitDensity, log_normal
+from phys_samplers.paths import UnitDensity, log_normal, resample
 
 
 class Resampled(NamedTuple):
@@ -53,12 +53,12 @@ def resampled(
         least: share of particles that are to be effective; below it they are resampled.
     """
     chains, process, x = Chains(control, start), control.process, start
-    dim, count = x.shape[-1], x.shape[1]
+    dim = x.shape[-1]
     value, score = density.both(x)
     steered = chains.steer(0, x)
     law = torch.zeros_like(value) if process.point else log_normal(x, 1.0)
     log_weights, times = torch.zeros_like(value), torch.zeros_like(value[:, 0])
-    order, last = torch.arange(count, device=x.device), process.steps - 1
+    last = process.steps - 1
     for k in range(process.steps):
         mean = chains.forward(k, x, score, steered)
         y = mean + chains.log_widths[:, k].exp() * noise[:, k]
@@ -76,17 +76,10 @@ def resampled(
         law = after
         x = y
         if k < last:
-            total = log_weights.logsumexp(1, keepdim=True)
-            shares = (log_weights - total).exp()
-            few = 1 / shares.square().sum(1, keepdim=True) < least * count
-            cumulative = shares.double().cumsum(1)
-            points = (order + uniform[:, k, None]) / count * cumulative[:, -1:]
-            chosen = torch.searchsorted(cumulative, points, right=True).clamp_(max=count - 1)
-            chosen = torch.where(few, chosen, order)
+            chosen, log_weights, few = resample(log_weights, uniform[:, k, None], least=least)
             rows = chosen[..., None].expand(-1, -1, dim)
             x, score, steered = x.gather(1, rows), score.gather(1, rows), steered.gather(1, rows)
             law = law.gather(1, chosen)
-            log_weights = torch.where(few, total - math.log(count), log_weights)
             times = times + few[:, 0]
     return Resampled(x, log_weights, times)
 
