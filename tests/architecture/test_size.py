@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 324
-LINES = 53_388
+MODULES = 325
+LINES = 53_418
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
