@@ -12,7 +12,7 @@ from torch import Tensor
 class Chosen(NamedTuple):
     """Who goes on: indices (R, B), log weights after it (R, B), and which replicas were resampled (R, 1)."""
 
-    index: Tensor
+    chosen: Tensor
     log_weights: Tensor
     few: Tensor
 
