@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from .results import Conflict, Results, compare, find_conflicts
 from .runner import Progress, Runner, choose_progress
 from .store import Damage, RunFolder
 from .suite import Budget, Override, Suite, list_suites, load_suite
+from .tuned_suite import tune_suite
 
 __all__ = [
     "Budget",
@@ -47,6 +49,7 @@ __all__ = [
     "plan",
     "run",
     "status",
+    "tune",
 ]
 
 SuiteLike = str | Path | Suite | Mapping[str, Any]
@@ -120,6 +123,7 @@ def run(
     retry_failed: bool = False,
     dry_run: bool = False,
     progress: Progress | bool | None = None,
+    tuning: Mapping[str, Any] | None = None,
 ) -> Results:
     """Run a suite; cells that have a record already are not run again.
 
@@ -138,6 +142,7 @@ def run(
             seed end the same way; one that hit a limit which is higher now is always tried again.
         dry_run: print the plan, run and write nothing, and return what exists.
         progress: None shows a bar on a terminal and lines elsewhere, False nothing; or an object of your own.
+        tuning: how the samplers' options were chosen, for the head of the run; see ``tune``.
 
     Returns:
         The results of the suite's cells, among them what its ``published`` and ``claims`` come to.
@@ -176,10 +181,54 @@ def run(
         problem = folder.head_damage()
         here = environment(made.device)
         head = new_head(made, folder.read_head(), executor=how, workers=count, environment=here)
+        head |= {} if tuning is None else {"tuning": dict(tuning)}
         head["suite"] |= load_suite(suite).papers()  # of the cells of earlier calls too
         folder.write_head(head)
         notes = [note, problem and f"{problem}; it is written anew, and lists the cells of this run alone"]
         return _run(made, folder, how, count, notes, choose_progress(progress))
+
+
+def tune(
+    suite: SuiteLike,
+    *,
+    trials: int = 30,
+    fits: int = 1,
+    seed: int = 0,
+    samplers: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    out: str | Path | None = None,
+    announce: Callable[[str], None] = lambda text: None,
+    **options: Any,
+) -> Results:
+    """Tune every sampler of a suite on each of its tasks, by equally many trials on validation rows; then run it.
+
+    Trials run in this process, one after another, without limits. What was searched, every trial and the choice are in
+    the head of the run (``run.json``, ``tuning``). A killed search goes on with the pair of task and sampler it was at.
+
+    Args:
+        suite: see ``run``, as for the other arguments.
+        trials: of every sampler on every task, the recipe as it stands included.
+        fits: of a trial, whose mean score counts.
+        seed: of proposals and of the trials' fits, which are other than those of the run.
+        samplers: instead of the suite's.
+        tasks: instead of the suite's.
+        seeds: of the run.
+        out: run folder; ``runs/<suite>-tuned`` if None.
+        announce: told of every trial.
+        options: of ``run``.
+
+    Raises:
+        MissingCapability: if optuna is not installed, or a task has no validation rows.
+    """
+    chosen = load_suite(suite).select(tasks=tasks, samplers=samplers, seeds=seeds)
+    chosen = replace(chosen, name=f"{chosen.name}-tuned")
+    folder = RunFolder(out if out is not None else Path("runs") / chosen.name)
+    check_owner(folder, chosen.name)
+    folder.prepare()
+    with folder.owned():
+        tuned, facts = tune_suite(chosen, folder, trials=trials, fits=fits, seed=seed, announce=announce)
+    return run(tuned, out=folder.path, tuning=facts, **options)
 
 
 def _run(made: Plan, folder: RunFolder, how: str, count: int, notes: list[str], shown: Progress) -> Results:

@@ -157,6 +157,7 @@ def new_head(
         "best": best,
         "primary": primary,
         "cells": rows,
+        **({"tuning": old["tuning"]} if old and old.get("tuning") else {}),
     }
 
 

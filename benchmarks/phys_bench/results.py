@@ -105,7 +105,10 @@ class Results(Cells):
         if ids is None:
             cells.sort(key=lambda cell: (cell.task, cell.component != "exact", cell.sampler, cell.seed))
         records = Records(folder, [cell.id for cell in cells])
-        return cls(records, head, damaged, code_notes(cells), cells, folder.path)
+        notes = code_notes(cells)
+        if found := (head or {}).get("tuning"):
+            notes.append(f"options were chosen by {found.get('trials')} trials of each sampler on validation rows.")
+        return cls(records, head, damaged, notes, cells, folder.path)
 
     def published(self) -> list[Measured]:
         """Each number that the suite's paper prints beside the measured one, with a verdict."""

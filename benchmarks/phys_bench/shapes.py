@@ -7,7 +7,7 @@ this is shown as it is, and decides nothing. What an event says makes a record t
 from __future__ import annotations
 
 from phys_samplers.reading import MIB
-from phys_samplers.schema import Shape, flag, mapping, maybe, number, one_of, rows, table, text, whole
+from phys_samplers.schema import Shape, anything, flag, mapping, maybe, number, one_of, rows, table, text, whole
 
 FORMAT = 1
 LARGEST = 64 * MIB
@@ -91,6 +91,24 @@ RECORD = table(
     },
 )
 FLOOR = table({"id": _ID}, _FLOOR)
+SEARCH = table(
+    {
+        "id": _ID,
+        "task": text(),
+        "sampler": text(),
+        "metric": text(),
+        "best": one_of("low", "high", "zero", "half", "one"),
+        "seed": whole(0),
+        "space": rows(
+            table(
+                {"name": text(), "choices": rows(anything)},
+                {"low": anything, "high": anything, "whole": flag, "log": flag},
+            )
+        ),
+        "trials": rows(table({"options": mapping(), "score": maybe(number()), "reason": text()})),
+    }
+)
+"""Of tuning: what was searched, and what each trial came to."""
 _PAPER = {"task": text(), "metric": text(), "source": text()}
 HEAD = table(
     {},
@@ -119,6 +137,7 @@ HEAD = table(
         "primary": maybe(mapping(text())),
         "environment": maybe(mapping()),
         "started": maybe(text()),
+        "tuning": maybe(mapping()),
     },
 )
 LOCK = table({"host": text(), "process": whole(0), "since": text(), "born": number()})

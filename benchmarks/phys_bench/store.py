@@ -32,7 +32,7 @@ from phys_samplers.schema import Malformed, Shape, anything, short
 
 from .canonical import canonical_text, digest, escaped
 from .cell import Cell
-from .shapes import FLOOR, FORMAT, HEAD, LARGEST, LARGEST_ARRAYS, LOCK, RECORD
+from .shapes import FLOOR, FORMAT, HEAD, LARGEST, LARGEST_ARRAYS, LOCK, RECORD, SEARCH
 
 _ENCODE = JSONEncoder(indent=1, allow_nan=False).encode  # not json.dumps, which a plugin may have replaced
 
@@ -306,6 +306,19 @@ class RunFolder:
         except (FileNotFoundError, FileError):
             return None
         return data if data.get("id") == floor_id else None
+
+    def write_search(self, key: str, search: Mapping[str, Any]) -> None:
+        """Keep what tuning a sampler on a task came to."""
+        (self.path / "tuning").mkdir(exist_ok=True)
+        write_atomically(self.path / "tuning" / f"{key}.json", seal({"id": key, **search}))
+
+    def read_search(self, key: str) -> dict[str, Any] | None:
+        """A kept search; None if there is none that is whole."""
+        try:
+            data = self._sealed(f"tuning/{key}.json", SEARCH)
+        except (FileNotFoundError, FileError):
+            return None
+        return data if data["id"] == key else None
 
     def write_head(self, head: Mapping[str, Any]) -> None:
         """Write ``run.json``, sealed as records are: published numbers, claims and verdicts come from it."""

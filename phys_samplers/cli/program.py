@@ -133,6 +133,7 @@ COMMANDS = {
     "show": ("phys_samplers.cli.catalogue:show", "Show a component: source, needs, options."),
     "fit": ("phys_samplers.cli.fit:fit", "Fit a sampler to a task or to data."),
     "sample": ("phys_samplers.cli.fit:sample", "Draw samples from a fitted model."),
+    "tune": ("phys_samplers.cli.tune:tune", "Choose a sampler's options on a task's validation rows."),
     "bench": ("phys_samplers.cli.bench:bench", "Score samplers side by side."),
     "rl": ("phys_samplers.cli.rl:rl", "Train agents that know the law of their return; watch them."),
     "judge": ("phys_samplers.cli.judge:judge", "Sample a density; say which sampler to trust."),
