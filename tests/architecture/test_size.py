@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 325
-LINES = 53_418
+MODULES = 329
+LINES = 54_100
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
