@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args, get_origin
@@ -213,7 +212,7 @@ def _inside(recipe: Sampler, space: Sequence[Vary]) -> bool:
         if one.choices:
             if value not in one.choices:
                 return False
-        elif not isinstance(value, numbers.Real) or not (one.low or 0.0) <= value <= (one.high or 0.0):
+        elif not isinstance(value, int | float) or not (one.low or 0.0) <= value <= (one.high or 0.0):
             return False
     return True
 
@@ -265,7 +264,7 @@ def _around(recipe: Sampler, name: str) -> Vary | None:
     if isinstance(value, str):
         words = _words(recipe, name)
         return Vary(name=name, choices=words) if len(words) > 1 else None
-    if not isinstance(value, numbers.Real) or not math.isfinite(value) or value <= 0:
+    if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
         return None
     if 0.5 < value < 1 and 1 in (facts.below, facts.most):  # a decay: its distance from one is what matters
         return Vary(name=name, low=max(1 - FACTOR * (1 - value), 1e-6), high=1 - (1 - value) / FACTOR)
@@ -273,7 +272,7 @@ def _around(recipe: Sampler, name: str) -> Vary | None:
     low = max(low, *(bound * (1 + 1e-6) for bound in (facts.least, facts.above) if bound), low)
     ends = [bound * (1 - 1e-3) for bound in (facts.below,) if bound] + [b for b in (facts.most,) if b]
     high = min([high, *ends])
-    if isinstance(value, numbers.Integral):
+    if isinstance(value, int):
         return Vary(name=name, low=max(1, math.ceil(low)), high=math.floor(high), whole=True, log=True)
     return Vary(name=name, low=low, high=high, log=True) if low < high else None
 

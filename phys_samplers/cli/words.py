@@ -164,6 +164,41 @@ def make(kind: str, text: str, settings: Sequence[str] = ()) -> Any:
     return registry.make(kind, spec.name, preset=spec.preset, **spec.options)
 
 
+def read_seeds(text: str | None) -> int | list[int] | None:
+    """``5``: five seeds; ``0,3,7``: these.
+
+    Raises:
+        Failure: if it is neither.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise Failure(f"--seeds {text!r} is neither a number of seeds (5) nor a list of seeds (0,3,7)")
+    return [int(part) for part in parts] if "," in text else int(parts[0])
+
+
+def split_texts(texts: Sequence[str]) -> list[str]:
+    """Split at commas and spaces outside brackets: ``a[x=1,2],b`` is ``a[x=1,2]`` and ``b``."""
+    found: list[str] = []
+    for text in texts:
+        depth, quote, word = 0, "", ""
+        for letter in text:
+            if quote:
+                quote = "" if letter == quote else quote
+            elif letter in "'\"" and depth:
+                quote = letter
+            else:
+                depth += (letter == "[") - (letter == "]")
+            if depth <= 0 and not quote and (letter == "," or letter.isspace()):
+                found.append(word)
+                word = ""
+            else:
+                word += letter
+        found.append(word)
+    return [word for word in found if word]
+
+
 def choose_device(device: str) -> str:
     """``auto`` resolved to ``cuda`` where there is one, else ``cpu``.
 

@@ -13,8 +13,8 @@ import pytest
 from click.testing import Result
 
 from phys_samplers import bench
-from phys_samplers.cli.bench.run import read_seeds, split_texts
 from phys_samplers.cli.output import Failure
+from phys_samplers.cli.words import read_seeds, split_texts
 
 Run = Callable[..., Result]
 SUITE = """

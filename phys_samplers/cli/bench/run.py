@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from phys_samplers.cli.bench.tune import tune
 from phys_samplers.cli.output import Failure, echo_json, json_option, note
 from phys_samplers.cli.program import INTERRUPTED
 from phys_samplers.cli.targets import density_options
-from phys_samplers.cli.words import ComponentText, Whole
+from phys_samplers.cli.words import ComponentText, Whole, read_seeds, split_texts
 from phys_samplers.layout import examples, table, terminal_width
 from phys_samplers.own_targets import own_spec
 
@@ -158,41 +157,6 @@ def _check_metric(label: str, plan: Any) -> None:
     known = dict.fromkeys(m.label for planned in plan.cells for m in planned.cell.pair.task.metrics)
     if label not in known:
         raise Failure(f"--metric is {label!r}; expected 'all', or one that the tasks have: {', '.join(known)}")
-
-
-def read_seeds(text: str | None) -> int | list[int] | None:
-    """``5``: five seeds; ``0,3,7``: these.
-
-    Raises:
-        Failure: if it is neither.
-    """
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isdecimal() for part in parts):
-        raise Failure(f"--seeds {text!r} is neither a number of seeds (5) nor a list of seeds (0,3,7)")
-    return [int(part) for part in parts] if "," in text else int(parts[0])
-
-
-def split_texts(texts: Sequence[str]) -> list[str]:
-    """Split at commas and spaces outside brackets: ``a[x=1,2],b`` is ``a[x=1,2]`` and ``b``."""
-    found: list[str] = []
-    for text in texts:
-        depth, quote, word = 0, "", ""
-        for letter in text:
-            if quote:
-                quote = "" if letter == quote else quote
-            elif letter in "'\"" and depth:
-                quote = letter
-            else:
-                depth += (letter == "[") - (letter == "]")
-            if depth <= 0 and not quote and (letter == "," or letter.isspace()):
-                found.append(word)
-                word = ""
-            else:
-                word += letter
-        found.append(word)
-    return [word for word in found if word]
 
 
 @click.group(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from phys_samplers.cli.bench.records import RUNS, benchmark, write_report
-from phys_samplers.cli.words import ComponentText, Whole, seed_option
+from phys_samplers.cli.words import ComponentText, Whole, read_seeds, seed_option, split_texts
 from phys_samplers.layout import examples, table, terminal_width
 
 HEADINGS = ("task", "sampler", "metric", "as it stands", "best", "trials", "failed", "chosen")
@@ -56,8 +56,6 @@ def tune(
 
     What was searched, every trial and the choice are kept in run.json.
     """
-    from phys_samplers.cli.bench import run as words
-
     api = benchmark()
     chosen = api.load_suite(suite)
     folder = out if out is not None else RUNS / f"{chosen.name}-tuned"
@@ -66,9 +64,9 @@ def tune(
         trials=trials,
         fits=fits,
         seed=seed,
-        samplers=words.split_texts(samplers) or None,
-        tasks=words.split_texts(tasks) or None,
-        seeds=words.read_seeds(seeds),
+        samplers=split_texts(samplers) or None,
+        tasks=split_texts(tasks) or None,
+        seeds=read_seeds(seeds),
         out=folder,
         workers=workers,
         progress=False if quiet else None,
