@@ -14,6 +14,7 @@ KINDS = tuple(
         ("field", "phys_samplers.fields:Field", "a network that a sampler learns"),
         ("loss", "phys_samplers.objective:Loss", "what a network is trained by"),
         ("schedule", "phys_samplers.schedules:NoiseSchedule", "how signal and noise mix in time"),
+        ("potential", "phys_samplers.denoisers.guidance:Potential", "what pushes the particles of a set apart"),
         ("integrator", "phys_samplers.integrators:Integrator", "a scheme that solves an ODE or an SDE"),
         ("task", "phys_samplers.target:Target", "a law, or an environment, to be judged by"),
         ("metric", "phys_samplers.metric:Metric", "a score of samples, of a model or of an agent"),

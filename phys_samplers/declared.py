@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from phys_registry import Component, hookimpl
-from phys_samplers.metrics.declared import METRICS
+from phys_samplers.metrics.declared import METRICS, SET_METRICS
 
 _ALL = ("additive", "diagonal", "isotropic", "none")
 
@@ -329,5 +329,22 @@ def phys_components() -> Iterable[Component]:
             reference=reference,
             citation=citation,
         )
+    yield Component(
+        "potential",
+        "repulsion",
+        "phys_samplers.denoisers.guidance:Repulsion",
+        summary="minus a kernel of features, summed over the pairs of a set",
+        reference="arXiv:2310.13102, Eq. 4",
+        citation="corso2023particle",
+    )
+    yield Component(
+        "sampler",
+        "exact-denoiser",
+        "phys_samplers.denoisers.given:GivenDenoiser",
+        summary="comes down from noise with the exact denoiser of a law that knows how to blur itself",
+        reference="arXiv:2206.00364, Eq. 3",
+        citation="karras2022edm",
+    )
     yield from INTEGRATORS
     yield from METRICS
+    yield from SET_METRICS

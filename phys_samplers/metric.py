@@ -82,6 +82,12 @@ class Scored:
         if missing:
             ways = "; ".join(BESIDES[name] for name in missing)
             raise MissingCapability(f"{metric.label} needs {', '.join(missing)}; give {ways}")
+        size = 1 if self.draw is None else self.draw.diagnostics.get("set_size", 1)
+        if "rows" in metric.needs and size > 1 and not metric.of_sets:
+            raise MissingCapability(
+                f"{metric.label} compares independent samples, and these come in sets of {size}; score sets on a task "
+                "of sets: set-modes, set-recall, set-marginal, ..."
+            )
 
     def rows(self, metric: Metric, *, least: int = 1) -> tuple[Tensor, Tensor]:
         """Samples (n, D) and reference (m, D) as detached float64 rows, flattened, on the device of the samples.
@@ -123,10 +129,12 @@ class Metric(ABC):
         best: which way is better; ``"zero"``, ``"half"`` and ``"one"`` for scores whose exact value is 0, ½ or 1
             (signed errors, two-sample accuracies, ratios).
         needs: names of what it looks at besides the samples; see the module.
+        of_sets: whether it scores sets; others refuse samples that are independent between sets only.
     """
 
     best: ClassVar[Best] = "low"
     needs: ClassVar[frozenset[str]] = frozenset({"rows"})
+    of_sets: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

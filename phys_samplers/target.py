@@ -9,6 +9,7 @@ A ``Target`` says by *capability* what it offers; a sampler says what it needs; 
 ``log_z``      the logarithm of the normalising constant of ``log_prob``
 ``modes``      mode centres and weights
 ``particles``  the layout (n, m) of a system of n particles in R^m
+``sets``       samples are wanted, and scored, as sets of ``set_size``
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from phys_samplers.supports import Constraint, Support, support_of
 if TYPE_CHECKING:
     from phys_samplers.table import Column, Rows
 
-CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes", "particles")
+CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes", "particles", "sets")
 
 
 @runtime_checkable
@@ -86,6 +87,7 @@ class Target(Shown):
         modes: centres and weights, if the law has modes.
         features: (B, *event_shape) → (B, F), what metrics that compare features (``frechet``) see of rows; it takes
             rows on any device and does not depend on what is scored.
+        set_size: n, if samples are wanted as sets of n, one after the other; see ``phys_samplers.metrics.sets``.
         evaluations: counts what is asked of the density, if given.
     """
 
@@ -98,6 +100,7 @@ class Target(Shown):
     columns: tuple[Column, ...] | None = None
     modes: Modes | None = None
     features: Callable[[Tensor], Tensor] | None = None
+    set_size: int | None = None
     evaluations: Evaluations | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -165,6 +168,8 @@ class Target(Shown):
             offers.add("modes")
         if self.particles is not None:
             offers.add("particles")
+        if self.set_size is not None:
+            offers.add("sets")
         if self.law is not None:
             if callable(getattr(self.law, "log_prob", None)):
                 offers.add("log_prob")

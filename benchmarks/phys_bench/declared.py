@@ -103,6 +103,14 @@ def phys_components() -> Iterable[Component]:
         ),
     ):
         yield _task(name, f"heavy:{function}", dim, summary, reference=reference, citation=citation)
+    yield _task(
+        "ring-sets",
+        "laws:ring_sets",
+        2,
+        "ten narrow Gaussians on the unit circle, scored in sets of ten, dimension 2",
+        reference="arXiv:2310.13102, App. D",
+        citation="corso2023particle",
+    )
     yield _task("8gaussians", "laws:eight_gaussians", 2, "eight equal Gaussians on a circle, dimension 2")
     yield _task("checkerboard", "laws:checkerboard", 2, "uniform law on every other square of a board, dimension 2")
     paper = "arXiv:2410.01796, Sec. 6.2, Table 1"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from phys_samplers.denoisers.denoiser import (
+    Denoise,
     Denoiser,
     DenoisingFlow,
     DenoisingLoss,
@@ -22,6 +23,7 @@ from phys_samplers.denoisers.denoiser import (
     broad_normal,
     denoise_at,
 )
+from phys_samplers.denoisers.guidance import Potential, check_sets, guided, weigh
 from phys_samplers.denoisers.likelihood import Divergence, Likelihood, log_likelihood
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError, MissingCapability
@@ -31,48 +33,37 @@ from phys_samplers.integrators.driver import integrate
 from phys_samplers.objective import Loss, Problem, RowsSampler
 from phys_samplers.options import Part, draw_option, fit_option, make_part
 from phys_samplers.randomness import Streams, make_generator
-from phys_samplers.sampler import Draw, Model
+from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.schedules.base import NoiseSchedule
 from phys_samplers.standardise import Standardiser
 from phys_samplers.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenoiserSampler(RowsSampler):
-    """Learns D(x, σ) ≈ E[x₀ | x₀ + σn = x] in standardised coordinates and runs a noising process backwards.
+class ReverseProcess(Sampler):
+    """How samples come down from noise with a denoiser, wherever the denoiser is from.
 
     Args:
-        loss: that trains the denoiser, by name or object.
-        field: its network, by name or object.
-        width: units of each hidden layer, unless ``field`` is an object; None for the field's own (64 for perceptrons).
-        depth: hidden layers, likewise.
-        parametrisation: what the network predicts: ``edm``, ``v``, ``epsilon`` or ``x0``.
         schedule: α and σ over time, by name or object. Its levels in units of the standardised data.
         integrator: by name or object. ``ddim``, ``edm-heun`` and other denoising schemes step from level to level and
             end at noise 0; an ODE integrator follows the probability flow, an SDE integrator the reverse SDE, both
             to the schedule's last level, from which one more call of the denoiser takes the noise out.
         sampling_steps: steps of the integrator (some cost two evaluations, see ``nfe`` of a draw).
         clip: bring every D into the box of the training rows.
-
-    Attributes:
-        trained_by: the losses that train what the family follows.
+        guidance: a potential, by name or object, that pushes the particles of a set apart (see ``guidance``): samples
+            then come in sets of its ``set_size``, one after the other, and are independent between sets only.
     """
 
-    trained_by: ClassVar[type[Loss]] = Loss  # type: ignore[type-abstract]
-
-    loss: Part = "denoising"
-    field: Part = "mlp"
-    width: int | None = fit_option(None, least=1)
-    depth: int | None = fit_option(None, least=1)
-    parametrisation: Parametrisation = "edm"
     schedule: Part = draw_option("edm")
     integrator: Part = draw_option("edm-heun")
     sampling_steps: int = draw_option(40, least=1)
     clip: bool = draw_option(False)
+    guidance: Part | None = draw_option(None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.times  # noqa: B018 - what only sampling uses is made here too, so that it is refused before training
+        self.potential  # noqa: B018
 
     @cached_property
     def schedule_part(self) -> NoiseSchedule:
@@ -87,9 +78,40 @@ class DenoiserSampler(RowsSampler):
         return integrator
 
     @cached_property
+    def potential(self) -> Potential | None:
+        """The guidance as an object."""
+        return None if self.guidance is None else make_part("potential", self.guidance)
+
+    @cached_property
     def times(self) -> tuple[float, ...]:
         """What the integrator passes: down to 0 if it works by denoising, else to the last time with noise."""
         return self.schedule_part.grid(self.sampling_steps, to_zero=self.integrator_part.equation == "denoising")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiserSampler(ReverseProcess, RowsSampler):
+    """Learns D(x, σ) ≈ E[x₀ | x₀ + σn = x] in standardised coordinates and runs a noising process backwards.
+
+    See ``ReverseProcess`` for the options of a draw.
+
+    Args:
+        loss: that trains the denoiser, by name or object.
+        field: its network, by name or object.
+        width: units of each hidden layer, unless ``field`` is an object; None for the field's own (64 for perceptrons).
+        depth: hidden layers, likewise.
+        parametrisation: what the network predicts: ``edm``, ``v``, ``epsilon`` or ``x0``.
+
+    Attributes:
+        trained_by: the losses that train what the family follows.
+    """
+
+    trained_by: ClassVar[type[Loss]] = Loss  # type: ignore[type-abstract]
+
+    loss: Part = "denoising"
+    field: Part = "mlp"
+    width: int | None = fit_option(None, least=1)
+    depth: int | None = fit_option(None, least=1)
+    parametrisation: Parametrisation = "edm"
 
     @property
     def trained_over_schedule(self) -> bool:
@@ -172,13 +194,13 @@ class DenoiserModel(Model):
         forward_kernel: the noise between two levels, for integrators that go back up; None for Gaussian noise.
     """
 
-    recipe: DenoiserSampler
+    recipe: ReverseProcess
     bound: float = 1e6
     forward_kernel: Perturb | None = None
 
     def __init__(
         self,
-        recipe: DenoiserSampler,
+        recipe: ReverseProcess,
         module: nn.Module,
         standardiser: Standardiser,
         bounds: Tensor,
@@ -226,11 +248,13 @@ class DenoiserModel(Model):
         variance = 1 + ratio**2
         return -0.5 * (u.square().sum(1) / variance + self.dim * math.log(2 * math.pi * variance))
 
-    def dynamics(self, recipe: DenoiserSampler, integrator: Integrator) -> Dynamics:
+    def dynamics(self, recipe: ReverseProcess, integrator: Integrator) -> Dynamics:
         """The process that ``integrator`` runs backwards: the ODE, the SDE or, by denoising, either."""
         schedule = recipe.schedule_part
         top = schedule.ratio(schedule.start)
-        denoise = self.clipped if recipe.clip else self.denoise
+        denoise: Denoise = self.clipped if recipe.clip else self.denoise
+        if recipe.potential is not None:
+            denoise = guided(denoise, recipe.potential, self.standardiser, self.event_shape)
 
         def prior(n: int, generator: torch.Generator) -> Tensor:
             return self.prior(n, generator, top)
@@ -249,6 +273,7 @@ class DenoiserModel(Model):
         self.check_draw(n, start)
         recipe = self.recipe.for_draw(options) if options else self.recipe
         integrator, schedule, times = recipe.integrator_part, recipe.schedule_part, recipe.times
+        check_sets(recipe.potential, n)
         dynamics = self.dynamics(recipe, integrator)
         generator = make_generator(seed, "sample", device=self.device)
         by_denoising = integrator.equation == "denoising"
@@ -266,7 +291,42 @@ class DenoiserModel(Model):
             clean = self.clipped if recipe.clip else self.denoise
             x, nfe = clean(x / alpha, schedule.ratio(times[-1])), nfe + 1
         facts = {"integrator": integrator.name, "sampling_steps": solution.steps, "lost": solution.lost}
+        if recipe.potential is not None:
+            facts["set_size"] = recipe.potential.set_size
         return Draw(self.standardiser.inverse(x, self.event_shape), nfe, facts)
+
+    @torch.no_grad()
+    def weighted_sets(self, n: int, *, seed: int = 0, **options: Any) -> Draw:
+        """``n`` samples in guided sets with the weights that make the sets independent draws, by ancestral steps.
+
+        Both are draws of ``ddim[eta=1]`` on this grid, whatever the recipe's integrator; see ``weigh``.
+
+        Args:
+            n: number of samples, a multiple of the set size.
+            seed: of every random draw.
+            options: sampling options to change.
+
+        Returns:
+            The samples, with the log weight of its set for each.
+
+        Raises:
+            ConfigurationError: without a guidance, or on a bad ``n`` or option.
+        """
+        self.check_draw(n, None)
+        recipe = self.recipe.for_draw({**options, "integrator": "ddim[eta=1]"})
+        potential = recipe.potential
+        if potential is None:
+            raise ConfigurationError("guidance is None; expected a potential whose sets are weighed")
+        check_sets(potential, n)
+        generator = make_generator(seed, "sample", device=self.device)
+        levels = tuple(map(recipe.schedule_part.ratio, recipe.times))
+        denoise = self.clipped if recipe.clip else self.denoise
+        start = self.prior(n, generator, levels[0])
+        u, log_w = weigh(denoise, potential, self.standardiser, self.event_shape, start, levels, generator)
+        facts = {"set_size": potential.set_size, "ess": float(log_w.logsumexp(0) * 2 - (2 * log_w).logsumexp(0))}
+        facts["ess"] = math.exp(facts["ess"]) / len(log_w)
+        weights_each = log_w.repeat_interleave(potential.set_size)
+        return Draw(self.standardiser.inverse(u, self.event_shape), len(levels) - 1, facts, weights_each)
 
     @torch.no_grad()
     def score(self, x: Tensor, sigma: float | None = None) -> Tensor:

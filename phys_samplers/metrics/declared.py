@@ -35,6 +35,28 @@ def _metric(
 AGENT = ("experience", "model")
 """What scores of return models and of agents need."""
 
+SETS = "arXiv:2310.13102, App. D; Xu 2024, Eq. B.1"
+SET_METRICS: tuple[Component, ...] = tuple(
+    _metric(
+        name,
+        f"sets:{attribute}",
+        summary,
+        best=best,
+        needs=("rows", "sets", *more),
+        reference=SETS,
+        citation="corso2023particle",
+    )
+    for name, attribute, best, more, summary in (
+        ("set-modes", "SetModes", "high", ("modes",), "modes that a set of samples reaches"),
+        ("off-mode", "OffMode", "low", ("modes",), "share of samples in no mode"),
+        ("set-similarity", "SetSimilarity", "low", (), "mean similarity of the pairs of a set"),
+        ("set-recall", "SetRecall", "high", (), "share of exact rows with a sample of the set near by"),
+        ("set-precision", "SetPrecision", "high", (), "share of samples with an exact row near by"),
+        ("set-marginal", "SetMarginal", "low", (), "W2 of all samples of all sets: the error of the marginal law"),
+    )
+)
+"""Of samples that come in sets."""
+
 METRICS: tuple[Component, ...] = (
     _metric(
         "w1",

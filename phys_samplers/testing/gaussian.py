@@ -1,4 +1,4 @@
-"""A Gaussian target that offers every capability but ``particles``, in any event shape, and copies that lack one."""
+"""A Gaussian target that offers all capabilities but ``particles`` and ``sets``, in any shape; copies that lack one."""
 
 from __future__ import annotations
 
@@ -54,6 +54,10 @@ class DiagonalNormal(nn.Module):
         """``n`` draws (n, *event_shape) on the generator's device."""
         z = torch.randn(n, *self.event_shape, generator=generator, device=generator.device, dtype=self.mean.dtype)
         return torch.addcmul(self.mean.to(z.device), z, self.variance.sqrt().to(z.device))
+
+    def blurred(self, variance: float) -> DiagonalNormal:
+        """The law of x + √variance · N(0, I)."""
+        return DiagonalNormal(self.mean, self.variance + variance)
 
 
 def gaussian_target(

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from phys_electrostatic.passage import perturb
-from phys_samplers.denoisers.sampler import DenoiserModel, DenoiserSampler
+from phys_samplers.denoisers.sampler import DenoiserModel, ReverseProcess
 from phys_samplers.dynamics import Dynamics, Normals
 from phys_samplers.errors import ConfigurationError, IncompatibleError, MissingCapability
 from phys_samplers.integrators.base import Integrator
@@ -139,7 +139,7 @@ class PoissonFlowModel(DenoiserModel):
         """See ``passage.perturb``."""
         return perturb(x, low, high, noise, self.aux_dim)
 
-    def dynamics(self, recipe: DenoiserSampler, integrator: Integrator) -> Dynamics:
+    def dynamics(self, recipe: ReverseProcess, integrator: Integrator) -> Dynamics:
         """The field's ODE, which Restart interrupts by the kernel's own noise.
 
         Raises:

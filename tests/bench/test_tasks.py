@@ -51,8 +51,8 @@ TASKS: dict[str, Callable[..., Task]] = {
 DATA_DIMENSIONS = {"abalone": 7, "telemonitoring": 16, "parkinsons": 15, "mushroom": 5, "red-wine": 10}
 DATA_DIMENSIONS |= {"lj13": 39, "wine": 13, "breast-cancer": 30, "diabetes": 10, "iris": 4, "digits": 64, "mnist": 784}
 DATA_DIMENSIONS |= {"ionosphere": 35, "sonar": 61, "german-credit": 25, "brownian-motion": 32, "cox-process": 1600}
-DATA_DIMENSIONS |= {"student": 10, "horseshoe": 21, "robust-regression": 3}
-"""Tasks of real data and of heavy tails, which have tests of their own."""
+DATA_DIMENSIONS |= {"student": 10, "horseshoe": 21, "robust-regression": 3, "ring-sets": 2}
+"""Tasks of real data, of heavy tails and of sets, which have tests of their own."""
 DENSITY = {"samples", "log_prob", "sample", "log_z"}
 CAPABILITIES = {
     "normal": DENSITY | {"score"},

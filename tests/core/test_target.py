@@ -24,7 +24,7 @@ def test_capabilities_follow_what_is_there() -> None:
     assert Target(event_shape=(2,)).capabilities == frozenset()
     assert Target(event_shape=(2,), train=rows()).capabilities == {"samples"}
     assert Density(quadratic, (2,)).capabilities == {"log_prob", "score"}
-    assert gaussian_target().capabilities == set(CAPABILITIES) - {"particles"}
+    assert gaussian_target().capabilities == set(CAPABILITIES) - {"particles", "sets"}
 
     class Pair:
         event_shape, particles = (6,), (2, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -14,6 +15,12 @@ from phys_samplers.target import Modes, Task
 SPANS = ((-4.5, -3.0), (-1.0, 2.0), (3.0, 4.5))
 MANY_WELL_METRICS = ("sliced-w2", "mode-tv", "tvd-e", "delta-std", "energy-distance", "w2", "variance-ratio")
 MANY_WELL_EVAL_SIZE = 2_000
+RADIUS = 0.283
+RING_METRICS = (
+    *(f"{name}[radius={RADIUS}]" for name in ("set-modes", "off-mode")),
+    *("set-similarity", "set-recall", "set-precision", "set-marginal"),
+)
+"""Four standard deviations are a mode."""
 LEFT, RIGHT = -1.7108, 1.7525
 """The minima of a well."""
 
@@ -61,6 +68,22 @@ def gmm9(*, train_size: int = TRAIN_SIZE) -> Task:
     line = torch.tensor([-5.0, 0.0, 5.0])
     law = GaussianMixture(torch.cartesian_prod(line, line), [0.3] * 9, [1.0 / 9.0] * 9)
     return _task("gmm9", law, square_view(7.5), train_size, version=2)
+
+
+def ring_sets(*, train_size: int = TRAIN_SIZE) -> Task:
+    """Ten equal Gaussians of variance .005 on the unit circle, wanted in sets of ten (Xu 2024, App. B.4.2).
+
+    Args:
+        train_size: number of training rows.
+
+    Raises:
+        ConfigurationError: on a bad option.
+    """
+    angles = [2.0 * math.pi * k / 10.0 for k in range(10)]
+    law = GaussianMixture([[math.cos(a), math.sin(a)] for a in angles], [0.005] * 10, [0.1] * 10)
+    modes = Modes(law.means, law.weights, law.labels)
+    task = assemble("ring-sets", law, view=square_view(1.5), modes=modes, train_size=train_size, metrics=RING_METRICS)
+    return replace(task, set_size=10)
 
 
 def eight_gaussians(*, train_size: int = TRAIN_SIZE) -> Task:
