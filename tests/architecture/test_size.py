@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 329
-LINES = 54_100
+MODULES = 332
+LINES = 54_844
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
