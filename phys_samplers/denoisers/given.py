@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.denoisers.sampler import DenoiserModel, ReverseProcess
+from phys_samplers.denoisers.reverse import ReverseProcess
+from phys_samplers.denoisers.sampler import DenoiserModel
 from phys_samplers.errors import CheckpointError, ConfigurationError, MissingCapability
 from phys_samplers.options import fit_option
 from phys_samplers.randomness import as_device

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -23,69 +22,20 @@ from phys_samplers.denoisers.denoiser import (
     broad_normal,
     denoise_at,
 )
-from phys_samplers.denoisers.guidance import Potential, check_sets, guided, weigh
+from phys_samplers.denoisers.guidance import check_sets, guided, weigh
 from phys_samplers.denoisers.likelihood import Divergence, Likelihood, log_likelihood
+from phys_samplers.denoisers.reverse import ReverseProcess
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.fields.stacked import Field, load_weights, make_field, weights
 from phys_samplers.integrators.base import Integrator
 from phys_samplers.integrators.driver import integrate
 from phys_samplers.objective import Loss, Problem, RowsSampler
-from phys_samplers.options import Part, draw_option, fit_option, make_part
+from phys_samplers.options import Part, fit_option, make_part
 from phys_samplers.randomness import Streams, make_generator
-from phys_samplers.sampler import Draw, Model, Sampler
-from phys_samplers.schedules.base import NoiseSchedule
+from phys_samplers.sampler import Draw, Model
 from phys_samplers.standardise import Standardiser
 from phys_samplers.target import Target
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReverseProcess(Sampler):
-    """How samples come down from noise with a denoiser, wherever the denoiser is from.
-
-    Args:
-        schedule: α and σ over time, by name or object. Its levels in units of the standardised data.
-        integrator: by name or object. ``ddim``, ``edm-heun`` and other denoising schemes step from level to level and
-            end at noise 0; an ODE integrator follows the probability flow, an SDE integrator the reverse SDE, both
-            to the schedule's last level, from which one more call of the denoiser takes the noise out.
-        sampling_steps: steps of the integrator (some cost two evaluations, see ``nfe`` of a draw).
-        clip: bring every D into the box of the training rows.
-        guidance: a potential, by name or object, that pushes the particles of a set apart (see ``guidance``): samples
-            then come in sets of its ``set_size``, one after the other, and are independent between sets only.
-    """
-
-    schedule: Part = draw_option("edm")
-    integrator: Part = draw_option("edm-heun")
-    sampling_steps: int = draw_option(40, least=1)
-    clip: bool = draw_option(False)
-    guidance: Part | None = draw_option(None)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.times  # noqa: B018 - what only sampling uses is made here too, so that it is refused before training
-        self.potential  # noqa: B018
-
-    @cached_property
-    def schedule_part(self) -> NoiseSchedule:
-        """The schedule as an object, made once: a chain computes its constants when it is made."""
-        schedule: NoiseSchedule = make_part("schedule", self.schedule)
-        return schedule
-
-    @cached_property
-    def integrator_part(self) -> Integrator:
-        """The integrator as an object."""
-        integrator: Integrator = make_part("integrator", self.integrator)
-        return integrator
-
-    @cached_property
-    def potential(self) -> Potential | None:
-        """The guidance as an object."""
-        return None if self.guidance is None else make_part("potential", self.guidance)
-
-    @cached_property
-    def times(self) -> tuple[float, ...]:
-        """What the integrator passes: down to 0 if it works by denoising, else to the last time with noise."""
-        return self.schedule_part.grid(self.sampling_steps, to_zero=self.integrator_part.equation == "denoising")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from phys_electrostatic.passage import perturb
-from phys_samplers.denoisers.sampler import DenoiserModel, ReverseProcess
+from phys_samplers.denoisers.reverse import ReverseProcess
+from phys_samplers.denoisers.sampler import DenoiserModel
 from phys_samplers.dynamics import Dynamics, Normals
 from phys_samplers.errors import ConfigurationError, IncompatibleError, MissingCapability
 from phys_samplers.integrators.base import Integrator
