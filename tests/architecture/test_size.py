@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 332
-LINES = 54_844
+MODULES = 333
+LINES = 54_862
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
