@@ -1,0 +1,158 @@
+"""The sampler: what its losses are minimised by, its weights, its mass, and PFGM++ with D = 1 as Poisson's equation."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from phys_electrostatic import EmpiricalDenoiser
+from phys_electrostatic.flow import student_log_prob
+from phys_genphys import FieldRegression, Helmholtz, MixedDiffusionPoisson, Poisson, ScreenedPoisson
+from phys_genphys.genphys import PhysicalFlow
+from phys_samplers import make
+from phys_samplers.errors import ConfigurationError, IncompatibleError, MissingCapability
+from phys_samplers.fields import MLP
+from phys_samplers.randomness import Streams, make_generator
+from phys_samplers.target import Samples
+
+ROWS = torch.randn(64, 2, generator=make_generator(0, "rows"), dtype=torch.float64)
+
+
+class Exact(PhysicalFlow):
+    """D and g of the rows themselves."""
+
+    def __init__(self, pde, rows: Tensor) -> None:
+        super().__init__(MLP(width=4, depth=1), rows.shape[1], streams=Streams([0], "weights"), pde=pde)
+        self.rows = rows
+        self.off = 0.0
+
+    def _shares(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        squared = torch.cdist(x, self.rows.to(x)).square()
+        level = sigma.unsqueeze(-1).expand(squared.shape)
+        share = torch.softmax(self.pde.log_density(squared, level, x.shape[-1]), -1)
+        return share.nan_to_num(0.0), squared, level  # no source reaches what is outside of every ball
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        share, squared, level = self._shares(x, sigma.expand(x.shape[:2]))
+        pull = self.pde.pull(squared, level, x.shape[-1])
+        pulled = share if pull is None else share * pull
+        return pulled @ self.rows.to(x) + x * (1 - pulled.sum(-1, keepdim=True)) + self.off
+
+    def growth(self, x: Tensor, sigma: Tensor) -> Tensor:
+        share, squared, level = self._shares(x, sigma.expand(x.shape[:2]))
+        return (share * self.pde.growth(squared, level, x.shape[-1])).sum(-1) + self.off
+
+
+def test_poisson_is_pfgmpp_with_one_dimension() -> None:
+    """Its density is Student's with one degree of freedom, its D the centre of charge."""
+    x = 3 * torch.randn(20, 2, generator=make_generator(1, "x"), dtype=torch.float64)
+    for sigma in (0.1, 1.0, 10.0):
+        level = torch.full((20,), sigma, dtype=torch.float64)
+        found = Poisson().log_density(x.square().sum(1), level, 2)
+        torch.testing.assert_close(found, student_log_prob(x, sigma, 1.0))
+        module = Exact(Poisson(), ROWS)
+        torch.testing.assert_close(
+            module(x.unsqueeze(0), level.unsqueeze(0))[0], EmpiricalDenoiser(ROWS, 1.0)(x, sigma)
+        )
+
+
+@pytest.mark.parametrize("stable", [True, False])
+@pytest.mark.parametrize(
+    "pde",
+    [Poisson(), ScreenedPoisson(m=0.5), Helmholtz(k0=0.05), MixedDiffusionPoisson()],
+    ids=lambda p: type(p).__name__,
+)
+def test_the_regression_is_least_at_the_exact_flow(pde, stable: bool) -> None:
+    """Its slope in a shift of D and g vanishes there, with W, whatever law the points are drawn from: within five
+    standard errors of 100 batches. A shift of .3 has a slope beyond them."""
+    loss = FieldRegression(pde=pde, stable_target=stable, levels="log-uniform", sigma_min=0.3, sigma_max=4.0)
+    module, noise = Exact(pde, ROWS), Streams([1], "noise")
+    picks = Streams([1], "picks")
+    slopes: dict[float, list[float]] = {0.0: [], 0.3: []}
+    for _ in range(100):
+        rows = ROWS[picks.integers(len(ROWS), 32)]
+        state = noise.state_dict()
+        value = []
+        for off in (-1e-3, 1e-3, 0.299, 0.301):
+            noise.load_state_dict(state)
+            module.off = off
+            value.append(float(loss(module, rows, noise)[0]))
+        slopes[0.0].append((value[1] - value[0]) / 2e-3)
+        slopes[0.3].append((value[3] - value[2]) / 2e-3)
+    errors = []
+    for found in slopes.values():
+        at = torch.tensor(found)
+        errors.append(float(at.mean().abs() / (at.std() / math.sqrt(len(at)))))
+    assert errors[0] < 5 < errors[1]
+
+
+def exact_model(pde, rows: Tensor, **options):
+    """A model of the recipe with the exact flow of its rows in place of the network."""
+    model = make("sampler", "genphys", pde=pde, steps=1, standardise="none", **options).fit(Samples(rows), seed=0)
+    model.module = Exact(pde, rows)
+    return model
+
+
+@pytest.mark.parametrize("name", ["diffusion", "poisson", "screened-poisson", "mixed-diffusion-poisson", "helmholtz"])
+def test_samples_fall_on_the_rows_with_the_right_weights(name: str) -> None:
+    """One row of weight 3/4 and one of 1/4, of unit variance: five standard errors of 4,000 draws, .034, and two paths
+    between the rows."""
+    rows = torch.tensor([[-1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0], [2.0, 1.0]])
+    rows = (rows - rows.mean(0)) / rows.std(0, correction=0)
+    x = exact_model(make("pde", name), rows, sampling_steps=60).sample(4_000, seed=3)
+    distance = torch.cdist(x, rows[2:])
+    assert int((distance.min(1).values > 0.1).sum()) <= 2
+    assert float((distance.argmin(1) == 0).double().mean()) == pytest.approx(0.75, abs=0.034)
+
+
+def test_without_births_the_weights_of_yukawa_are_wrong() -> None:
+    """Rows at different distances from others lose different numbers of particles: weights must make up for it.
+
+    Mass: the mean weight is 1 in units of the mass at the start, so that mass falls like e^{−mt}, within 1e-2.
+    """
+    rows = torch.randn(200, 2, generator=make_generator(5, "rows"))
+    rows = (rows - rows.mean(0)) / rows.std(0, correction=0)
+    draw = exact_model(ScreenedPoisson(m=0.05), rows, sampling_steps=60, resample=False).draw(4_000, seed=1)
+    assert draw.diagnostics["log_mass"] == pytest.approx(0.0, abs=1e-2)
+    assert draw.diagnostics["ess"] > 0.95
+    assert draw.log_weights is not None
+
+
+def test_forward_deaths_leave_the_mass() -> None:
+    """Lines from a source at small t, each dying at its own rate, leave e^{−mt}: 200,000 lines, within 1e-2; forty
+    levels by Simpson's rule. The law of what is left is that of the kernel at t (Kolmogorov–Smirnov on the radius)."""
+    pde, n = ScreenedPoisson(m=0.4), 200_000
+    first, last = 1e-3, 3.0
+    slope = pde.noise(torch.full((1, n), 1.0, dtype=torch.float64), 2, Streams([0], "lines"))[0]
+    squared = slope.square().sum(1)
+    steps = torch.linspace(math.log(first), math.log(last), 41, dtype=torch.float64)
+    weights = torch.ones(41, dtype=torch.float64)
+    weights[1:-1:2], weights[2:-1:2] = 4.0, 2.0
+    log_w = sum(
+        float(w) * pde.growth(squared * math.exp(2 * s), torch.full_like(squared, math.exp(s)), 2)
+        for s, w in zip(steps.tolist(), weights, strict=True)
+    ) * float(steps[1] - steps[0]) / 3  # fmt: skip
+    mass = float(log_w.exp().mean())
+    assert mass == pytest.approx(math.exp(-pde.m * (last - first)), rel=1e-2)
+    wanted = pde.log_importance(squared * last**2, torch.full_like(squared, last), 2)
+    torch.testing.assert_close(log_w.exp(), wanted.exp(), rtol=0, atol=3e-3)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(IncompatibleError, match="denoising one that adds no noise"):
+        make("sampler", "genphys", integrator="heun")
+    with pytest.raises(IncompatibleError, match="denoising one that adds no noise"):
+        make("sampler", "genphys", integrator="edm-heun[churn=0.2]")
+    with pytest.raises(ConfigurationError, match="that of the loss"):
+        make("sampler", "genphys", loss="field-regression[pde=diffusion]").training_loss()
+    rows = torch.randn(50, 3, generator=make_generator(0, "three"))
+    with pytest.raises(ConfigurationError, match="at most 2 coordinates"):
+        make("sampler", "genphys", pde="dissipative-wave", steps=1).fit(Samples(rows), seed=0)
+    model = make("sampler", "genphys", steps=1).fit(Samples(rows), seed=0)
+    with pytest.raises(MissingCapability, match="no score"):
+        model.score(rows)
+    with pytest.raises(MissingCapability, match="no likelihood"):
+        model.log_prob(rows)
