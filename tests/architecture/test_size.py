@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 333
-LINES = 54_862
+MODULES = 342
+LINES = 56_298
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
