@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: bench test test-all faults docs lint format throughput clean help
+.PHONY: bench reference test test-all faults docs lint format throughput clean help
 
 help:
 	@echo "make bench       set up, then run the quick suites: tables here, report.html under runs/quick and runs/rl-quick"
 	@echo "make test        set up, then run the tests, but those marked slow"
 	@echo "make test-all    set up, then run all tests"
 	@echo "make faults      set up, then kill, damage and lie to the project for a while: counts here"
+	@echo "make reference   set up, then run the suites whose results ship with the package, ten seeds each, and write them there"
 	@echo "make docs        set up, then build the documentation site, notebooks run: site/index.html"
 	@echo "make lint        set up, then run the linter and the type checker"
 	@echo "make throughput  set up, then measure training and integration speed"
@@ -27,6 +28,13 @@ $(STAMP): pyproject.toml
 bench: $(STAMP)
 	$(BIN)/phys-samplers bench run quick
 	$(BIN)/phys-samplers bench run rl-quick
+
+REFERENCE ?= quick
+reference: $(STAMP)
+	for suite in $(REFERENCE); do \
+	  $(BIN)/phys-samplers bench run $$suite --seeds 10 --out runs/reference-$$suite --no-report && \
+	  $(BIN)/phys-samplers bench reference runs/reference-$$suite || exit 1; \
+	done
 
 test: $(STAMP)
 	$(PYTEST)

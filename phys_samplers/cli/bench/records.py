@@ -168,20 +168,38 @@ def _known(value: float, form: str) -> str:
     epilog=examples(
         ("phys-samplers bench compare runs/before runs/after", "each task's first metric"),
         ("phys-samplers bench compare runs/before runs/after --metric all", "every metric"),
+        ("phys-samplers bench compare runs/mine --with reference", "ranked beside results that ship with the package"),
     ),
 )
 @click.argument("first", type=run_folder)
-@click.argument("second", type=run_folder)
+@click.argument("second", type=run_folder, required=False)
+@click.option(
+    "--with",
+    "reference",
+    metavar="reference|FILE",
+    help="Instead of SECOND: the results of the suite that ship with the package, or a file of such.",
+)
 @click.option("--metric", help="This metric instead of each task's first one; 'all' for all of them.")
 @json_option
-def compare(first: Path, second: Path, metric: str | None, as_json: bool) -> None:
-    """Say what changed from run FIRST to run SECOND, paired by seed.
+def compare(first: Path, second: Path | None, reference: str | None, metric: str | None, as_json: bool) -> None:
+    """Say what changed from run FIRST to run SECOND, paired by seed; or rank FIRST beside a reference.
 
     The difference is second minus first; for metrics whose best value is not the lowest or highest, that of the
     distances from it. 'better' and 'worse' need three seeds and a paired t test at 5 %, after Holm's correction over
     the rows of the table; else the verdict is 'unclear'.
     """
     api = benchmark()
+    if (second is None) == (reference is None):
+        raise click.UsageError("give a second run, or --with reference")
+    if second is None:
+        beside = benchmark("reference_runs").with_reference(
+            api.load(first), None if reference == "reference" else reference
+        )
+        if as_json:
+            click.echo(beside.frame.to_json(orient="records", indent=1, force_ascii=False))
+        else:
+            click.echo(beside.table(metric, width=terminal_width(otherwise=100)))
+        return
     rows = api.compare(api.load(first), api.load(second), metric=metric or "primary").to_dict("records")
     if as_json:
         echo_json([{key: None if value != value else value for key, value in row.items()} for row in rows])
@@ -203,6 +221,26 @@ def compare(first: Path, second: Path, metric: str | None, as_json: bool) -> Non
             for row in rows
         ]
         click.echo(table(lines, _HEADERS, paint=_COLOURS))
+
+
+@click.command(
+    epilog=examples(
+        ("phys-samplers bench reference runs/quick -o quick.json", "for others: bench compare RUN --with quick.json"),
+    ),
+)
+@click.argument("folder", metavar="DIR", type=run_folder)
+@click.option(
+    "-o", "--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Instead of the package."
+)
+def reference(folder: Path, out: Path | None) -> None:
+    """Write the reference of a whole run: scores, floors and costs, with the machine and the versions.
+
+    Without -o it is written to where it ships with the package.
+    """
+    if out is not None and out.suffix != ".json":
+        raise Failure(f"-o {str(out)!r} has the suffix {out.suffix!r}; expected .json")
+    path = benchmark("reference_runs").write_reference(benchmark().load(folder), out)
+    click.echo(f"reference: {path} ({path.stat().st_size / 1024:.0f} KiB)")
 
 
 @click.command(

@@ -8,7 +8,17 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from phys_samplers.cli.bench.records import RUNS, benchmark, compare, export, merge, report, status, write_report
+from phys_samplers.cli.bench.records import (
+    RUNS,
+    benchmark,
+    compare,
+    export,
+    merge,
+    reference,
+    report,
+    status,
+    write_report,
+)
 from phys_samplers.cli.bench.tune import tune
 from phys_samplers.cli.output import Failure, echo_json, json_option, note
 from phys_samplers.cli.program import INTERRUPTED
@@ -177,5 +187,5 @@ def bench() -> None:
     """
 
 
-for command in (run, tune, status, report, export, compare, merge, list_suites):
+for command in (run, tune, status, report, export, compare, reference, merge, list_suites):
     bench.add_command(command)
