@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 342
-LINES = 56_298
+MODULES = 343
+LINES = 56_586
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
