@@ -33,3 +33,30 @@ def phys_components() -> Iterable[Component]:
         citation="akhoundsadegh2024idem karras2022edm",
         presets={"default": {}, "paper": PAPER},
     )
+    yield Component(
+        "sampler",
+        "nets",
+        "phys_match.nets:NETS",
+        summary="annealed Langevin walks with a drift fitted to the equation of the interpolant (NETS), with weights",
+        reference="arXiv:2410.02711, Eq. 20",
+        needs=DENSITY,
+        citation="albergo2024nets",
+    )
+    yield Component(
+        "sampler",
+        "pinn",
+        "phys_match.nets:PINN",
+        summary="a flow along the interpolant by residuals of its equation at points of a box and of the flow",
+        reference="arXiv:2301.07388, Eq. 6; arXiv:2407.07873",
+        needs=DENSITY,
+        citation="mate2023learning sun2024dynamical",
+    )
+    yield Component(
+        "sampler",
+        "lfis",
+        "phys_match.lfis:LFIS",
+        summary="the flow of an interpolant trained step by step on its own weighted particles (LFIS)",
+        reference="arXiv:2405.06672, Eq. 7",
+        needs=DENSITY,
+        citation="tian2024lfis",
+    )

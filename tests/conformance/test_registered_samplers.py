@@ -82,6 +82,26 @@ SETTINGS: dict[str, dict[str, Any]] = {
         }
         for preset in ("default", "paper")
     },
+    **{
+        name: {
+            "quick_options": {
+                "steps": 40 if name == "lfis" else 200,
+                "width": 24,
+                "depth": 2,
+                "interpolation_steps": 12,
+                "batch_size": 256,
+                **({"particles": 512} if name == "lfis" else {"walks": 64, "refill_every": 50}),
+            },
+            "small_options": {
+                "steps": 3,
+                "width": 8,
+                "interpolation_steps": 3,
+                "batch_size": 16,
+                **({"particles": 32} if name == "lfis" else {"walks": 8}),
+            },
+        }
+        for name in ("nets", "pinn", "lfis")
+    },
     "parallel-tempering": {"quick_options": {"temperatures": 5}},
     "vgs:default": {
         "quick_options": {"steps": 300, "sampling_steps": 8, "total_variance": 4.0, "width": 32},

@@ -52,6 +52,10 @@ FURTHER: dict[str, dict[str, Any]] = {
         }
         for preset, more in {"default": {"reuse": 3}, "paper": {}}.items()
     },
+    **{
+        name: {"walks": 8, "refill_every": 4, "kept_rounds": 2, "interpolation_steps": 3, "horizon": 0.7, "probes": 1}
+        for name in ("nets", "pinn")
+    },
     # Walks that are in use at step 5, with values and gradients learned from them.
     "vgs:default": {"draws": 2, "minibatches": 3, "updates_per_walk": 7, "gradient_weight": 0.1},
     "vgs:paper": {"value": {"name": "value-fourier-mlp", "width": 8, "depth": 1, "time_width": 8}},
@@ -71,6 +75,7 @@ UNTRAINED = {
         "bellman-density",
         "exact",
         "hmc",
+        "lfis",
         "mala",
         "nuts",
         "parallel-tempering",
@@ -81,7 +86,7 @@ UNTRAINED = {
         "vgs-replay",
     ),
 }
-"""Samplers that train nothing: there is nothing to resume."""
+"""Samplers that train nothing, or (lfis) in many trainings: there is nothing to resume."""
 QUICK = {
     "ebm:vgs",
     "vgs:paper",
