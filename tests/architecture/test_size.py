@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 343
-LINES = 56_586
+MODULES = 348
+LINES = 57_694
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
