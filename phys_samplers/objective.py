@@ -191,6 +191,17 @@ class Loss(ABC):
             streams: source of every further random number.
         """
 
+    def beside(self, batch: int, available: int) -> int | None:
+        """How many training rows, drawn anew each step, it wants to see beside a batch; None for all there are."""
+        return 0
+
+    def against(self, module: nn.Module, rows: Tensor, others: Tensor, streams: Streams, *, whole: bool) -> Tensor:
+        """The loss (R,) of a batch that sees ``others`` (R, M, D) beside it; called where ``beside`` is not 0.
+
+        ``whole`` says that these are all the training rows, those of the batch among them.
+        """
+        return self(module, rows, streams)
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -264,9 +275,15 @@ class RowsSampler(TrainedSampler):
         problem = self.problem(target, rows, standardiser, streams=Streams(seeds, "weights", device="cpu"))
         module, loss = problem.module.to(device), problem.loss
         batches, noise = Streams(seeds, "batches", device=device), Streams(seeds, "noise", device=device)
+        references, beside = Streams(seeds, "references", device=device), loss.beside(self.batch_size, len(rows))
 
         def training_loss() -> Tensor:
-            return loss(module, rows[batches.integers(len(rows), self.batch_size)], noise)
+            batch = rows[batches.integers(len(rows), self.batch_size)]
+            if beside == 0:
+                return loss(module, batch, noise)
+            if beside is None:
+                return loss.against(module, batch, rows.expand(len(seeds), -1, -1), noise, whole=True)
+            return loss.against(module, batch, rows[references.integers(len(rows), beside)], noise, whole=False)
 
         held = None
         if target.validation is not None and len(target.validation) > 1:
@@ -282,7 +299,7 @@ class RowsSampler(TrainedSampler):
             training_loss,
             problem.finish,
             validation=None if held is None else validation_loss,
-            state=(batches, noise),
+            state=(batches, noise, references),
         )
 
 

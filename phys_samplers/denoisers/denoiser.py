@@ -39,7 +39,7 @@ from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Noise, Normals
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import Field, stacked_product
 from phys_samplers.objective import Loss
-from phys_samplers.options import Part, make_part
+from phys_samplers.options import Part, fit_option, make_part
 from phys_samplers.randomness import Streams
 from phys_samplers.schedules.base import NoiseSchedule
 
@@ -109,6 +109,8 @@ class Denoiser(nn.Module):
 
 
 Levels = Literal["lognormal", "log-uniform", "schedule"]
+_GROUP, _CHUNK = 128, 2_048
+"""Rows of a batch that stable targets are means over unless ``reference`` says otherwise; rows weighed at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +132,10 @@ class DenoisingLoss(Loss):
         stable_target: replace x by its posterior mean over (at most 128) rows of the batch, its own among them (Xu,
             Tong & Jaakkola 2023), see ``posterior_mean``: the same minimiser, with far less noise where several modes
             explain a point.
+        reference: n, the rows that stable targets are means over, apart from the batch size (thesis, Eq. 3.5 and
+            Alg. 1): rows of the batch up to its size; above it the batch and further training rows; all the training
+            rows, and exact targets of that set, if n is their number or more. 1 is denoising score matching; None
+            stands for ``stable_target``'s groups of the batch.
     """
 
     log_sigma_mean: float = -0.5
@@ -139,6 +145,7 @@ class DenoisingLoss(Loss):
     sigma_min: float = 0.01
     sigma_max: float = 10.0
     stable_target: bool = True
+    reference: int | None = fit_option(None, least=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -151,9 +158,25 @@ class DenoisingLoss(Loss):
 
     def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
         """See ``Loss``; ``module`` is a ``Denoiser``."""
+        return self._loss(module, rows, streams, None)
+
+    def beside(self, batch: int, available: int) -> int | None:
+        """See ``Loss.beside``."""
+        if self.reference is None or self.reference <= batch:
+            return 0
+        return None if self.reference >= available else self.reference - batch
+
+    def against(self, module: nn.Module, rows: Tensor, others: Tensor, streams: Streams, *, whole: bool) -> Tensor:
+        """See ``Loss.against``."""
+        return self._loss(module, rows, streams, others if whole else torch.cat((rows, others), 1))
+
+    def _loss(self, module: nn.Module, rows: Tensor, streams: Streams, reference: Tensor | None) -> Tensor:
         sigma = self.sample_sigma(streams, rows.shape[1]).to(rows.dtype)
         noised = self.perturb(rows, sigma, streams)
-        target = self._targets(noised, sigma, rows) if self.stable_target else rows
+        if reference is not None:
+            target = self.posterior_mean(noised, sigma, reference)
+        else:
+            target = self._targets(noised, sigma, rows)
         error = (module(noised, sigma) - target).square().mean(-1)
         return (error * self.weight(module, noised, sigma)).mean(-1)
 
@@ -171,8 +194,11 @@ class DenoisingLoss(Loss):
         return squared / (-2 * sigma.square())
 
     def _targets(self, noised: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+        size = (_GROUP if self.stable_target else 1) if self.reference is None else self.reference
+        if size == 1:
+            return rows
         # Groups keep the cost linear in the batch; every group holds the sources of its own points.
-        groups = zip(noised.split(128, 1), sigma.split(128, 1), rows.split(128, 1), strict=True)
+        groups = zip(noised.split(size, 1), sigma.split(size, 1), rows.split(size, 1), strict=True)
         return torch.cat([self.posterior_mean(*group) for group in groups], 1)
 
     def posterior_mean(self, noised: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
@@ -181,10 +207,21 @@ class DenoisingLoss(Loss):
         The stable target field of Xu, Tong & Jaakkola 2023 (arXiv:2302.00670). As the rows hold the one that generated
         each noised point, this is the conditional expectation of that row given the point and the *set* of rows
         (exchangeable, each equally likely to be the source), so its mean given the point is still E[x₀ | x]: unbiased
-        for every number of rows, with no more variance than x₀ itself (Rao–Blackwell).
+        for every number of rows, with no more variance than x₀ itself (Rao–Blackwell). Many rows come in chunks, whose
+        sums are kept relative to the largest weight so far, so that memory does not grow with them.
         """
-        squared = torch.cdist(noised, rows, compute_mode="use_mm_for_euclid_dist").square_()
-        return stacked_product(torch.softmax(self.log_kernel(squared, sigma.unsqueeze(-1), rows.shape[-1]), -1), rows)
+        chunks, mean = rows.split(_CHUNK, 1), torch.zeros_like(noised)
+        total, top = mean[..., :1], torch.full_like(mean[..., :1], -math.inf)
+        for chunk in chunks:
+            squared = torch.cdist(noised, chunk, compute_mode="use_mm_for_euclid_dist").square_()
+            log_w = self.log_kernel(squared, sigma.unsqueeze(-1), rows.shape[-1])
+            if len(chunks) == 1:
+                return stacked_product(torch.softmax(log_w, -1), chunk)
+            high = torch.maximum(top, log_w.amax(-1, keepdim=True))
+            w, shrink = (log_w - high).exp_(), (top - high).exp_()
+            mean = stacked_product(w, chunk).addcmul_(mean, shrink)
+            total, top = w.sum(-1, keepdim=True).addcmul_(total, shrink), high
+        return mean / total
 
     def sample_sigma(self, streams: Streams, batch: int) -> Tensor:
         """Noise levels (R, B)."""

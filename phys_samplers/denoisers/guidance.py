@@ -211,3 +211,31 @@ def weigh(
             z = z + shift
         u = ahead.add_(z, alpha=spread)
     return u, log_w
+
+
+def preserving(log_phi: Tensor, cell: Tensor, *, cells: int, rounds: int = 200, damping: float = 0.5) -> Tensor:
+    r"""log γ on a grid of cells, with which Φ(x_1, …, x_n) Π γ(x_i) keeps the marginal law (thesis, Eq. 6.7, A.3.3).
+
+    The marginal density is p(x) E[Φ Π γ | x_1 = x]/E[Φ Π γ], so γ is divided by that ratio, raised to ``damping``, over
+    and over: iterative proportional fitting over all sets at once, of which Eq. A.52 is the stochastic form. A cell
+    that few samples fall in is drawn towards the ratio 1, as if ten more with it were there.
+
+    Args:
+        log_phi: log Φ (S,) of independent sets of the law.
+        cell: of every particle (S, n), integers below ``cells``.
+        cells: their number.
+        rounds: of the iteration.
+        damping: exponent of an update.
+
+    Returns:
+        log γ (cells,).
+    """
+    flat = cell.flatten()
+    count = torch.bincount(flat, minlength=cells).to(log_phi) + 10
+    log_gamma = log_phi.new_zeros(cells)
+    for _ in range(rounds):
+        log_w = log_phi + log_gamma[cell].sum(1)
+        w = (log_w - log_w.logsumexp(0)).exp() * len(log_w)
+        mass = log_phi.new_full((cells,), 10.0).index_add_(0, flat, w.repeat_interleave(cell.shape[1]))
+        log_gamma -= damping * (mass / count).log()
+    return log_gamma

@@ -12,7 +12,7 @@ from torch import Tensor
 from phys_samplers import load, make
 from phys_samplers.denoisers.denoiser import DenoisingFlow, ReverseSDE
 from phys_samplers.denoisers.given import from_denoiser
-from phys_samplers.denoisers.guidance import Repulsion, guided, pushed, weigh
+from phys_samplers.denoisers.guidance import Repulsion, guided, preserving, pushed, weigh
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators import EDMHeun, EulerMaruyama, geometric, integrate, power
 from phys_samplers.integrators.driver import WienerProcess
@@ -218,3 +218,26 @@ def test_a_field_of_poisson_takes_guidance() -> None:
 def test_guidance_leaves_scores_and_likelihoods_alone() -> None:
     model = from_denoiser(lambda x, sigma: x / (1 + sigma**2), (2,), (0.01, 20.0), guidance="repulsion")
     torch.testing.assert_close(model.score(points(5), sigma=0.5), -points(5) / 1.25, rtol=1e-5, atol=1e-6)
+
+
+def test_factors_that_keep_the_marginal_law() -> None:
+    """Sets of three from three cells with weights .6, .3, .1 that shun equal cells; γ brings the weights back.
+
+    The weights are those of the very sets that γ was found on, so they come back up to the pull towards 1 of ten
+    samples in some thousands. What the sets are has changed: fewer pairs are equal.
+    """
+    p = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
+    cell = torch.multinomial(p, 90_000, replacement=True, generator=make_generator(0)).view(-1, 3)
+    equal = (cell.unsqueeze(1) == cell.unsqueeze(2)).sum((1, 2)).double()
+    log_phi = -0.4 * equal
+
+    def shares(log_w: Tensor) -> Tensor:
+        w = log_w.softmax(0)
+        return torch.stack([(w * (cell == k).double().mean(1)).sum() for k in range(3)])
+
+    own = torch.bincount(cell.flatten(), minlength=3) / cell.numel()
+    assert float((shares(log_phi) - own).abs().max()) > 0.08
+    log_gamma = preserving(log_phi, cell, cells=3)
+    kept = log_phi + log_gamma[cell].sum(1)
+    torch.testing.assert_close(shares(kept), own.double(), rtol=0, atol=1e-3)
+    assert float((kept.softmax(0) * equal).sum()) < float(equal.mean()) - 0.1
