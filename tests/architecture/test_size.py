@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 348
-LINES = 57_694
+MODULES = 349
+LINES = 58_012
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
