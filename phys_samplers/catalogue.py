@@ -18,6 +18,7 @@ KINDS = tuple(
         ("integrator", "phys_samplers.integrators:Integrator", "a scheme that solves an ODE or an SDE"),
         ("task", "phys_samplers.target:Target", "a law, or an environment, to be judged by"),
         ("metric", "phys_samplers.metric:Metric", "a score of samples, of a model or of an agent"),
+        ("logger", "phys_samplers.training:Callback", "who keeps what training says"),
     )
 )
 """Declared as a plugin declares its own: a component of kind ``kind``, whose target is the class of its objects."""

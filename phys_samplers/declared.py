@@ -263,6 +263,12 @@ SCHEDULES = (
 @hookimpl
 def phys_components() -> Iterable[Component]:
     """The library's own components."""
+    for name, target, summary in (
+        ("json-lines", "JsonLines", "a file with one JSON object a line"),
+        ("tensorboard", "TensorBoard", "event files for TensorBoard (extra log)"),
+        ("wandb", "WeightsAndBiases", "a run of Weights & Biases (extra log)"),
+    ):
+        yield Component("logger", name, f"phys_samplers.training.logs:{target}", summary=summary)
     yield Component(
         "sampler",
         "exact",

@@ -18,7 +18,9 @@ from phys_samplers.cli.words import (
     Whole,
     choose_device,
     device_option,
+    log_option,
     make,
+    read_loggers,
     read_settings,
     seed_option,
     settings_option,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         ("phys-samplers fit bellman --task rows.csv --set steps=500 -o mine", "on your own rows"),
         ("phys-samplers fit vgs --task mine.py:log_density --dim 2 -o mine", "on your own density"),
         ("phys-samplers fit edm --task moons -o moons --checkpoint state", "again after a kill: it goes on"),
+        ("phys-samplers fit edm --task moons -o moons --log run.jsonl --log wandb", "keep the curves of training"),
         ("phys-samplers show sampler bellman", "which options there are"),
     ),
 )
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
 @seed_option
 @device_option
 @settings_option
+@log_option
 @click.option("--overwrite", is_flag=True, help="Replace a model that the folder holds.")
 @click.option(
     "--checkpoint",
@@ -78,6 +82,7 @@ def fit(
     seed: int,
     device: str,
     settings: tuple[str, ...],
+    logs: tuple[str, ...],
     overwrite: bool,
     checkpoint: Path | None,
 ) -> None:
@@ -95,7 +100,8 @@ def fit(
     if kept and "checkpoint" not in inspect.signature(recipe.fit).parameters:
         raise Failure(f"--checkpoint is given, but {sampler!r} trains nothing that could go on; leave it out")
     target = rows_of(data) if data is not None else find_target(str(task), dim, support)
-    model = recipe.fit(target, seed=seed, device=choose_device(device), **kept)
+    callbacks = read_loggers(logs)
+    model = recipe.fit(target, seed=seed, device=choose_device(device), callbacks=callbacks, **kept)
     folder = model.save(out)
     click.echo(table(_facts(sampler, model)))
     again = f" --task {shlex.quote(task or '...')}" if model.needs_target else ""

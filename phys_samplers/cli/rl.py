@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +15,9 @@ from phys_samplers.cli.words import (
     Whole,
     choose_device,
     device_option,
+    log_option,
     make,
+    read_loggers,
     read_settings,
     seed_option,
     settings_option,
@@ -64,9 +66,7 @@ def rl() -> None:
 @seed_option
 @device_option
 @settings_option
-@click.option(
-    "--log", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="JSON lines of the training."
-)
+@log_option
 @click.option("--tensorboard", metavar="DIR", type=click.Path(file_okay=False), help="TensorBoard's event files.")
 def train(
     environment: str,
@@ -76,7 +76,7 @@ def train(
     seed: int,
     device: str,
     settings: tuple[str, ...],
-    log: Path | None,
+    logs: tuple[str, ...],
     tensorboard: str | None,
 ) -> None:
     """Train agents in ENVIRONMENT, a gymnasium id, and save them.
@@ -84,12 +84,12 @@ def train(
     --set changes how the agent meets its environment: steps, gamma, returns=[low,high], n_step, epsilon_decay, tail
     (see phys_samplers.rl.Control). Several agents go into subfolders named by their seeds.
     """
-    from phys_samplers.training.logs import JsonLines, TensorBoard
+    from phys_samplers.training.logs import TensorBoard
 
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise Failure(f"-o {str(out)!r} is not empty; give a new folder for the agent")
     recipe = make("return_model", text)
-    callbacks: list[Any] = [JsonLines(log)] if log else []
+    callbacks = read_loggers(logs)
     if tensorboard:
         callbacks.append(TensorBoard(tensorboard))
     wanted = list(range(seed, seed + seeds))

@@ -199,6 +199,21 @@ def split_texts(texts: Sequence[str]) -> list[str]:
     return [word for word in found if word]
 
 
+def read_loggers(texts: Sequence[str]) -> list[Any]:
+    """The loggers that ``--log`` names: a file for JSON lines, or a component such as ``wandb[project=mine]``.
+
+    Raises:
+        PhysError: on options that a logger does not have, or a package that is missing.
+    """
+    from phys_samplers.catalogue import registry
+
+    found = []
+    for text in texts:
+        known = text.partition("[")[0] in registry.names("logger")
+        found.append(make("logger", text) if known else registry.make("logger", "json-lines", path=text))
+    return found
+
+
 def choose_device(device: str) -> str:
     """``auto`` resolved to ``cuda`` where there is one, else ``cpu``.
 
@@ -221,6 +236,14 @@ device_option = click.option(
     default="auto",
     show_default=True,
     help="Where to compute; auto takes CUDA where there is one.",
+)
+log_option = click.option(
+    "--log",
+    "logs",
+    metavar="FILE|LOGGER",
+    multiple=True,
+    type=ComponentText("logger"),
+    help="JSON lines of the training, or a logger: tensorboard[folder=DIR], wandb[project=NAME]; repeatable.",
 )
 settings_option = click.option(
     "--set", "settings", metavar="KEY=VALUE", multiple=True, help="An option to change; repeatable."

@@ -1,4 +1,7 @@
-"""Callbacks that keep what training says: a file of JSON lines, or TensorBoard's event files."""
+"""Callbacks that keep what training says: a file of JSON lines, TensorBoard's event files, or Weights & Biases.
+
+They are components of kind ``logger``: ``make("logger", "json-lines", path="run.jsonl")``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from phys_samplers.errors import MissingCapability
 from phys_samplers.reading import as_path
@@ -68,7 +71,7 @@ class TensorBoard(Callback):
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise MissingCapability(
-                "tensorboard is not installed; pip install 'phys-samplers[rl]', or log to a file with JsonLines"
+                "tensorboard is not installed; pip install 'phys-samplers[log]', or log to a file with JsonLines"
             ) from None
         self._writer = SummaryWriter(str(folder))
 
@@ -88,3 +91,54 @@ class TensorBoard(Callback):
         for name, row in values.items():
             for index, value in enumerate(row):
                 self._writer.add_scalar(f"{name}/replica {index}", value, step)
+
+
+class WeightsAndBiases(Callback):
+    """A run of Weights & Biases with curves ``loss/replica 0``, …, by training step.
+
+    Args:
+        project: that the run belongs to.
+        name: of the run; wandb makes one up if None.
+        mode: ``online``, ``offline`` (kept in the folder ``wandb``, for ``wandb sync``) or ``disabled``.
+        folder: for what wandb keeps here; the current one if None.
+
+    Raises:
+        MissingCapability: if wandb is not installed.
+    """
+
+    def __init__(
+        self,
+        project: str = "phys-samplers",
+        name: str | None = None,
+        mode: Literal["online", "offline", "disabled"] = "online",
+        folder: str | None = None,
+    ) -> None:
+        try:
+            import wandb  # noqa: F401 - looked for here, so that nothing is trained in vain
+        except ImportError:
+            raise MissingCapability(
+                "wandb is not installed; pip install 'phys-samplers[log]', or log to a file with JsonLines"
+            ) from None
+        self._options = {"project": project, "name": name, "mode": mode, "dir": folder}
+        self._run: Any = None
+
+    def started(self, description: str, steps: int) -> None:
+        """Begin a run."""
+        import wandb
+
+        self._run = wandb.init(config={"description": description, "steps": steps}, **self._options)
+
+    def logged(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
+        """Send losses."""
+        rows = {f"{name}/replica {index}": value for name, row in values.items() for index, value in enumerate(row)}
+        self._run.log(rows, step=step)
+
+    def evaluated(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
+        """Send an evaluation."""
+        self.logged(step, values)
+
+    def finished(self) -> None:
+        """End the run."""
+        if self._run is not None:
+            self._run.finish()
+            self._run = None
