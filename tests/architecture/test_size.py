@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 349
-LINES = 58_012
+LINES = 58_102
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
