@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from phys_samplers.catalogue import register as register
     from phys_samplers.catalogue import registry as registry
     from phys_samplers.denoisers.given import from_denoiser as from_denoiser
+    from phys_samplers.denoisers.pretrained import from_diffusers as from_diffusers
     from phys_samplers.draw import Draw as Draw
     from phys_samplers.dynamics import Dynamics as Dynamics
     from phys_samplers.judging import judge as judge
