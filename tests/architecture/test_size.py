@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 349
-LINES = 58_102
+MODULES = 350
+LINES = 58_265
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
