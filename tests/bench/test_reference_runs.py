@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,24 +13,25 @@ import pytest
 from phys_bench import api
 from phys_bench.reference_runs import make_reference, read_reference, shipped, task_key, with_reference, write_reference
 from phys_bench.results import Results
-from phys_bench.store import RunFolder, seal
+from phys_bench.store import seal
 from phys_samplers.errors import ConfigurationError, FileError
 
-Suite = dict[str, Any]
+
+def ran(folder: Path, *samplers: str) -> Results:
+    tasks = ["toy-normal", "toy-wide[scale=2.0]"]
+    suite = {"name": "toy", "tasks": tasks, "samplers": ["exact", *samplers], "seeds": 3}
+    api.run(suite, out=folder, executor="inline", progress=False)
+    return api.load(folder)
 
 
-@pytest.fixture
-def run(toy_suite: Suite, tmp_path: Path) -> Results:
-    suite = {**toy_suite, "samplers": ["exact", "toy-good[shift=0.5,1.0]"]}
-    api.run(suite, out=tmp_path / "run", executor="inline", progress=False)
-    return api.load(tmp_path / "run")
+@pytest.fixture(scope="module")
+def run(toys: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return ran(tmp_path_factory.mktemp("reference") / "run", "toy-good[shift=0.5,1.0]")
 
 
-@pytest.fixture
-def mine(toy_suite: Suite, tmp_path: Path) -> Results:
-    suite = {**toy_suite, "samplers": ["exact", "toy-good[shift=0.0]"]}
-    api.run(suite, out=tmp_path / "mine", executor="inline", progress=False)
-    return api.load(tmp_path / "mine")
+@pytest.fixture(scope="module")
+def mine(toys: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return ran(tmp_path_factory.mktemp("reference") / "mine", "toy-good[shift=0.0]")
 
 
 @pytest.fixture
@@ -100,9 +102,8 @@ def test_another_version_of_torch_may_stand_beside_it(run: Results, mine: Result
 
 
 def test_a_run_that_is_not_whole_makes_none(run: Results, tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(run.folder, tmp_path / "run")
     (tmp_path / "run" / "records" / f"{run.cells[0].id}.json").unlink()
-    assert folder.exists
     with pytest.raises(ConfigurationError, match=r"has 17 of 18 cells; a reference is of a whole run"):
         make_reference(api.load(tmp_path / "run"))
 

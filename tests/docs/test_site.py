@@ -43,8 +43,12 @@ def test_what_the_reference_names_exists_and_is_described() -> None:
     assert found > 40
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def _marked(notebook: Path) -> object:
+    """The cheapest notebook runs in every test run, the others in those of all tests."""
+    return pytest.param(notebook, marks=() if notebook.stem == "bellman_fields" else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("notebook", [_marked(path) for path in NOTEBOOKS], ids=[path.stem for path in NOTEBOOKS])
 def test_notebooks_run(notebook: Path, tmp_path: Path) -> None:
     settings = {
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
