@@ -35,7 +35,7 @@ from phys_samplers import make
 from phys_samplers.denoisers.guidance import Repulsion, preserving
 from phys_samplers.randomness import make_generator
 
-SETS, STEPS = 200, 100
+SETS, STEPS = 100, 100
 VARIANCE = 0.005
 
 
@@ -61,9 +61,9 @@ def settings() -> list[dict[str, Any]]:
 
 
 def once(how: dict[str, Any], seed: int) -> dict[str, Any]:
-    """One run of 200 sets."""
+    """One run of 100 sets."""
     task = make("task", "ring-sets")
-    model = make("sampler", "exact-denoiser", schedule="ve[sigma_min=0.02,sigma_max=3.0]").fit(task)
+    model = make("sampler", "exact-denoiser").fit(task)
     options = {k: v for k, v in how.items() if k != "integrator"}
     guidance = Repulsion(**options) if how["strength"] else None
     begin = time.process_time()
