@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 350
-LINES = 58_265
+MODULES = 353
+LINES = 58_636
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
