@@ -1,9 +1,10 @@
 r"""Does Restart dominate ODE and SDE solvers at equal numbers of evaluations?
 
 One trained denoiser for each task and seed, drawn from by each way down; W2 of 1,000 samples to 1,000 held-out rows.
-The intervals of Restart are chosen for each number of evaluations, among those below, by W2 of 1,000 samples to the task's
-*validation* rows on two seeds of their own (1,000 and 1,001, trained apart), as a user would; the others have no option
-to choose, but for the churn of EDM, which is chosen likewise. One line of JSON a cell: a run that is stopped goes on.
+The intervals of Restart are chosen for each number of evaluations, among those below, by W2 of 1,000 samples to the
+task's *validation* rows on two seeds of their own (1,000 and 1,001, trained apart), as a user would; the others have no
+option to choose, but for the churn of EDM, which is chosen likewise. One line of JSON a cell: a run that is stopped
+goes on.
 
 python benchmarks/studies/restart_nfe.py run --out restart-nfe.jsonl --seeds 5
 python benchmarks/studies/restart_nfe.py table --out restart-nfe.jsonl
