@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 353
-LINES = 58_636
+LINES = 58_637
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
