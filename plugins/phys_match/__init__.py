@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from phys_registry.lazy import lazy
 
 if TYPE_CHECKING:
+    from phys_match.dikl import DiKL as DiKL
+    from phys_match.fab import FAB as FAB
     from phys_match.idem import IDEM as IDEM
     from phys_match.lfis import LFIS as LFIS
     from phys_match.nets import NETS as NETS

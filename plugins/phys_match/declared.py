@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 from phys_registry import Component, hookimpl
 
@@ -13,7 +14,7 @@ DENSITY = frozenset({"log_prob", "score"})
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
-    """The samplers."""
+    """The samplers; ``fab`` where its flows are installed, as by the extra ``flows``."""
     yield Component(
         "sampler",
         "rdmc",
@@ -60,3 +61,22 @@ def phys_components() -> Iterable[Component]:
         needs=DENSITY,
         citation="tian2024lfis",
     )
+    yield Component(
+        "sampler",
+        "dikl",
+        "phys_match.dikl:DiKL",
+        summary="a one-step generator by relative entropies at many noise levels (DiKL); samples without weights",
+        reference="arXiv:2410.12456, Eq. 9",
+        needs=DENSITY,
+        citation="he2024dikl",
+    )
+    if find_spec("zuko") is not None:
+        yield Component(
+            "sampler",
+            "fab",
+            "phys_match.fab:FAB",
+            summary="a spline flow trained on annealed samples of p²/q (FAB), with weights; needs the extra 'flows'",
+            reference="arXiv:2208.01893, Eq. 3 and Algorithm 1",
+            needs=DENSITY,
+            citation="midgley2023fab",
+        )

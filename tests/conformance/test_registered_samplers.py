@@ -58,6 +58,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
         for name in ("pis", "dds", "dis", "cmcd")
         for preset in ("default", "log-variance", "kl", "replayed")
     },
+    "dikl": {
+        "quick_options": {"steps": 600, "width": 24, "depth": 2, "batch_size": 64, "denoiser_batch": 256, "draws": 32},
+        "small_options": {"steps": 5, "width": 8, "batch_size": 16, "denoiser_batch": 16, "draws": 8},
+    },
+    "fab": {
+        "quick_options": {"steps": 300, "transforms": 2, "width": 16},
+        "small_options": {"steps": 3, "transforms": 1, "width": 8, "walks": 16, "batch_size": 16},
+    },
     "rdmc": {"small_options": {"sampling_steps": 4, "draws": 8}},
     **{
         f"idem:{preset}": {

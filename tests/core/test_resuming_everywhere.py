@@ -56,6 +56,8 @@ FURTHER: dict[str, dict[str, Any]] = {
         name: {"walks": 8, "refill_every": 4, "kept_rounds": 2, "interpolation_steps": 3, "horizon": 0.7, "probes": 1}
         for name in ("nets", "pinn")
     },
+    "dikl": {"denoiser_batch": 8, "draws": 4},
+    "fab": {"walks": 8, "refill_every": 3, "transforms": 1},
     # Walks that are in use at step 5, with values and gradients learned from them.
     "vgs:default": {"draws": 2, "minibatches": 3, "updates_per_walk": 7, "gradient_weight": 0.1},
     "vgs:paper": {"value": {"name": "value-fourier-mlp", "width": 8, "depth": 1, "time_width": 8}},

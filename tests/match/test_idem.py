@@ -26,6 +26,7 @@ SMALL: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_two_modes_of_unequal_weight_are_learned() -> None:
     """The share of the heavy mode, log Z, and the score of the blurred law; weights mend what is left.
 
