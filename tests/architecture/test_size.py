@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 353
-LINES = 58_637
+MODULES = 355
+LINES = 59_245
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
