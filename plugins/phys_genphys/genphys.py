@@ -59,8 +59,13 @@ class PhysicalFlow(Denoiser):
             self.births = field.build(dim, 1, streams=streams, conditioned=True, out_gain=0.1)
 
     def point_level(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """The level that each point tells of: x (R, B, N), σ (R, B) or (R, 1) → (R, B), as in PFGM++."""
-        squared = x.square().sum(-1) * (sigma.square() / (1 + sigma.square()))
+        """The level that each point tells of: x (R, B, N), σ (R, B) or (R, 1) → (R, B).
+
+        As in PFGM++, but that what lies beyond twice the radius of the data is known to have come from within it.
+        """
+        squared = x.square().sum(-1)
+        beyond = (squared.sqrt() - 2 * math.sqrt(self.dim)).clamp(min=0).square()
+        squared = torch.maximum(squared * (sigma.square() / (1 + sigma.square())), beyond)
         return self.pde.precision(squared, sigma.expand(squared.shape), self.dim).rsqrt()
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
