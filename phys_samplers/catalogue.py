@@ -19,6 +19,7 @@ KINDS = tuple(
         ("task", "phys_samplers.target:Target", "a law, or an environment, to be judged by"),
         ("metric", "phys_samplers.metric:Metric", "a score of samples, of a model or of an agent"),
         ("logger", "phys_samplers.training:Callback", "who keeps what training says"),
+        ("command", "click:Command", "a command of phys-samplers that a plugin brings"),
     )
 )
 """Declared as a plugin declares its own: a component of kind ``kind``, whose target is the class of its objects."""

@@ -25,21 +25,40 @@ class Program(click.Group):
 
     Args:
         commands_at: by name, where a command lives (``module:attribute``) and its line on the group's help page.
+        open_to_plugins: whether components of kind ``command`` are commands of this group, too; own names win.
         settings: of ``click.Group``.
     """
 
-    def __init__(self, *args: Any, commands_at: Mapping[str, tuple[str, str]], **settings: Any) -> None:
+    def __init__(
+        self, *args: Any, commands_at: Mapping[str, tuple[str, str]], open_to_plugins: bool = False, **settings: Any
+    ) -> None:
         super().__init__(*args, **settings)
         self.commands_at = commands_at
+        self.open_to_plugins = open_to_plugins
+
+    def _lines(self) -> dict[str, str]:
+        """Names and help lines, own ones first."""
+        lines = {name: line for name, (_, line) in self.commands_at.items()}
+        if self.open_to_plugins:
+            from phys_samplers.catalogue import registry
+
+            brought = {component.name: component.summary for component in registry.components("command")}
+            lines = {**lines, **{name: line for name, line in brought.items() if name not in lines}}
+        return lines
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of the table."""
-        return list(self.commands_at)
+        """The names, in the order of the table, then those of plugins."""
+        return list(self._lines())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
         if cmd_name not in self.commands_at:
-            return None
+            if cmd_name not in self._lines():
+                return None
+            from phys_samplers.catalogue import make
+
+            brought: click.Command = make("command", cmd_name)
+            return brought
         module, _, attribute = self.commands_at[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
@@ -49,17 +68,18 @@ class Program(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; for a misspelt name, the nearest ones."""
         name = args[0]
-        if not ctx.resilient_parsing and not name.startswith("-") and name not in self.commands_at:
+        known = self.commands_at
+        if not ctx.resilient_parsing and not name.startswith("-") and name not in known and name not in self._lines():
             from phys_registry.errors import suggest
 
-            hint = suggest(name, self.commands_at)
+            hint = suggest(name, self._lines())
             raise Failure(f"there is no command {name!r}.{hint} See: {ctx.command_path} --help")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help page's list without importing the commands."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in self.commands_at.items()])
+            formatter.write_dl(list(self._lines().items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; translate what it raises."""
@@ -149,6 +169,7 @@ COMMANDS = {
 @click.group(
     cls=Program,
     commands_at=COMMANDS,
+    open_to_plugins=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
         ("phys-samplers list sampler", "what there is"),

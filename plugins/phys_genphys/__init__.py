@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from phys_registry.lazy import lazy
 
 if TYPE_CHECKING:
+    from phys_genphys.classify import classify as classify
+    from phys_genphys.equations import EQUATIONS as EQUATIONS
+    from phys_genphys.exact import EmpiricalFlow as EmpiricalFlow
     from phys_genphys.genphys import FieldRegression as FieldRegression
     from phys_genphys.genphys import GenPhys as GenPhys
     from phys_genphys.pde import PDE as PDE

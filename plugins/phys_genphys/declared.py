@@ -14,6 +14,14 @@ def phys_components() -> Iterable[Component]:
     """The kind ``pde``, its equations, the sampler and its loss."""
     yield Component("kind", "pde", "phys_genphys.pde:PDE", summary="an equation whose point source is a density flow")
     yield Component(
+        "command",
+        "genphys",
+        "phys_genphys.command:command",
+        summary="Which equations can be generative models, by their dispersion relations.",
+        reference=f"{PAPER}, Sec. 3",
+        citation="liu2023genphys",
+    )
+    yield Component(
         "sampler",
         "genphys",
         "phys_genphys.genphys:GenPhys",

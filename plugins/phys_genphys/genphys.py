@@ -73,18 +73,20 @@ class PhysicalFlow(Denoiser):
         return super().forward(x, self.point_level(x, sigma))
 
     def growth(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """g(x, σ) (R, B): that of one source at 0, in the share σ²/(1 + σ²), and what the network adds."""
+        """g(x, σ) (R, B): that of one source at 0, in the share s²/(1 + s²), and what the network adds.
+
+        s is the level of the point; far from the data they are one source, whatever σ is.
+        """
         assert self.births is not None
         level = self.point_level(x, sigma)
         raw = self.births(x * (level.square() + 1).rsqrt().unsqueeze(-1), level.log() * 0.25).squeeze(-1)
-        sigma = sigma.expand(x.shape[:2])
-        alone = self.pde.growth(x.square().sum(-1), sigma, self.dim)
+        alone = self.pde.growth(x.square().sum(-1), sigma.expand(level.shape), self.dim)
         assert alone is not None
-        return alone * (sigma.square() / (1 + sigma.square())) + raw * self.growth_scale(sigma)
+        return alone * (level.square() / (1 + level.square())) + raw * self.growth_scale(level)
 
-    def growth_scale(self, sigma: Tensor) -> Tensor:
-        """Of what the network of births adds: rate · σ/√(1 + σ²)."""
-        return self.pde.rate * sigma * (1 + sigma.square()).rsqrt()
+    def growth_scale(self, level: Tensor) -> Tensor:
+        """Of what the network of births adds, at the level s of each point: rate · s/√(1 + s²)."""
+        return self.pde.rate * level * (1 + level.square()).rsqrt()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +126,7 @@ class FieldRegression(DenoisingLoss):
             module.point_level(noised, sigma)
         )
         if births is not None:
-            scale = module.growth_scale(sigma)
+            scale = module.growth_scale(module.point_level(noised, sigma))
             error = error + ((module.growth(noised, sigma) - births) / scale).square()
         return (error if weight is None else error * weight).mean(-1)
 

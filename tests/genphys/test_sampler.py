@@ -11,39 +11,25 @@ from torch import Tensor
 from phys_electrostatic import EmpiricalDenoiser
 from phys_electrostatic.flow import student_log_prob
 from phys_genphys import FieldRegression, Helmholtz, MixedDiffusionPoisson, Poisson, ScreenedPoisson
-from phys_genphys.genphys import PhysicalFlow
+from phys_genphys.exact import EmpiricalFlow
 from phys_samplers import make
 from phys_samplers.errors import ConfigurationError, IncompatibleError, MissingCapability
-from phys_samplers.fields import MLP
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.target import Samples
 
 ROWS = torch.randn(64, 2, generator=make_generator(0, "rows"), dtype=torch.float64)
 
 
-class Exact(PhysicalFlow):
-    """D and g of the rows themselves."""
+class Exact(EmpiricalFlow):
+    """The exact flow, shifted."""
 
-    def __init__(self, pde, rows: Tensor) -> None:
-        super().__init__(MLP(width=4, depth=1), rows.shape[1], streams=Streams([0], "weights"), pde=pde)
-        self.rows = rows
-        self.off = 0.0
-
-    def _shares(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        squared = torch.cdist(x, self.rows.to(x)).square()
-        level = sigma.unsqueeze(-1).expand(squared.shape)
-        share = torch.softmax(self.pde.log_density(squared, level, x.shape[-1]), -1)
-        return share.nan_to_num(0.0), squared, level  # no source reaches what is outside of every ball
+    off = 0.0
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        share, squared, level = self._shares(x, sigma.expand(x.shape[:2]))
-        pull = self.pde.pull(squared, level, x.shape[-1])
-        pulled = share if pull is None else share * pull
-        return pulled @ self.rows.to(x) + x * (1 - pulled.sum(-1, keepdim=True)) + self.off
+        return super().forward(x, sigma) + self.off
 
     def growth(self, x: Tensor, sigma: Tensor) -> Tensor:
-        share, squared, level = self._shares(x, sigma.expand(x.shape[:2]))
-        return (share * self.pde.growth(squared, level, x.shape[-1])).sum(-1) + self.off
+        return super().growth(x, sigma) + self.off
 
 
 def test_poisson_is_pfgmpp_with_one_dimension() -> None:
