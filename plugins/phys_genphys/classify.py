@@ -196,7 +196,8 @@ def _density(values: Values, roots: Callable[[NDArray[np.float64]], Values]) -> 
     """Whether kernels are positive at the four widths."""
     rise = values[1:].imag - values[0].imag
     travels = bool((np.abs(values[1:].real - values[0].real) > 1e-9 * np.abs(values[1:])).any())
-    negative, made = {}, 0
+    made = 0
+    negative: dict[float, tuple[int, float]] = {}
     for width in WIDTHS:
         t = -1 / float(np.interp(math.log(width), np.log(K), rise))
         enough = rise * t < -34

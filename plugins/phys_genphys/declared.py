@@ -29,12 +29,7 @@ def phys_components() -> Iterable[Component]:
         reference=f"{PAPER}, Alg. 1",
         needs={"samples"},
         citation="liu2023genphys",
-        presets={
-            "default": {},
-            "diffusion": {"pde": "diffusion"},
-            "screened-poisson": {"pde": "screened-poisson"},
-            "mixed": {"pde": "mixed-diffusion-poisson"},
-        },
+        presets={"default": {}, "screened-poisson": {"pde": "screened-poisson"}},
     )
     yield Component(
         "loss",

@@ -96,7 +96,7 @@ def read(text: str, parameters: Mapping[str, float] | None = None) -> Relation:
             raise ConfigurationError(f"parameter {name} is {value!r}; expected a finite number")
     if not isinstance(text, str) or not 0 < len(text.strip()) <= LONGEST:
         raise ConfigurationError(f"the relation has {len(text)} characters; expected 1 to {LONGEST}")
-    parts = []
+    parts: list[ast.expr] = []
     sides = text.split("=")
     if len(sides) > 2 or not all(side.strip() for side in sides):
         raise ConfigurationError(
@@ -251,4 +251,4 @@ def _roots(coefficients: list[Values]) -> Values:
     companion[usable, :, -1] = monic[usable]
     values = np.linalg.eigvals(companion)
     values[~usable] = np.nan
-    return values.T
+    return np.asarray(values.T, dtype=np.complex128)

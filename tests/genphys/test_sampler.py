@@ -48,7 +48,12 @@ def test_poisson_is_pfgmpp_with_one_dimension() -> None:
 @pytest.mark.parametrize("stable", [True, False])
 @pytest.mark.parametrize(
     "pde",
-    [Poisson(), ScreenedPoisson(m=0.5), Helmholtz(k0=0.05), MixedDiffusionPoisson()],
+    [
+        Poisson(),
+        ScreenedPoisson(m=0.5),
+        Helmholtz(k0=0.05),
+        pytest.param(MixedDiffusionPoisson(), marks=pytest.mark.slow),
+    ],
     ids=lambda p: type(p).__name__,
 )
 def test_the_regression_is_least_at_the_exact_flow(pde, stable: bool) -> None:
