@@ -126,4 +126,5 @@ class Draw(Shown):
             facts.append(("chains", f"{self.n_chains:,}"))
         if self.log_weights is not None:
             facts.append(("log weights", size(self.log_weights.shape)))
-        return [*facts, *((str(name), number(value)) for name, value in list(self.diagnostics.items())[:12])]
+        known = [(str(name), number(value)) for name, value in self.diagnostics.items() if name != "chains"]
+        return [*facts, *known[:12]]
