@@ -147,7 +147,7 @@ class DiKL(TrainedSampler):
     widest: float = fit_option(1.5, above=0)
     finest: float = fit_option(0.05, above=0)
     scale: float | None = fit_option(None, above=0)
-    steps: int = fit_option(3_000, least=1)
+    steps: int = fit_option(1_800, least=1)
     learning_rate: float = fit_option(5e-3, above=0)
     clip_norm: float | None = fit_option(None, above=0)
     ema_decay: float = fit_option(0.99, least=0, below=1)

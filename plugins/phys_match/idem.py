@@ -12,8 +12,8 @@ from m has it as its mean, bias of few effective draws included. Kernels of the 
 their weights are those of the best Gaussian steps.
 
 The paper regresses the score by the target score identity, clipped (``estimator="target"``, ``score_clip``), with steps
-whose variance is that of the noising. Buffers of particles take a network of pair differences (``field="pairs"``), and
-a reversal with less noise (``noise_scale``) trades the tail of the energy against distances, as in the paper.
+whose variance is that of the noising. Of particles the network is one of pairs (``pairs``, ``invariant``), and a
+reversal with less noise (``noise_scale``) trades the tail of the energy against distances, as in the paper.
 
 Sources: Akhound-Sadegh et al. 2024, *Iterated Denoising Energy Matching* (arXiv:2402.06121), Algorithm 1, Eq. 8; Karras
 et al. 2022 (arXiv:2206.00364) for the scales around the network; Bao et al. 2022 (arXiv:2206.07309) for learned
@@ -30,6 +30,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from phys_match.pairs import PairNetwork
 from phys_match.reverse import Estimator, Moments, estimate, levels, reversed_walk
 from phys_samplers.density import DensityModel, same_target
 from phys_samplers.diagnostics import weight_diagnostics
@@ -159,6 +160,7 @@ class IDEM(TrainedSampler):
         draws: evaluations of an estimate.
         score_clip: largest norm of an estimated score, in units of the spread; None for none.
         field: network, by name or object.
+        invariant: whether the network of particles is one of pairs, which knows of no order or direction (``pairs``).
         width: units of each hidden layer, unless ``field`` is an object; None for the field's own.
         depth: hidden layers, likewise.
         batch_size: rows of a step.
@@ -183,6 +185,7 @@ class IDEM(TrainedSampler):
     draws: int = fit_option(128, least=2)
     score_clip: float | None = fit_option(None, above=0)
     field: Part = fit_option("fourier-mlp")
+    invariant: bool = fit_option(True)
     width: int | None = fit_option(128, least=1)
     depth: int | None = fit_option(None, least=1)
     batch_size: int = fit_option(512, least=2)
@@ -211,7 +214,11 @@ class IDEM(TrainedSampler):
         """The stacked network, which begins at zero."""
         field = make_field(self.field, width=self.width, depth=self.depth)
         dim = target.flat_dim
-        network = field.build(dim, dim + 1, streams=streams, conditioned=True, out_gain=0.0)
+        network: nn.Module
+        if self.invariant and target.particles is not None:
+            network = PairNetwork(field, target, streams=streams)
+        else:
+            network = field.build(dim, dim + 1, streams=streams, conditioned=True, out_gain=0.0)
         return PosteriorNet(network, widest=self.widest, finest=self.finest)
 
     def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:

@@ -208,7 +208,7 @@ class Interpolated(TrainedSampler):
     probes: int | None = fit_option(None, least=1)
     horizon: float = fit_option(0.0, least=0, most=1)
     scale: float | None = fit_option(None, above=0)
-    steps: int = fit_option(3_000, least=1)
+    steps: int = fit_option(2_500, least=1)
     learning_rate: float = fit_option(5e-3, above=0)
     ema_decay: float = fit_option(0.99, least=0, below=1)
     diffusion: float = draw_option(0.0, least=0)

@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+from phys_match.pairs import PairNetwork
 from phys_samplers import Density, make
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.laws import GaussianMixture
+from phys_samplers.fields import make_field
+from phys_samplers.laws import DoubleWell, GaussianMixture
+from phys_samplers.randomness import Streams
 from phys_samplers.sampler import Model
+from phys_samplers.target import Target
 
 LAW = GaussianMixture([[-1.5, 0.0], [1.5, 0.0]], [0.09, 0.09], [0.7, 0.3])
 TARGET = Density(lambda x: LAW.log_prob(x) + 0.4, event_shape=(2,))
@@ -66,3 +70,28 @@ def test_less_noise_narrows_the_law() -> None:
 def test_levels_that_rise_are_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="finest below widest"):
         make("sampler", name, widest=0.1, finest=math.e)
+
+
+def test_a_network_of_pairs_turns_and_renames_with_its_input() -> None:
+    target = Target(event_shape=(8,), law=DoubleWell())
+    network = PairNetwork(make_field("fourier-mlp", width=8, depth=2), target, streams=Streams([0, 1], "weights"))
+    for parameter in network.perceptron.parameters():
+        parameter.data += 0.3
+    network.double()
+    streams, subspace = Streams([0, 1], "z"), target.subspace
+    assert subspace is not None
+    subspace = subspace.double()
+    x = (streams.normal(5, 6, dtype=torch.float64) @ subspace).view(2, 5, 4, 2)
+    turn = torch.tensor([[0.6, 0.8], [0.8, -0.6]], dtype=torch.float64)
+    order = torch.tensor([2, 0, 3, 1])
+    time = streams.uniform(5, dtype=torch.float64)
+
+    def moved(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        out = network(x.flatten(2) @ subspace.T, time)
+        return (out[..., :-1] @ subspace).view(2, 5, 4, 2), out[..., -1]
+
+    forces, number = moved(x)
+    turned, same = moved((x @ turn)[:, :, order])
+    torch.testing.assert_close(turned, (forces @ turn)[:, :, order], rtol=1e-3, atol=1e-3)  # the axes are in float32
+    torch.testing.assert_close(same, number, rtol=1e-3, atol=1e-3)
+    assert float(forces.abs().max()) > 0.1
