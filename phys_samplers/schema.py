@@ -102,12 +102,15 @@ def maybe(inner: Shape) -> Shape:
     return shape
 
 
-def rows(inner: Shape = anything, *, most: int = 2**24) -> Shape:
-    """A list."""
+def rows(inner: Shape = anything, *, least: int = 0, most: int = 2**24) -> Shape:
+    """A list of so many."""
+    many = (
+        f"{most:,}" if least == most else f"at least {least:,} and at most {most:,}" if least else f"at most {most:,}"
+    )
 
     def shape(value: Any, path: str) -> None:
-        if type(value) is not list or len(value) > most:
-            raise wrong(value, path, f"a list of at most {most:,}" if type(value) is list else "a list")
+        if type(value) is not list or not least <= len(value) <= most:
+            raise wrong(value, path, f"a list of {many}" if type(value) is list else "a list")
         if inner is not anything:
             for place, item in enumerate(value):
                 inner(item, f"{path}[{place}]")

@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from phys_samplers.errors import ConfigurationError, DivergenceError, TrainingDiverged
 from phys_samplers.options import check_values, option
+from phys_samplers.schema import Shape, flag, mapping, maybe, number, rows, table, whole
 from phys_samplers.training import state as states
-from phys_samplers.training.state import OptimiserMemory, Resumable, TrainingReport, TrainingState, gather, scatter
+from phys_samplers.training.state import OptimiserMemory, Resumable, TrainingReport, TrainingState
 
 Loss = Callable[[], Tensor]
 """Draws its own batch and returns one loss per replica, shape (R,)."""
@@ -214,24 +215,25 @@ def train(
     names = {name for name, _ in module.named_buffers()}
     buffers = {name: tensor for name, tensor in module.state_dict().items() if name in names}
 
-    keeper = None if checkpoint is None else TrainingState(checkpoint, identity or {}, state)
-    if keeper is not None and (found := keeper.load(values.device)) is not None:
+    def kept() -> dict[str, Tensor]:
+        own = {"values": values, "average": average, "best": best, "best_loss": best_loss}
+        return own | {f"buffer.{name}": tensor for name, tensor in buffers.items()}
+
+    keeper = None if checkpoint is None else TrainingState(checkpoint, identity or {}, state, adam=memory)
+    if (
+        keeper is not None
+        and (found := keeper.load(values.device, kept(), _progress(replicas, plan.steps))) is not None
+    ):
         numbers, progress = found
-        for name, tensor in {"values": values, "average": average, "best": best, "best_loss": best_loss}.items():
+        for name, tensor in kept().items():
             tensor.copy_(numbers[name])
-        for name, tensor in buffers.items():
-            tensor.copy_(numbers[f"buffer.{name}"])
-        scatter({"adam": memory}, numbers)
-        courses = [_Course(**course) for course in progress["courses"]]
+        courses = [_Course(**{one.name: course[one.name] for one in fields(_Course)}) for course in progress["courses"]]
         begun, seconds = progress["step"] + 1, progress["seconds"]
 
     def save(step: int) -> None:
         assert keeper is not None
-        numbers = {"values": values, "average": average, "best": best, "best_loss": best_loss}
-        numbers |= gather({"adam": memory})
-        numbers |= {f"buffer.{name}": tensor for name, tensor in buffers.items()}
         facts = {"step": step, "seconds": seconds + time.perf_counter() - began}
-        keeper.save(numbers, facts | {"courses": [asdict(course) for course in courses]})
+        keeper.save(kept(), facts | {"courses": [asdict(course) for course in courses]})
 
     listeners = default_callbacks(callbacks)
     began = saved = time.perf_counter()
@@ -352,6 +354,14 @@ class _Course:
             self.history.append({"step": step, **values})
             if patience is not None and self.stale > patience:
                 self.running = False
+
+
+def _progress(replicas: int, steps: int) -> Shape:
+    """What the state of a training says beside its numbers."""
+    count = whole(0, steps)
+    course = {"running": flag, "diverged": maybe(count), "steps": count, "best_step": count, "stale": whole(0)}
+    courses = rows(table({**course, "history": rows(mapping(number()))}), least=replicas, most=replicas)
+    return table({"step": count, "seconds": number(0), "courses": courses})
 
 
 def _first_not_finite(losses: Tensor, weights: Tensor | None, step: int) -> list[int | None]:

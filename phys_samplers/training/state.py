@@ -22,7 +22,7 @@ from torch import Tensor
 from phys_samplers.atomic import write_atomically
 from phys_samplers.errors import CheckpointError, ConfigurationError
 from phys_samplers.reading import MIB, as_path, parse_json, read_bytes, said
-from phys_samplers.schema import Malformed, mapping, short, table, text
+from phys_samplers.schema import Malformed, Shape, mapping, short, table, text
 
 FILE = "training.safetensors"
 FORMAT = "2"
@@ -117,10 +117,36 @@ class OptimiserMemory:
         return {f"{index}.{name}": tensor for index, memory in memories for name, tensor in memory.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """See ``Resumable``."""
+        """See ``Resumable``.
+
+        Raises:
+            Malformed: unless all of it is of the parameters' shapes: a fused step goes by them, and looks at nothing.
+        """
+        names = ("step", "exp_avg", "exp_avg_sq")
+        count = torch.zeros(())
+        like = {f"{i}.{n}": count if n == "step" else p for i, p in enumerate(self._parameters) for n in names}
+        if state:
+            check_tensors(state, like)
         for key, tensor in state.items():
             index, _, name = key.partition(".")
             self._optimiser.state[self._parameters[int(index)]][name] = tensor.clone()
+
+
+def check_tensors(found: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that do not have the names, shapes and types of others.
+
+    Raises:
+        Malformed: naming the tensor.
+    """
+    for name in sorted({*found, *like}):
+        if name not in found or name not in like:
+            raise Malformed(f"has {'a' if name in found else 'no'} tensor {short(name)}, unlike this training")
+        given, wanted = found[name], like[name]
+        if (given.shape, given.dtype) != (wanted.shape, wanted.dtype):
+            raise Malformed(
+                f"has a tensor {short(name)} of {given.dtype} {tuple(given.shape)}; expected {wanted.dtype} "
+                f"{tuple(wanted.shape)}"
+            )
 
 
 class TrainingState:
@@ -130,9 +156,16 @@ class TrainingState:
         folder: where the file lies; made if absent.
         identity: JSON-like facts of the fit, which a file must agree with.
         parts: what changes while training, in an order that is always the same.
+        named: further parts.
     """
 
-    def __init__(self, folder: str | Path, identity: Mapping[str, Any], parts: Sequence[Resumable] | None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        identity: Mapping[str, Any],
+        parts: Sequence[Resumable] | None,
+        **named: Resumable,
+    ) -> None:
         if parts is None:
             raise ConfigurationError(
                 f"checkpoint is {str(folder)!r}, but this method's objective does not say what changes while it "
@@ -140,7 +173,7 @@ class TrainingState:
             )
         self.path = as_path(folder, "the folder checkpoint=") / FILE
         self.identity = json.loads(json.dumps(identity))
-        self.parts = {f"part.{number}": part for number, part in enumerate(parts)}
+        self.parts = {f"part.{number}": part for number, part in enumerate(parts)} | named
 
     def save(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
         """Replace the file.
@@ -159,8 +192,15 @@ class TrainingState:
         except OSError as error:
             raise CheckpointError(f"the state of training cannot be written to {self.path}: {error}") from error
 
-    def load(self, device: torch.device) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    def load(
+        self, device: torch.device, like: Mapping[str, Tensor], shape: Shape
+    ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Tensors and progress of the file, the parts being set to what it says; None if there is no file.
+
+        Args:
+            device: where to.
+            like: tensors of the names, shapes and types that it must hold beside those of the parts.
+            shape: of the progress.
 
         Raises:
             CheckpointError: if it is damaged, or of another fit.
@@ -181,7 +221,7 @@ class TrainingState:
             table({"identity": text(longest=2**26), "progress": text(longest=2**26)})(header, "header")
             found, progress = parse_json(header["identity"]), parse_json(header["progress"])
             mapping()(found, "identity")
-            mapping()(progress, "progress")
+            shape(progress, "progress")
         except CheckpointError:
             raise
         except Malformed as error:
@@ -195,13 +235,17 @@ class TrainingState:
                 "or remove it"
             )
         moved = {name: tensor.to(device) for name, tensor in tensors.items()}
+        own = {name: t for name, t in moved.items() if not any(name.startswith(f"{part}.") for part in self.parts)}
         try:
+            check_tensors(own, like)
             scatter(self.parts, moved)
+        except Malformed as error:
+            raise CheckpointError(f"{self.path} {said(error)}; {ANEW}") from None
         except Exception as error:
             raise CheckpointError(
                 f"{self.path} does not hold the state of this training ({type(error).__name__}: {error}); {ANEW}"
             ) from error
-        return {name: value for name, value in moved.items() if not name.startswith("part.")}, progress
+        return own, progress
 
 
 def _header(payload: bytes) -> dict[str, Any]:

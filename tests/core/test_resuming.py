@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -112,3 +115,64 @@ def test_streams_go_on_from_where_they_were() -> None:
     other = Streams([0, 1], "noise")
     other.load_state_dict(kept)
     assert torch.equal(other.normal(5), expected)
+
+
+def without(name: str) -> Callable[[dict[str, Tensor], dict[str, Any]], None]:
+    return lambda numbers, progress: [one.pop(name) for one in (numbers, progress) if name in one] and None
+
+
+def other(name: str, value: Any) -> Callable[[dict[str, Tensor], dict[str, Any]], None]:
+    def change(numbers: dict[str, Tensor], progress: dict[str, Any]) -> None:
+        (numbers if isinstance(value, Tensor) else progress)[name] = value
+
+    return change
+
+
+def of_course(**changes: Any) -> Callable[[dict[str, Tensor], dict[str, Any]], None]:
+    return lambda numbers, progress: progress["courses"][0].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("step"), r"lacks 'progress\.step'"),
+        (other("step", "x"), r"progress\.step is 'x'"),
+        (other("step", 1.5), r"progress\.step is 1\.5"),
+        (other("step", -5), r"progress\.step is -5"),
+        (other("step", 10**12), r"progress\.step is 10+; expected an integer of at least 0"),
+        (other("seconds", "x"), r"progress\.seconds is 'x'"),
+        (other("courses", {}), r"progress\.courses is \{\}"),
+        (other("courses", []), r"progress\.courses is \[\]; expected a list of 1"),
+        (of_course(running="no"), r"progress\.courses\[0\]\.running is 'no'"),
+        (of_course(stale="no"), r"progress\.courses\[0\]\.stale is 'no'"),
+        (of_course(history=[[1]]), r"progress\.courses\[0\]\.history\[0\] is \[1\]"),
+        (without("best"), "has no tensor 'best'"),
+        (other("more", torch.zeros(3)), "has a tensor 'more'"),
+        (other("values", torch.zeros(())), r"a tensor 'values' of torch\.float32 \(\); expected torch\.float32 \(1, "),
+        (other("average", torch.zeros(7, 3)), "a tensor 'average'"),
+        (without("adam.0.exp_avg"), r"has no tensor '0\.exp_avg'"),
+        (other("adam.0.exp_avg", torch.zeros(())), r"a tensor '0\.exp_avg'"),
+        (other("adam.0.exp_avg_sq", torch.zeros(7, 3)), r"a tensor '0\.exp_avg_sq'"),
+        (other("adam.0.step", torch.zeros((), dtype=torch.int64)), r"a tensor '0\.step' of torch\.int64"),
+        (other("adam.0.evil", torch.zeros(3)), r"has a tensor '0\.evil'"),
+        (other("adam.x.step", torch.zeros(())), r"has a tensor 'x\.step'"),
+        (other("adam.9.step", torch.zeros(())), r"has a tensor '9\.step'"),
+    ],
+)
+def test_a_state_that_its_author_sealed_is_of_this_training_or_refused(
+    tmp_path: Path, change: Callable[[dict[str, Tensor], dict[str, Any]], None], words: str
+) -> None:
+    """A fused step of Adam reads as many numbers as there are parameters, however many it was given."""
+    with pytest.raises(KilledError):
+        recipe().fit(TARGET, seed=4, checkpoint=tmp_path, callbacks=[KillAt(50)])
+    file = tmp_path / state.FILE
+    content = file.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    facts = json.loads(content[8 : 8 + length])["__metadata__"]
+    numbers, progress = load_tensors(content), json.loads(facts["progress"])
+    change(numbers, progress)
+    facts["progress"] = json.dumps(progress)
+    facts["sha256"] = state._digest(save_tensors(numbers, facts))
+    file.write_bytes(save_tensors(numbers, facts))
+    with pytest.raises(CheckpointError, match=rf"training\.safetensors .*{words}"):
+        recipe().fit(TARGET, seed=4, checkpoint=tmp_path)

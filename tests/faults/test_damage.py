@@ -35,6 +35,7 @@ from phys_samplers import checkpoint, load, make
 from phys_samplers.cli import program
 from phys_samplers.cli.output import Failure
 from phys_samplers.rl.log_files import read_log
+from phys_samplers.schema import mapping
 from phys_samplers.table import read
 from phys_samplers.training import state
 
@@ -103,13 +104,16 @@ def open_laws(folder: Path) -> Opened:
     return (repr(model.recipe), drawn, numbers(model.tensors())), False
 
 
+WEIGHTS = {"weights": torch.arange(12.0).reshape(3, 4), "mean": torch.zeros(2)}
+
+
 def training(folder: Path) -> state.TrainingState:
     return state.TrainingState(folder / "training", {"sampler": "edm", "steps": 10}, [state.Counter()])
 
 
 def open_training(folder: Path) -> Opened:
     resumed = training(folder)
-    found = resumed.load(torch.device("cpu"))
+    found = resumed.load(torch.device("cpu"), WEIGHTS, mapping())
     assert found is not None
     return (numbers(found[0]), found[1], resumed.parts["part.0"].state_dict()["value"].item()), False
 
@@ -373,7 +377,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = make("return_model", "bellman", width=8, depth=1, atoms=11)
     model.train("CartPole-v1", seed=0, **small).save(folder / "agent")
     progress = {"step": 5, "history": [{"step": 0, "loss": 1.0}], "best": None}
-    training(folder).save({"weights": torch.arange(12.0).reshape(3, 4), "mean": torch.zeros(2)}, progress)
+    training(folder).save(WEIGHTS, progress)
     suite = {
         "name": "small",
         "tasks": ["moons"],
