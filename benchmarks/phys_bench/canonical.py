@@ -18,8 +18,8 @@ from phys_samplers.schema import LONGEST_INTEGER, short
 
 DEEPEST = 32
 """Lists and mappings within one another in facts; files hold them within others, and are read to twice that depth."""
-HUGE = 1e300
-"""From which on a number counts as not finite: sums of such overflow."""
+HUGE, TINY = 1e75, 1e-75
+"""From which on a number counts as not finite, and below which as zero: fourth powers of others overflow, or vanish."""
 _ENCODE = JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
 

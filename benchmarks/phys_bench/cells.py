@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .canonical import HUGE
+from .canonical import HUGE, TINY
 from .statistics import (
     LEAST_SEEDS,
     Distance,
@@ -178,20 +178,25 @@ def cell_of(
 def _sources(identity: Mapping[str, Any]) -> dict[str, str]:
     parts = identity.get("parts") or {}
     made = [identity.get("task_component"), identity.get("sampler_component"), *(parts.values() if parts else ())]
-    return {"the library": identity.get("library", "")} | {part["target"]: part["source"] for part in made if part}
+    return {"the library": identity.get("library", "")} | {
+        part["target"]: part["source"] for part in made if part and part.get("source")
+    }
 
 
 def _numbers(values: Mapping[str, Any], kept: Callable[[str], str]) -> dict[str, float]:
     """The numbers of a mapping; a JSON null stands for a value that is not finite or not known."""
     numbers = {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-    return {kept(name): float(value) for name, value in numbers.items() if abs(value) < HUGE}
+    return {
+        kept(name): float(value) if abs(value) > TINY else 0.0 for name, value in numbers.items() if abs(value) < HUGE
+    }
 
 
 def _floor(facts: Mapping[str, Any] | None) -> Floor | None:
-    if not facts or facts.get("mean") is None:
+    numbers = _numbers(facts or {}, str)
+    if "mean" not in numbers:
         return None
-    source = str(facts.get("source") or "")
-    return Floor(float(facts["mean"]), float(facts.get("std") or 0.0), _SOURCES.get(source, source))
+    source = str((facts or {}).get("source") or "")
+    return Floor(numbers["mean"], numbers.get("std", 0.0), _SOURCES.get(source, source))
 
 
 def _history(rows: Any) -> dict[str, tuple[FloatArray, FloatArray]]:

@@ -31,6 +31,7 @@ from .events import bounded
 from .plan import Fit, LastFit, fit_key
 from .resolve import make, one_spec
 from .scoring import (
+    LACKS,
     draw_seed,
     energies,
     fit_seed,
@@ -265,8 +266,9 @@ def _finish(
     )
     costs["score_seconds"] = time.perf_counter() - began
     kept |= {"scores": scores, "score_errors": errors}
-    if scores[job["metrics"][0]] is None and "rows" in metric_of(job["metrics"][0]).needs:
-        reason = f"scoring: {job['metrics'][0]}: {errors[job['metrics'][0]]}"
+    first = job["metrics"][0]
+    if scores[first] is None and ("rows" in metric_of(first).needs or not errors[first].startswith(LACKS)):
+        reason = f"scoring: {first}: {errors[first]}"
         return {"status": "failed", "reason": reason, **kept}
     file = Path(job["arrays"]) / f"{job['ids'][str(seed)]}.safetensors"
     others = {**learned_fields(model, task), **nearest_images(samples, task), **energies(samples, reference, task)}

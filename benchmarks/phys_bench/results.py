@@ -243,10 +243,11 @@ def compare(first: Results, second: Results, metric: str = "all") -> pandas.Data
         1, the difference is that of the distances from it.
 
     Raises:
-        ConfigurationError: if the runs share no score of ``metric``.
+        ConfigurationError: if the runs share no score of ``metric``, or disagree on which way one is better.
     """
     import pandas
 
+    _check_ways((first, second))
     columns = ["task", "sampler", "metric", "mean_first", "mean_second", "difference", "low", "high", "pairs"]
     columns += ["failed_first", "failed_second"]
     rows: list[list[Any]] = []
@@ -284,6 +285,27 @@ def compare(first: Results, second: Results, metric: str = "all") -> pandas.Data
         )
     frame = pandas.DataFrame(rows, columns=columns)
     return frame.assign(verdict=[word or verdict for word, verdict in zip(failed, verdicts(found), strict=True)])
+
+
+def _check_ways(runs: Sequence[Results]) -> None:
+    """Refuse runs to which better means different things.
+
+    Raises:
+        ConfigurationError: naming the metric, and both runs.
+    """
+    ways: dict[str, dict[str, str]] = {}
+    for run in runs:
+        own = ((run.name, pairs) for pairs in (run.head.get("best") or {}, *(cell.best for cell in run.cells)))
+        for name, pairs in own:
+            for metric, way in pairs.items():
+                ways.setdefault(metric, {}).setdefault(way, name)
+    for metric, found in ways.items():
+        if len(found) > 1:
+            said = " and ".join(f"{way!r} in {name!r}" for way, name in found.items())
+            raise ConfigurationError(
+                f"the best value of metric {metric!r} is {said}; expected one meaning, so leave out the run whose "
+                "records are wrong, or run its suite again"
+            )
 
 
 def _failed(first: Mapping[int, float], second: Mapping[int, float], lost: Sequence[int]) -> str:
@@ -353,12 +375,14 @@ def merge(runs: Sequence[Results], *, on_conflict: str = "error") -> Results:
         on_conflict: ``error``; ``first`` or ``last``: which run's record is kept where records differ.
 
     Raises:
-        ConfigurationError: on a conflict, if ``on_conflict`` is ``error``; it names the cells.
+        ConfigurationError: on a conflict, if ``on_conflict`` is ``error``; it names the cells. And if the runs
+            disagree on which way a metric is better, which would turn the ranks of others round.
     """
     if on_conflict not in ("error", "first", "last"):
         raise ConfigurationError(f"on_conflict is {on_conflict!r}; expected 'error', 'first' or 'last'")
     if not runs:
         raise ConfigurationError("there is nothing to merge; give at least one run")
+    _check_ways(runs)
     conflicts = find_conflicts(runs)
     more = f" and {len(conflicts) - 5} more" if len(conflicts) > 5 else ""
     named = "; ".join(f"{c.task} / {c.sampler} / seed {c.seed}: {c.reason}" for c in conflicts[:5]) + more

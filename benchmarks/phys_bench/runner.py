@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TextIO
 
@@ -190,7 +191,7 @@ def line_of(record: Mapping[str, Any]) -> str:
 
 
 class Lines(Progress):
-    """A line per cell.
+    """A line per cell; a stream that is closed or full costs the lines only.
 
     Args:
         stream: where to; standard error if None.
@@ -212,11 +213,16 @@ class Lines(Progress):
 
     def note(self, text: str) -> None:
         """A line."""
-        print(text, file=self._stream or sys.stderr, flush=True)
+        if (stream := self._stream or sys.stderr) is not None:  # None where standard error is closed
+            with suppress(OSError, ValueError):
+                print(text, file=stream, flush=True)
 
 
 class Bar(Progress):
-    """A bar with the number of cells, the time left and the jobs that run; what went wrong is printed above it."""
+    """A bar with the number of cells, the time left and the jobs that run; what went wrong is printed above it.
+
+    A terminal that is gone (a connection that broke) costs the bar only.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -237,17 +243,20 @@ class Bar(Progress):
         self._task = self._bar.add_task("", total=None)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        with suppress(OSError, ValueError):
+            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        with suppress(OSError, ValueError):
+            self._bar.stop()
 
     def started(self, total: int) -> None:
         """Set the length."""
-        self._bar.update(self._task, total=total)
+        with suppress(OSError, ValueError):
+            self._bar.update(self._task, total=total)
 
     def job_started(self, name: str) -> None:
         """Show the job."""
@@ -262,20 +271,23 @@ class Bar(Progress):
 
     def cell(self, record: Mapping[str, Any]) -> None:
         """Advance; print what went wrong."""
-        self._bar.advance(self._task)
+        with suppress(OSError, ValueError):
+            self._bar.advance(self._task)
         if record["status"] not in ("ok", "incompatible"):
             self.note(line_of(record))
 
     def note(self, text: str) -> None:
         """Print above the bar."""
-        self._bar.console.print(text, markup=False, highlight=False)
+        with suppress(OSError, ValueError):
+            self._bar.console.print(text, markup=False, highlight=False)
 
     def _show(self) -> None:
-        self._bar.update(self._task, description="; ".join(self._running[:2]))
+        with suppress(OSError, ValueError):
+            self._bar.update(self._task, description="; ".join(self._running[:2]))
 
 
 def choose_progress(progress: Progress | bool | None) -> Progress:
     """The given one; for None or True a bar on a terminal and lines elsewhere; nothing for False."""
     if progress is None or progress is True:
-        return Bar() if sys.stderr.isatty() else Lines()
+        return Bar() if sys.stderr is not None and sys.stderr.isatty() else Lines()
     return Progress() if progress is False else progress

@@ -26,7 +26,8 @@ _ARRAYS = table(
     {"checksum": _ID},
     {"event_shape": maybe(rows(whole(0, 2**40), most=64)), "samples": whole(0), "reference": whole(0)},
 )
-_COMPONENT = maybe(table({"target": text(), "source": text()}))
+_COMPONENT = maybe(table({"target": text()}, {"source": maybe(text())}))
+"""Of one that cannot be imported there is no source."""
 IDENTITY = table(
     {"task": text(), "sampler": text(), "seed": whole(0), "component": text()},
     {
@@ -110,6 +111,7 @@ SEARCH = table(
 )
 """Of tuning: what was searched, and what each trial came to."""
 _PAPER = {"task": text(), "metric": text(), "source": text()}
+_NOTES = {"reason": text(), "note": text()}
 HEAD = table(
     {},
     {
@@ -125,10 +127,11 @@ HEAD = table(
                     "seeds": rows(whole(0)),
                     "published": rows(
                         table(
-                            {**_PAPER, "sampler": text(), "value": number()}, {"unit": number(), "tolerance": number(0)}
+                            {**_PAPER, "sampler": text(), "value": number()},
+                            {**_NOTES, "unit": number(), "tolerance": number(0), "comparable": flag},
                         )
                     ),
-                    "claims": rows(table({**_PAPER, "better": text(), "worse": text()})),
+                    "claims": rows(table({**_PAPER, "better": text(), "worse": text()}, _NOTES)),
                 },
             )
         ),

@@ -70,7 +70,12 @@ def new_record(cell: Cell, outcome: Mapping[str, Any], **facts: Any) -> dict[str
         "started": None,
         "finished": None,
     }
-    return {**record, **escaped({**facts, **outcome})}
+    whole = {**record, **escaped({**facts, **outcome})}
+    try:
+        RECORD(whole, "")
+    except Malformed as problem:  # nobody could read it, and the cell would be lost
+        return {**record, "reason": f"its record cannot be kept: {problem}"}
+    return whole
 
 
 def seal(data: Mapping[str, Any]) -> bytes:

@@ -12,7 +12,7 @@ from phys_samplers.errors import ConfigurationError
 from .cells import Cell, Cells
 from .findings import CLAIM_RULE, NUMBER_RULE, Decided, Measured, footnotes, headline, power, troubled
 from .statistics import LEAST_SEEDS, Estimate, Standing
-from .tables import ARROWS, Column, Entry, Table, interval, number, spread
+from .tables import ARROWS, Column, Entry, Table, interval, markdown_text, number, spread
 
 COSTS = {
     "parameters": "parameters",
@@ -324,11 +324,12 @@ def run_text(
     tables = [leaderboard(cells, name) for name in (known if metric == "all" else [metric])]
     tables += [costs(cells), failures(cells), published_table(cells, published), claims_table(cells, claims)]
     if fmt == "github":
-        parts = [" ".join(headline(cells)), *(table.markdown() for table in tables)]
+        parts = [markdown_text(" ".join(headline(cells))), *(table.markdown() for table in tables)]
+        parts += [markdown_text(f"Note: {note}") for note in notes]
     else:
         parts = [textwrap.fill(" ".join(headline(cells)), width)]
         parts += [_listed(cells, width) if i == len(tables) - 3 else t.terminal(width) for i, t in enumerate(tables)]
-    parts += [textwrap.fill(f"Note: {note}", width) for note in notes]
+        parts += [textwrap.fill(f"Note: {note}", width) for note in notes]
     return "\n\n".join(part for part in parts if part)
 
 

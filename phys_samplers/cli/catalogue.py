@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phys_registry.errors import printable
 from phys_samplers.cli.output import Failure, echo_json, json_option, note
 from phys_samplers.cli.words import ComponentName, Kind, make, read_spec, singular
 from phys_samplers.layout import examples, heading, plural, table
@@ -117,7 +118,7 @@ def _blocks(about: Description, task: dict[str, Any]) -> list[str]:
         *((name, _value(value)) for name, value in about.traits.items()),
         *_task_rows(task),
     ]
-    blocks = [heading(f"{about.kind} {about.name}") + f"\n{about.summary}", _listed(facts)]
+    blocks = [heading(f"{about.kind} {about.name}") + f"\n{printable(about.summary)}", _listed(facts)]
     if about.options:
         rows = [(o.name, o.type, "(required)" if o.required else o.default, o.doc) for o in about.options]
         blocks.append(heading("options") + "\n" + table(rows, ("name", "type", "default", "meaning"), indent="  "))
@@ -181,7 +182,7 @@ def cite(names: tuple[str, ...], everything: bool) -> None:
                 note(f"{component.key} has no BibTeX entry{source}")
     found = entries("\n\n".join(component.bibtex for component in chosen))
     if found:
-        click.echo("\n\n".join(found.values()))
+        click.echo(printable("\n\n".join(found.values())))
 
 
 def find(text: str, components: Sequence[Component]) -> list[Component]:

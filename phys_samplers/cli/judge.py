@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from phys_samplers.cli.output import Failure
+from phys_registry.errors import printable
+from phys_samplers.cli.output import Failure, note
 from phys_samplers.cli.targets import density_options, find_target
 from phys_samplers.cli.words import Whole, choose_device, device_option, seed_option
 from phys_samplers.layout import examples
@@ -61,10 +62,10 @@ def judge(
 
     def announce(text: str) -> None:
         place = f" ({asked.index(text) + 1} of {len(asked)})" if text in asked else ""
-        click.echo(f"{text}{place} ...", err=True)
+        note(f"{text}{place} ...", colour=None)
 
     verdict = run(target, asked, n=count, seed=seed, scale=scale, device=choose_device(device), announce=announce)
-    click.echo(verdict.table())
+    click.echo(printable(verdict.table()))
     if out is not None:
         _write(out, verdict)
     if verdict.samples is None:

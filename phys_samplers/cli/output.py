@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,9 +30,10 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write to standard error."""
-        if self.details:
-            click.echo(printable(self.details), file=file, err=file is None, nl=False)
-        click.secho(f"error: {printable(self.message)}", file=file, err=file is None, fg="red")
+        with contextlib.suppress(OSError, ValueError):  # of a closed one; the exit code says it too
+            if self.details:
+                click.echo(printable(self.details), file=file, err=file is None, nl=False)
+            click.secho(f"error: {printable(self.message)}", file=file, err=file is None, fg="red")
 
 
 def check_folder(folder: Path) -> None:
@@ -50,9 +53,10 @@ def check_folder(folder: Path) -> None:
         raise Failure(f"{folder}: nothing can be written there ({error.strerror}); give another folder") from None
 
 
-def note(text: str) -> None:
-    """Say something beside the result, on standard error."""
-    click.secho(printable(text), err=True, fg="yellow")
+def note(text: str, colour: str | None = "yellow") -> None:
+    """Say something beside the result, on standard error; where nobody can hear it, the result is worth no less."""
+    with contextlib.suppress(OSError, ValueError):
+        click.secho(printable(text), err=True, fg=colour)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
@@ -62,7 +66,12 @@ def echo_json(value: Any) -> None:
     """Print a value; what JSON does not know is written as text."""
     import json  # seldom needed, and listings must be quick
 
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+    click.echo(_UNFIT.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+_UNFIT = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
+"""What JSON may leave as it is, and terminals or files cannot take."""
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from phys_registry.errors import printable
 from phys_samplers.cli.output import echo_json, json_option
 from phys_samplers.cli.words import ComponentText, choose_device, make, settings_option
 from phys_samplers.layout import examples, table, terminal_width
@@ -108,7 +109,7 @@ def check(
     for result in iter_checks(recipe, target=target, device=choose_device(device), quick=not full):
         counts[result.status] += 1
         status = click.style(f"{result.status:{_STATUS_WIDTH}}", fg=_OUTCOMES[result.status])
-        click.echo(f"{status}{_beside(result.name, result.detail, size)}")
+        click.echo(f"{status}{_beside(result.name, printable(result.detail), size)}")
     parts = [f"{counts[name]} {name}" for name in _OUTCOMES if counts[name]]
     click.secho(f"\n{sampler}: {', '.join(parts)}", fg="red" if counts["failed"] else "green")
     ctx.exit(1 if counts["failed"] else 0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -192,6 +194,9 @@ COMMANDS = {
 @click.pass_context
 def program(ctx: click.Context, files: tuple[str, ...], traceback: bool) -> None:
     """Fit, sample and compare physics-inspired samplers; everything they are made of is swapped by name."""
+    for stream in (sys.stdout, sys.stderr):  # names of files and plugins may hold what the terminal's encoding has not
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if os.environ.get("NO_COLOR"):
         ctx.color = False
     if files:

@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -87,7 +87,7 @@ class Callback:
 
 
 class ProgressBar(Callback):
-    """A rich progress bar on standard error."""
+    """A rich progress bar on standard error; where that is gone (a connection that broke), training goes on."""
 
     def __init__(self) -> None:
         self._progress: Any = None
@@ -107,18 +107,21 @@ class ProgressBar(Callback):
             console=Console(stderr=True),
             transient=True,
         )
-        self._progress.start()
+        with suppress(OSError, ValueError):
+            self._progress.start()
         self._task = self._progress.add_task(description, total=steps, loss="")
 
     def logged(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
         """Advance the bar; the loss shown is the mean over replicas."""
         loss = values["loss"]
-        self._progress.update(self._task, completed=step, loss=f"loss {sum(loss) / len(loss):.4g}")
+        with suppress(OSError, ValueError):
+            self._progress.update(self._task, completed=step, loss=f"loss {sum(loss) / len(loss):.4g}")
 
     def finished(self) -> None:
         """Take the bar away."""
         if self._progress is not None:
-            self._progress.stop()
+            with suppress(OSError, ValueError):
+                self._progress.stop()
             self._progress = None
 
 
@@ -130,7 +133,7 @@ def default_callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
             raise ConfigurationError(
                 f"callbacks holds {one!r}; expected objects of a class derived from phys_samplers.training.Callback"
             )
-    shown = sys.stderr.isatty() if wanted is None else wanted not in ("", "0")
+    shown = (sys.stderr is not None and sys.stderr.isatty()) if wanted is None else wanted not in ("", "0")
     return [*callbacks, ProgressBar()] if shown else list(callbacks)
 
 

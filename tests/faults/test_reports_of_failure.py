@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import math
 import os
 import subprocess
@@ -112,6 +113,31 @@ def test_an_output_that_cannot_be_written_gives_no_traceback(redirection: str) -
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, env=environment)
     assert "Traceback" not in done.stderr
     assert done.returncode == (0 if redirection == ">&-" else 2)
+
+
+class Gone(io.TextIOBase):
+    """A terminal whose connection broke."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [None, Gone()], ids=["closed", "gone"])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_run_goes_on_where_nobody_sees_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: Gone | None, terminal: bool
+) -> None:
+    """A run of days must not end with the connection of who started it; nor a fit."""
+    monkeypatch.setattr(Gone, "isatty", lambda self: terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("PHYS_SAMPLERS_PROGRESS", "1" if terminal else "0")
+    suite = {"name": "toy", "tasks": ["toy-normal"], "samplers": ["toy-good", "toy-bad"], "seeds": 2}
+    results = api.run(suite, out=tmp_path / "run", executor="inline", device="cpu", plugins=[TOYS])
+    assert [cell.status for cell in results.cells] == ["ok", "ok", "failed", "failed"]
+    make("sampler", "edm", steps=60, width=8, depth=1).fit(make("task", "moons"))
 
 
 class Drip(BaseHTTPRequestHandler):

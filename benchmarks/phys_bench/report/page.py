@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
@@ -18,6 +21,7 @@ from phys_bench.folders import load
 from phys_bench.results import Results
 from phys_bench.statistics import LEAST_SEEDS
 from phys_bench.tables import Table, markdown_text
+from phys_registry.errors import printable
 from phys_samplers.atomic import write_atomically
 
 from .canvas import Look, image_uri, looks, new_figure, png
@@ -93,11 +97,22 @@ def leaderboard_figure(run_folder: str | Path) -> bytes:
         ConfigurationError: if ``run_folder`` is not a run folder.
     """
     run = load(run_folder)
-    return png(leaderboard_chart(run, looks(run)) or new_figure(4, 1), 160)
+    with _words():
+        return png(leaderboard_chart(run, looks(run)) or new_figure(4, 1), 160)
+
+
+def _words() -> AbstractContextManager[None]:
+    """Texts in pictures are words: names with dollar signs are no formulae, which might not even be ones."""
+    return matplotlib.rc_context({"text.parse_math": False})
 
 
 def html_page(run: Results) -> str:
-    """The report of ``run`` as one HTML document."""
+    """The report of ``run`` as one HTML document; control characters in it are spelt."""
+    with _words():
+        return printable(_page(run))
+
+
+def _page(run: Results) -> str:
     look = looks(run)
     papers = [table for table in _papers(run) if table.rows]
     return _environment().get_template("page.html").render(
@@ -242,7 +257,7 @@ def _citation(kind: str, name: str) -> str:
 def markdown_page(run: Results) -> str:
     """The report of ``run`` as GitHub-flavoured Markdown."""
     facts = _facts(run)
-    started = f"{facts['started']} UTC" if facts["started"] else ""
+    started = f"{markdown_text(facts['started'])} UTC" if facts["started"] else ""
     parts = [f"# Benchmark: {markdown_text(facts['suite'])}", markdown_text(facts["summary"])]
     parts += [" · ".join(_some([started, summary.counts(run)])), *map(markdown_text, facts["notes"])]
     parts.append(
@@ -263,13 +278,21 @@ def markdown_page(run: Results) -> str:
         parts += ["## Environment", "\n".join(["| fact | value |", "|---|---|", *rows])]
     if found := citations(run):
         parts.append("## Citations")
-        parts += [f"Used by {', '.join(users)}:\n\n```bibtex\n{text}\n```" for text, users in found.items()]
+        parts += [f"Used by {', '.join(users)}:\n\n{_fenced(text)}" for text, users in found.items()]
     return "\n\n".join(_some(parts)) + "\n"
+
+
+def _fenced(text: str) -> str:
+    """BibTeX as a block that nothing in it ends."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}bibtex\n{printable(text)}\n{fence}"
 
 
 def _trouble(run: Results) -> str:
     errors = "\n".join(f"- {markdown_text(line)}" for line in summary.metric_errors(run))
-    files = "\n".join(f"- the file `{one.file}` was left out: {markdown_text(one.reason)}" for one in run.damaged)
+    files = "\n".join(
+        f"- the file {markdown_text(one.file)} was left out: {markdown_text(one.reason)}" for one in run.damaged
+    )
     return "\n\n".join(_some([summary.failures(run).markdown(), errors, files])) or "None: every cell finished."
 
 
