@@ -272,7 +272,11 @@ def _finish(
         return {"status": "failed", "reason": reason, **kept}
     file = Path(job["arrays"]) / f"{job['ids'][str(seed)]}.safetensors"
     others = {**learned_fields(model, task), **nearest_images(samples, task), **energies(samples, reference, task)}
-    kept["arrays"] = write_arrays(file, samples, reference, others, event_shape=task.event_shape)
+    try:
+        kept["arrays"] = write_arrays(file, samples, reference, others, event_shape=task.event_shape)
+    except OSError as error:  # a full disk says nothing about the sampler
+        reason = f"its arrays could not be kept: {error.filename}: {error.strerror}"
+        return {"status": "failed", "reason": reason, "hit_limit": "outside"}
     return {"status": "ok", **kept}
 
 

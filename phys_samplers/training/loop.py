@@ -107,15 +107,18 @@ class ProgressBar(Callback):
             console=Console(stderr=True),
             transient=True,
         )
-        with suppress(OSError, ValueError):
+        try:
             self._progress.start()
-        self._task = self._progress.add_task(description, total=steps, loss="")
+            self._task = self._progress.add_task(description, total=steps, loss="")
+        except (OSError, ValueError):
+            self._progress = None
 
     def logged(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
         """Advance the bar; the loss shown is the mean over replicas."""
-        loss = values["loss"]
-        with suppress(OSError, ValueError):
-            self._progress.update(self._task, completed=step, loss=f"loss {sum(loss) / len(loss):.4g}")
+        if self._progress is not None:
+            loss = values["loss"]
+            with suppress(OSError, ValueError):
+                self._progress.update(self._task, completed=step, loss=f"loss {sum(loss) / len(loss):.4g}")
 
     def finished(self) -> None:
         """Take the bar away."""

@@ -8,7 +8,7 @@ A message says what was given, what is allowed and how to put it right; unknown 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class PhysError(Exception):
@@ -85,7 +85,7 @@ def brief(value: object) -> str:
     """
     if isinstance(value, int) and value.bit_length() > 1_990:  # which Python may refuse to write
         return f"an integer of {value.bit_length():,} bits"
-    text = printable(repr(value))
+    text = printable(_spoken(repr, value))
     return text if len(text) <= 200 else text[:197] + "..."
 
 
@@ -126,5 +126,15 @@ def one_line(error: BaseException) -> str:
     Returns:
         For example ``ModuleNotFoundError: No module named 'jax'``.
     """
-    text = printable(" ".join(str(error).split()))
+    text = printable(" ".join(_spoken(str, error).split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _spoken(write: Callable[[object], str], value: object) -> str:
+    """The text of any object, even of one whose own text raises: an error must not hide behind another one."""
+    try:
+        return write(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:
+        return f"<{type(value).__name__} whose text raises {type(problem).__name__}>"

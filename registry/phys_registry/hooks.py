@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pluggy
 
 from .component import Component, module_folder
-from .errors import PluginError, PluginWarning, RegistryError, one_line, suggest
+from .errors import PluginError, PluginWarning, RegistryError, brief, one_line, suggest
 
 PROJECT = "phys_samplers"
 
@@ -163,6 +163,10 @@ def check_hooks(manager: pluggy.PluginManager, plugin: object, *, empty: bool) -
     raise PluginError("it has no hooks; give it '@hookimpl def phys_components()' (hookimpl is in phys_registry)")
 
 
+MOST_COMPONENTS = 10_000
+"""Of one plugin."""
+
+
 def declared(manager: pluggy.PluginManager, plugin: object) -> list[Component]:
     """Call a plugin's ``phys_components`` to the end.
 
@@ -182,11 +186,13 @@ def declared(manager: pluggy.PluginManager, plugin: object) -> list[Component]:
             continue
         result = impl.function()
         if isinstance(result, Component | str) or not isinstance(result, Iterable):
-            raise PluginError(f"phys_components returned {result!r}; it must yield (or return a list of) components")
+            raise PluginError(f"phys_components returned {brief(result)}; it must yield (or list) components")
         for item in result:
             if not isinstance(item, Component):
-                raise PluginError(f"phys_components yielded {item!r} ({type(item).__name__}), not a Component")
+                raise PluginError(f"phys_components yielded {brief(item)} ({type(item).__name__}), not a Component")
             components.append(item.declared_in(module_folder(plugin)))
+            if len(components) > MOST_COMPONENTS:
+                raise PluginError(f"phys_components yields more than {MOST_COMPONENTS:,} components; is there an end?")
     return components
 
 

@@ -116,7 +116,7 @@ class Loader:
         try:
             with sources.bounded(source):
                 plugin = source.load()
-            self.join(plugin, name)
+                self.join(plugin, name)
         except KeyboardInterrupt:  # the user's, not the plugin's
             self.store.remove_owner(name)
             raise

@@ -122,7 +122,7 @@ IMPORT_PROCESSOR_SECONDS, IMPORT_SECONDS = 60.0, 600.0
 
 @contextmanager
 def bounded(source: Source) -> Iterator[None]:
-    """Let the import of a foreign plugin neither end this process nor take for ever.
+    """Let the import and the registration of a foreign plugin neither end this process nor take for ever.
 
     The time is bounded in the main thread of systems with interval timers, unless somebody else uses these.
 
@@ -130,7 +130,7 @@ def bounded(source: Source) -> Iterator[None]:
         source: The plugin that is imported meanwhile.
 
     Raises:
-        PluginError: In the middle of the import, if it calls ``os._exit`` or takes too long.
+        PluginError: In the middle of it, if it calls ``os._exit``, takes too long, or raises a Ctrl-C of its own.
     """
     if source.kind == "builtin":
         yield
@@ -144,9 +144,19 @@ def bounded(source: Source) -> Iterator[None]:
         limit = IMPORT_PROCESSOR_SECONDS if number == signal.SIGPROF else IMPORT_SECONDS
         raise PluginError(f"its import was stopped after {limit:g} s {kind}")
 
+    pressed = False
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
     leave, os._exit = os._exit, refuse  # type: ignore[assignment]
     timers = []
-    if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
+    main = threading.current_thread() is threading.main_thread()
+    if watched := main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    if main and hasattr(signal, "setitimer"):
         for timer, number, seconds in (
             (signal.ITIMER_PROF, signal.SIGPROF, IMPORT_PROCESSOR_SECONDS),
             (signal.ITIMER_REAL, signal.SIGALRM, IMPORT_SECONDS),
@@ -156,8 +166,14 @@ def bounded(source: Source) -> Iterator[None]:
                 signal.setitimer(timer, seconds)
     try:
         yield
+    except KeyboardInterrupt:
+        if pressed or not watched:
+            raise
+        raise PluginError("it raised KeyboardInterrupt, and nobody pressed Ctrl-C") from None
     finally:
         os._exit = leave
+        if watched:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         for timer, number, handler in timers:
             signal.setitimer(timer, 0)
             signal.signal(number, handler)

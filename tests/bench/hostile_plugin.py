@@ -220,6 +220,15 @@ def overwrite(target: Any) -> None:
     target.law.scale = 1e-3
 
 
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(0)
+
+
+def raise_mute() -> NoReturn:
+    raise MuteError
+
+
 def raise_surrogate() -> NoReturn:
     raise ValueError("a lone surrogate \ud800 and \x1b[31mred")
 
@@ -227,6 +236,7 @@ def raise_surrogate() -> NoReturn:
 DEEDS: dict[str, Callable[[], Any]] = {
     "none": lambda: None,
     "surrogate": raise_surrogate,
+    "mute": raise_mute,
     # messages
     "noise": lambda: say(b"\xff\xfe no JSON\n"),
     "deep": lambda: say(b"[" * 100_000 + b"\n"),
@@ -303,6 +313,7 @@ DRAWS: dict[str, Callable[[torch.Tensor], Any]] = {
     "infinite": lambda x: Draw(x / 0.0, nfe=1.0),
     "complex": lambda x: Draw(torch.complex(x, x), nfe=1.0),
     "negative-nfe": lambda x: Draw(x, nfe=-1.0),
+    "huge-nfe": lambda x: Draw(x, nfe=9e299, diagnostics={"huge": 9e299}),
     "nan-nfe": lambda x: Draw(x, nfe=float("nan")),
     "weights": lambda x: Draw(x, nfe=1.0, log_weights=torch.zeros(len(x), 2)),
     "number": lambda x: Draw(x[1:], nfe=1.0),

@@ -182,6 +182,26 @@ def test_escape_codes_of_a_plugin_do_not_reach_the_terminal(tmp_path: Path) -> N
     assert "\\x1b[2J gone" in shown.output
 
 
+def test_what_a_plugin_says_of_itself_can_be_shown(tmp_path: Path) -> None:
+    """Escape codes, and halves of surrogate pairs, which no file and no terminal can take."""
+    plugin = tmp_path / "loud_summary.py"
+    plugin.write_text(
+        "from phys_registry import Component, hookimpl\n\n@hookimpl\ndef phys_components():\n"
+        "    yield Component('sampler', 'loud', 'nowhere:x', summary='a\\x1b[2J\\ud800b', citation='@x{\\x1b[2J}')\n"
+    )
+    for words in (
+        ("show", "sampler", "loud", "--no-options"),
+        ("show", "sampler", "loud", "--no-options", "--json"),
+        ("list", "sampler"),
+        ("list", "sampler", "--json"),
+        ("cite", "loud"),
+    ):
+        shown = CliRunner().invoke(program, ["--plugin", str(plugin), *words], color=True)
+        assert shown.exception is None, words
+        assert "\x1b[2J" not in shown.output
+        assert "\\ud800b" in shown.output or words[0] == "cite"
+
+
 @pytest.mark.parametrize("device", ["banana", "cuda:99", 3.5])
 def test_a_device_that_is_not_there(device: Any, tmp_path: Path) -> None:
     task = make("task", "moons")

@@ -141,20 +141,38 @@ def test_a_denied_file_is_not_loaded(write, of) -> None:
     assert of(PHYS_SAMPLERS_PLUGINS="").load_file(path).status == "loaded"
 
 
+MUTE = """
+class Mute(BaseException):
+    def __str__(self): raise SystemExit(0)
+    __repr__ = __str__
+"""
+HOOK = "from phys_registry import Component, hookimpl\n@hookimpl\ndef phys_components():\n    "
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("import os\nos._exit(3)\n", r"it called os._exit\(3\) while it was imported"),
         ("while True:\n    pass\n", "its import was stopped after 0.3 s of processor time"),
         ("raise SystemExit(4)\n", "SystemExit"),
+        ("raise KeyboardInterrupt\n", "it raised KeyboardInterrupt, and nobody pressed Ctrl-C"),
+        (f"{MUTE}raise Mute\n", "Mute: <Mute whose text raises SystemExit>"),
+        (f"{HOOK}while True: pass\n", "its import was stopped after 0.3 s of processor time"),
+        (f"{HOOK}import os; os._exit(0); yield\n", r"it called os._exit\(0\) while it was imported"),
+        (f"{HOOK}return Mute()\n{MUTE}", "phys_components returned <Mute whose text raises SystemExit>"),
+        (
+            f"{HOOK}n = 0\n    while (n := n + 1): yield Component('sampler', f'x{{n}}', 'a:b', summary='s')\n",
+            "phys_components yields more than 10 components",
+        ),
     ],
 )
 def test_an_import_can_neither_end_the_process_nor_go_on_for_ever(
     write, empty: Registry, monkeypatch: pytest.MonkeyPatch, text: str, message: str
 ) -> None:
     monkeypatch.setattr("phys_registry.sources.IMPORT_PROCESSOR_SECONDS", 0.3)
-    before = os._exit, signal.getsignal(signal.SIGPROF)
+    monkeypatch.setattr("phys_registry.hooks.MOST_COMPONENTS", 10)
+    before = os._exit, signal.getsignal(signal.SIGPROF), signal.getsignal(signal.SIGINT)
     with pytest.raises(PluginError, match=message):
         empty.load_file(write("endless", text))
-    assert (os._exit, signal.getsignal(signal.SIGPROF)) == before
+    assert (os._exit, signal.getsignal(signal.SIGPROF), signal.getsignal(signal.SIGINT)) == before
     assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
