@@ -25,7 +25,7 @@ def terminal_width(otherwise: int = UNLIMITED) -> int:
             then, so that ``grep`` finds whole ones.
     """
     columns = os.environ.get("COLUMNS", "")
-    if columns.isdigit():
+    if columns.isdecimal() and len(columns) < 10:
         return max(_NARROWEST_TERMINAL, int(columns))
     try:
         return max(_NARROWEST_TERMINAL, os.get_terminal_size(sys.stdout.fileno()).columns)

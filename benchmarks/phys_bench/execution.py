@@ -31,7 +31,7 @@ from .events import bounded
 from .plan import Fit, LastFit, fit_key
 from .resolve import make, one_spec
 from .scoring import (
-    LACKS,
+    NOT_FINITE,
     draw_seed,
     energies,
     fit_seed,
@@ -267,7 +267,7 @@ def _finish(
     costs["score_seconds"] = time.perf_counter() - began
     kept |= {"scores": scores, "score_errors": errors}
     first = job["metrics"][0]
-    if scores[first] is None and ("rows" in metric_of(first).needs or not errors[first].startswith(LACKS)):
+    if scores[first] is None and ("rows" in metric_of(first).needs or errors[first].startswith(NOT_FINITE)):
         reason = f"scoring: {first}: {errors[first]}"
         return {"status": "failed", "reason": reason, **kept}
     file = Path(job["arrays"]) / f"{job['ids'][str(seed)]}.safetensors"

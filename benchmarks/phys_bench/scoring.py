@@ -133,19 +133,19 @@ def score(
         if abs(value) < HUGE:
             scores[text] = value
         else:
-            errors[text] = f"the score is {value:g}, which counts as not finite"
+            errors[text] = f"{NOT_FINITE}{value:g}, which counts as not finite"
     return scores, errors
 
 
-LACKS = "needs "
-"""How the reason begins where a sampler or a task offers less than a metric needs, which is nobody's failure."""
+NOT_FINITE = "the score is "
+"""How the reason begins where a draw gave a metric all that it needs, and is so far off that it ranks last."""
 
 
 def _lacks(missing: list[str], label: str) -> str:
     """Why a metric has no score on a task."""
     if "rows" in missing:
         return f"task {label!r} has neither held-out rows nor an exact sampler to compare with"
-    return f"{LACKS}{', '.join(missing)}, which task {label!r} does not offer"
+    return f"needs {', '.join(missing)}, which task {label!r} does not offer"
 
 
 def floor_facts(text: str, task: Task, label: str, n: int) -> dict[str, Any]:

@@ -94,7 +94,8 @@ def fit(
     if (task is None) == (data is None):
         raise click.UsageError("give either --task TASK or --data FILE")
     _check_folder(out, overwrite)
-    check_folder(out)
+    for folder in (out, *([checkpoint] if checkpoint else [])):
+        check_folder(folder)
     recipe: Sampler = make("sampler", sampler, settings)
     kept: dict[str, Any] = {} if checkpoint is None else {"checkpoint": checkpoint}
     if kept and "checkpoint" not in inspect.signature(recipe.fit).parameters:

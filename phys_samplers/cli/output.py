@@ -43,8 +43,13 @@ def check_folder(folder: Path) -> None:
         Failure: naming the folder.
     """
     known = folder
-    while not known.exists() and known != known.parent:
-        known = known.parent
+    try:
+        while not known.exists() and known != known.parent:
+            known = known.parent
+        if not known.is_dir():
+            raise Failure(f"{folder}: {known} is no folder; give another one")
+    except OSError as error:  # of a name that is too long, or a loop of links
+        raise Failure(f"{str(folder)[:200]}: {error.strerror}; give another folder") from None
     trial = known / f".{secrets.token_hex(8)}"
     try:
         trial.mkdir()

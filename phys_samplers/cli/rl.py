@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from phys_samplers.cli.output import Failure
+from phys_samplers.cli.output import Failure, check_folder, note
 from phys_samplers.cli.words import (
     ComponentText,
     Whole,
@@ -88,6 +88,7 @@ def train(
 
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise Failure(f"-o {str(out)!r} is not empty; give a new folder for the agent")
+    check_folder(out)
     recipe = make("return_model", text)
     callbacks = read_loggers(logs)
     if tensorboard:
@@ -100,11 +101,13 @@ def train(
     except TypeError as error:
         raise Failure(f"--set: {error}") from None
     rows = []
-    for index, agent in enumerate(agents):
-        place = out if seeds == 1 else out / f"seed-{wanted[index]}"
+    for agent in agents:
+        place = out if seeds == 1 else out / f"seed-{agent.seed}"
         agent.save(place)
         best = max(agent.curve, key=lambda row: row["return"])
         rows.append((str(place), f"{agent.curve[-1]['return']:.1f}", f"{best['return']:.1f} at step {best['step']:,}"))
+    if lost := sorted(set(wanted) - {agent.seed for agent in agents}):
+        note(f"training diverged at seed {', '.join(map(str, lost))}: there is no agent of that")
     click.echo(table(rows, headers=["saved to", "last greedy return", "best"]))
     click.echo("\nsee it act with:")
     click.echo(f"  phys-samplers rl watch {shlex.quote(rows[0][0])} -o episode.gif")
@@ -184,6 +187,8 @@ def evaluate(
     from phys_samplers.rl.log_files import logged, page, table_of
     from phys_samplers.rl.logged import evaluate as judge
 
+    if out is not None:
+        check_folder(out.parent)
     try:
         gammas = [float(part) for part in gamma.split(",")]
     except ValueError:

@@ -36,6 +36,8 @@ class Agent(FittedReturns):
     """
 
     role = "control"
+    seed: int | None = None
+    """Of the training that gave it; None after loading."""
     read_from_file = False
     """Whether a checkpoint said where it was trained, which is then not trusted to import or to open anything."""
 
@@ -86,6 +88,22 @@ class Agent(FittedReturns):
             check_named(self.environment, self.environment_options)
         return self.environment, self.environment_options
 
+    def check_place(self, observations: Observations, actions: int) -> None:
+        """Refuse an environment of other observations or actions.
+
+        Raises:
+            ConfigurationError: saying which.
+        """
+        for what, own, given in (
+            ("numbers of an observation", self.observations.features, observations.features),
+            ("actions", self.actions, actions),
+        ):
+            if own != given:
+                raise ConfigurationError(
+                    f"this agent knows {own:,} {what}, and the environment has {given:,}; give environment= as in its "
+                    "training"
+                )
+
     def play(self, episodes: int = 10, *, seed: int = 0, environment: Maker | None = None) -> Tensor:
         """Undiscounted returns (``episodes``,) of greedy play.
 
@@ -107,6 +125,7 @@ class Agent(FittedReturns):
             return self.network.worth(observation, tail=self.tail, noise=noise)
 
         with GreedyEvaluation(environment, [seed], episodes=episodes, options=options, device=self.device) as games:
+            self.check_place(games.observations, games.actions)
             returns, _ = games.run(worth, 0)
         return torch.from_numpy(returns[0])
 

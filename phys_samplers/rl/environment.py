@@ -123,6 +123,20 @@ def name_of(environment: Maker) -> str:
     return environment if isinstance(environment, str) else getattr(environment, "__name__", type(environment).__name__)
 
 
+def answered(environment: Maker, ask: Callable[[], Made]) -> Made:
+    """What an environment answers.
+
+    Raises:
+        EnvironmentFailure: if it raises instead.
+    """
+    try:
+        return ask()
+    except Exception as error:
+        raise EnvironmentFailure(
+            f"environment {name_of(environment)!r} raised {type(error).__name__}: {error}"
+        ) from error
+
+
 def known_range(environment: Maker, options: Mapping[str, Any], gamma: float) -> ReturnScale:
     """Between what discounted returns of an environment lie, where that is known.
 
@@ -305,6 +319,7 @@ class GreedyEvaluation:
     ) -> None:
         self.seeds, self.episodes, self.limit, self.device = tuple(seeds), episodes, limit, device
         self._games = Environments(environment, len(seeds) * episodes, options=options, others=others)
+        self.observations, self.actions = self._games.observations, self._games.actions
 
     def run(self, values: Values, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Undiscounted returns and lengths (R, E) of the evaluation ``index``, whose number seeds its episodes.

@@ -23,6 +23,10 @@ BLOCK = 2**23
 """Numbers in a table of Gaussians."""
 
 
+LARGEST = 1e37
+"""Of a return: twice as much is still a number in single precision."""
+
+
 @dataclass(frozen=True)
 class ReturnScale:
     """Returns between ``low`` and ``high`` as numbers between 0 and 1: y = (x − low)/(high − low).
@@ -35,16 +39,17 @@ class ReturnScale:
         high: one that is hardly ever exceeded.
 
     Raises:
-        ConfigurationError: unless both are finite and ``low`` < ``high``.
+        ConfigurationError: unless ``low`` < ``high``, and both are numbers in single precision.
     """
 
     low: float
     high: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+        if not (-LARGEST < self.low < self.high < LARGEST):
             raise ConfigurationError(
-                f"returns are to lie between {self.low} and {self.high}; expected two finite numbers, the lower first"
+                f"returns are to lie between {self.low} and {self.high}; expected two numbers, the lower first, that "
+                f"single precision holds (below {LARGEST:g})"
             )
 
     @property

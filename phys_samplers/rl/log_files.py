@@ -20,6 +20,13 @@ COLUMNS = ("observation", "reward", "terminal", "next_observation", "action", "w
 """Of a file of transitions; see ``read_log``."""
 
 
+MOST_STATES = 10_000
+WHOLE = ("terminal", "truncated", "action", "episode")
+"""Columns of integers, or of yes and no."""
+MOST_AXES = {"observation": 8, "next_observation": 8, "reward": 2}
+"""Of columns that may hold more than a number a row."""
+
+
 def read_log(path: str | Path) -> dict[str, Tensor]:
     """The columns of a ``.npz`` file of transitions (N, …), in the order in which they happened.
 
@@ -44,9 +51,16 @@ def read_log(path: str | Path) -> dict[str, Tensor]:
         raise ConfigurationError(f"the columns of {path} have {sizes} rows; expected as many of each")
     rows: dict[str, Tensor] = {}
     for name, value in columns.items():
-        if value.dtype.kind not in "biuf":
+        if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
             raise ConfigurationError(f"column {name!r} of {path} has dtype {value.dtype}; expected numbers")
-        native = value.astype(value.dtype.newbyteorder("="))
+        most = MOST_AXES.get(name, 1)
+        if value.ndim > most or value.size == 0:
+            expected = f"rows, with at most {most} axes" if most > 1 else "one number a row"
+            raise ConfigurationError(f"column {name!r} of {path} has shape {value.shape}; expected {expected}")
+        if name in WHOLE and not (np.isfinite(value).all() and (np.abs(value.astype(float)) < 2**53).all()):
+            raise ConfigurationError(f"column {name!r} of {path} holds numbers that are no integers below 2^53")
+        native = value.astype(np.float32 if value.dtype == bool and name == "observation" else value.dtype)
+        native = native.astype(native.dtype.newbyteorder("="))
         kind = {"terminal": bool, "truncated": bool, "action": np.int64, "episode": np.int64}.get(name)
         rows[name] = torch.from_numpy(native.astype(kind) if kind else native)
     ended = rows["terminal"] | rows.pop("truncated", torch.zeros(len(rows["terminal"]), dtype=torch.bool))
@@ -57,6 +71,22 @@ def read_log(path: str | Path) -> dict[str, Tensor]:
         follows = torch.cat((rows["episode"][1:] == rows["episode"][:-1], torch.tensor([False])))
         whole = rows["terminal"] | (follows & ~ended)
         rows = {name: value[whole] for name, value in rows.items()}
+    if rows["next_observation"].shape != rows["observation"].shape:
+        shapes = [tuple(rows[name].shape) for name in ("next_observation", "observation")]
+        raise ConfigurationError(
+            f"next_observation of {path} has shape {shapes[0]}; expected {shapes[1]}, as observation"
+        )
+    if not len(rows["reward"]):
+        raise ConfigurationError(
+            f"{path} has no transition: expected rows that another one follows, or that are terminal"
+        )
+    if rows["observation"].ndim == 1 and not rows["observation"].is_floating_point():
+        low, high = (int(end) for end in torch.cat((rows["observation"], rows["next_observation"])).aminmax())
+        if low < 0 or high >= MOST_STATES:
+            raise ConfigurationError(
+                f"observations of {path} are integers from {low} to {high}; expected 0 to {MOST_STATES - 1}, each a "
+                "state of its own; give numbers as rows (N, F) of floating point"
+            )
     return rows
 
 

@@ -130,7 +130,11 @@ class ReturnModel(StackedSampler):
         task = ReturnTask(event_shape=(1,), name=control.name, experience=control)
         wanted = [seed] if seeds is None else list(seeds)
         results: list[Any] = self.fit_replicas(task, seeds=wanted, device=device, callbacks=callbacks)
-        agents = [result for result in results if not isinstance(result, Exception)]
+        agents = []
+        for one, result in zip(wanted, results, strict=True):
+            if not isinstance(result, Exception):
+                result.seed = one
+                agents.append(result)
         if not agents:
             raise results[0]
         return agents[0] if seeds is None else agents

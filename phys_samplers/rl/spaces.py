@@ -191,7 +191,15 @@ class Observations:
         rows: list[dict[str, Any]] = [
             {key: tuple(value) if isinstance(value, list) else value for key, value in leaf.items()} for leaf in facts
         ]
-        return cls(tuple(Leaf(**row) for row in rows))
+        leaves = tuple(Leaf(**row) for row in rows)
+        for leaf in leaves:
+            places = math.prod(leaf.shape) if leaf.kind == "integers" else 0
+            if len(leaf.counts) != places or len(leaf.starts) != places:
+                raise ConfigurationError(
+                    f"an observation of {leaf.kind} of shape {leaf.shape} has {len(leaf.counts)} counts and "
+                    f"{len(leaf.starts)} starts; expected {places} of each"
+                )
+        return cls(leaves)
 
 
 def _leaves(space: Any, path: tuple[str | int, ...]) -> Iterator[Leaf]:

@@ -18,7 +18,8 @@ from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.randomness import derive_seed
 from phys_samplers.reading import as_path
 from phys_samplers.rl.agent import Agent
-from phys_samplers.rl.environment import SEEDS, Maker, make_environment
+from phys_samplers.rl.environment import SEEDS, Maker, answered, make_environment
+from phys_samplers.rl.spaces import Observations
 
 FORMATS = (".gif", ".png")
 COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e")
@@ -60,14 +61,17 @@ def episode(
         every: steps between moments.
 
     Raises:
-        ConfigurationError: without an environment.
+        ConfigurationError: without an environment, or with one of other observations or actions.
+        EnvironmentFailure: if it raises.
     """
-    made = _with_frames(*agent.place(environment))
+    maker, options = agent.place(environment)
+    made = _with_frames(maker, options)
+    agent.check_place(Observations.of(made.observation_space), int(made.action_space.n))  # type: ignore[attr-defined]
     low, width = agent.scale.low, agent.scale.width
     grid = torch.linspace(low - 0.05 * width, low + 1.05 * width, 241)
     moments, total = [], 0.0
-    observation, _ = made.reset(seed=derive_seed(seed, "watching") % SEEDS)
     try:
+        observation, _ = answered(maker, lambda: made.reset(seed=derive_seed(seed, "watching") % SEEDS))
         for step in range(max_steps):
             law = agent.law(observation, seed=seed)
             action = int(law.lower_tail(agent.tail)[0].argmax())
@@ -77,7 +81,8 @@ def episode(
                 moments.append(
                     Moment(step, _frame(made), action, law.mean[0], law.density(grid, blur)[0], gradient, total)
                 )
-            observation, reward, terminated, truncated, _ = made.step(agent.first_action + action)
+            told = answered(maker, lambda taken=action: made.step(agent.first_action + taken))
+            observation, reward, terminated, truncated, _ = told
             total += float(reward)
             if terminated or truncated:
                 break

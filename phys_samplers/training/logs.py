@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 from phys_samplers.errors import MissingCapability
 from phys_samplers.reading import as_path
@@ -25,14 +25,12 @@ class JsonLines(Callback):
 
     def __init__(self, path: str | Path) -> None:
         self.path = as_path(path, "the log's file")
-        self._stream: TextIO | None = None
         self._began = 0.0
 
     def started(self, description: str, steps: int) -> None:
-        """Open the file."""
+        """Make the folder, and begin."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._began = time.perf_counter()
-        self._stream = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed by finished()
         self._write("started", description=description, steps=steps)
 
     def logged(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
@@ -40,20 +38,17 @@ class JsonLines(Callback):
         self._write("logged", step=step, **{name: list(row) for name, row in values.items()})
 
     def evaluated(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
-        """Write an evaluation."""
+        """Write an evaluation; the last one of an agent comes after the end of its training."""
         self._write("evaluated", step=step, **{name: list(row) for name, row in values.items()})
 
     def finished(self) -> None:
-        """Close the file."""
-        if self._stream is not None:
-            self._write("finished")
-            self._stream.close()
-            self._stream = None
+        """Write the end."""
+        self._write("finished")
 
     def _write(self, event: str, **values: Any) -> None:
-        assert self._stream is not None
         row = {"event": event, "seconds": round(time.perf_counter() - self._began, 3), **values}
-        self._stream.write(json.dumps(row) + "\n")
+        with open(self.path, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
 
 
 class TensorBoard(Callback):
@@ -131,10 +126,11 @@ class WeightsAndBiases(Callback):
     def logged(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
         """Send losses."""
         rows = {f"{name}/replica {index}": value for name, row in values.items() for index, value in enumerate(row)}
-        self._run.log(rows, step=step)
+        if self._run is not None:
+            self._run.log(rows, step=step)
 
     def evaluated(self, step: int, values: Mapping[str, Sequence[float]]) -> None:
-        """Send an evaluation."""
+        """Send an evaluation; the last one of an agent may come after the end of the run, and is in its curve alone."""
         self.logged(step, values)
 
     def finished(self) -> None:
