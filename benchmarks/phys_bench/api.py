@@ -18,13 +18,14 @@ from typing import Any
 from phys_samplers.catalogue import registry
 from phys_samplers.errors import ConfigurationError
 
+from .conflicts import Conflict, find_conflicts
 from .environment import Fingerprints, choose_device, cpu_count, environment
 from .execution import inline_threads
 from .executors import InlinePool, Pool, ProcessPool
 from .folders import check_owner, load, merge, new_head, status
 from .plan import Plan, PlannedCell, plan_cells
 from .resolve import Resolver, needs_inline
-from .results import Conflict, Results, compare, find_conflicts
+from .results import Results, compare
 from .runner import Progress, Runner, choose_progress
 from .store import Damage, RunFolder
 from .suite import Budget, Override, Suite, list_suites, load_suite

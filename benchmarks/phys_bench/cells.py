@@ -178,24 +178,20 @@ def cell_of(
 def _sources(identity: Mapping[str, Any]) -> dict[str, str]:
     parts = identity.get("parts") or {}
     made = [identity.get("task_component"), identity.get("sampler_component"), *(parts.values() if parts else ())]
-    return {"the library": identity.get("library", "")} | {
-        part["target"]: part["source"] for part in made if part and part.get("source")
-    }
+    known = {part["target"]: part["source"] for part in made if part and part.get("source")}
+    return {"the library": identity.get("library", "")} | known
 
 
 def _numbers(values: Mapping[str, Any], kept: Callable[[str], str]) -> dict[str, float]:
     """The numbers of a mapping; a JSON null stands for a value that is not finite or not known."""
     numbers = {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-    return {
-        kept(name): float(value) if abs(value) > TINY else 0.0 for name, value in numbers.items() if abs(value) < HUGE
-    }
+    return {kept(k): float(v) if abs(v) > TINY else 0.0 for k, v in numbers.items() if abs(v) < HUGE}
 
 
 def _floor(facts: Mapping[str, Any] | None) -> Floor | None:
-    numbers = _numbers(facts or {}, str)
-    if "mean" not in numbers:
+    if not facts or "mean" not in (numbers := _numbers(facts, str)):
         return None
-    source = str((facts or {}).get("source") or "")
+    source = str(facts.get("source") or "")
     return Floor(numbers["mean"], numbers.get("std", 0.0), _SOURCES.get(source, source))
 
 
@@ -204,14 +200,12 @@ def _history(rows: Any) -> dict[str, tuple[FloatArray, FloatArray]]:
     found: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows if isinstance(rows, list) else ():
         numbers = _numbers(row, str) if isinstance(row, Mapping) else {}
-        step = numbers.pop("step", None)
-        if step is None:
+        if (step := numbers.pop("step", None)) is None:
             continue
         for name, value in numbers.items():
-            if math.isfinite(value):
-                steps, values = found.setdefault(name, ([], []))
-                steps.append(step)
-                values.append(value)
+            steps, values = found.setdefault(name, ([], []))
+            steps.append(step)
+            values.append(value)
     return {name: (np.array(s), np.array(v)) for name, (s, v) in found.items() if len(s) > 1}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -15,6 +14,7 @@ from phys_registry.errors import printable
 from phys_samplers.errors import ConfigurationError, FileError
 
 from .cells import Cell, Cells, Shared, cell_of
+from .conflicts import check_ways, find_conflicts
 from .findings import Decided, Measured, decide, measure
 from .published import Claim, Published, rows_of
 from .statistics import EXACT_VALUE, Estimate, paired_difference, verdicts
@@ -247,7 +247,7 @@ def compare(first: Results, second: Results, metric: str = "all") -> pandas.Data
     """
     import pandas
 
-    _check_ways((first, second))
+    check_ways((first, second))
     columns = ["task", "sampler", "metric", "mean_first", "mean_second", "difference", "low", "high", "pairs"]
     columns += ["failed_first", "failed_second"]
     rows: list[list[Any]] = []
@@ -287,84 +287,12 @@ def compare(first: Results, second: Results, metric: str = "all") -> pandas.Data
     return frame.assign(verdict=[word or verdict for word, verdict in zip(failed, verdicts(found), strict=True)])
 
 
-def _check_ways(runs: Sequence[Results]) -> None:
-    """Refuse runs to which better means different things.
-
-    Raises:
-        ConfigurationError: naming the metric, and both runs.
-    """
-    ways: dict[str, dict[str, str]] = {}
-    for run in runs:
-        own = ((run.name, pairs) for pairs in (run.head.get("best") or {}, *(cell.best for cell in run.cells)))
-        for name, pairs in own:
-            for metric, way in pairs.items():
-                ways.setdefault(metric, {}).setdefault(way, name)
-    for metric, found in ways.items():
-        if len(found) > 1:
-            said = " and ".join(f"{way!r} in {name!r}" for way, name in found.items())
-            raise ConfigurationError(
-                f"the best value of metric {metric!r} is {said}; expected one meaning, so leave out the run whose "
-                "records are wrong, or run its suite again"
-            )
-
-
 def _failed(first: Mapping[int, float], second: Mapping[int, float], lost: Sequence[int]) -> str:
     """In which of two runs a sampler failed everywhere; empty if in neither."""
     bad = [not values and count > 0 for values, count in zip((first, second), lost, strict=True)]
     return {(True, True): "failed in both", (True, False): "failed in first", (False, True): "failed in second"}.get(
         (bad[0], bad[1]), ""
     )
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """Two different records where one was expected.
-
-    Args:
-        task: task label.
-        sampler: sampler label.
-        seed: the seed.
-        reason: how they differ.
-    """
-
-    task: str
-    sampler: str
-    seed: int
-    reason: str
-
-
-def find_conflicts(runs: Sequence[Results]) -> list[Conflict]:
-    """Cells that several runs have, with other results or of other code and options."""
-    seen: dict[tuple[str, str, int], tuple[Results, int]] = {}
-    found = []
-    for run in runs:
-        for i, cell in enumerate(run.cells):
-            other = seen.setdefault(cell.key, (run, i))
-            first = other[0].cells[other[1]]
-            if first.id != cell.id:
-                identity, before = run.records[i]["identity"], other[0].records[other[1]]["identity"]
-                facts = sorted(k for k in identity if identity[k] != before.get(k))
-                found.append(Conflict(*cell.key, f"the identities differ in {', '.join(facts)}"))
-            elif (first.status, first.scores) != (cell.status, cell.scores):
-                found.append(Conflict(*cell.key, f"{_sameness(first, cell)} gave {_difference(first, cell)}"))
-    return found
-
-
-def _sameness(first: Cell, second: Cell) -> str:
-    """What two records of one identity have in common."""
-    stacks = [int(cell.costs.get("stacked_seeds", 1)) for cell in (first, second)]
-    if stacks[0] == stacks[1]:
-        return "the same identity"
-    return f"fits of {stacks[0]} and of {stacks[1]} seeds at once, which may round differently at odd sizes,"
-
-
-def _difference(first: Cell, second: Cell) -> str:
-    """How two results of one cell differ."""
-    if first.status != second.status:
-        words = [f"{cell.status}{f' ({cell.reason})' if cell.reason else ''}" for cell in (first, second)]
-        return " and ".join(words)
-    pairs = [(name, first.scores.get(name), second.scores.get(name)) for name in {**first.scores, **second.scores}]
-    return ", ".join(f"{name} {a!r} and {b!r}" for name, a, b in pairs if a != b)
 
 
 def merge(runs: Sequence[Results], *, on_conflict: str = "error") -> Results:
@@ -382,7 +310,7 @@ def merge(runs: Sequence[Results], *, on_conflict: str = "error") -> Results:
         raise ConfigurationError(f"on_conflict is {on_conflict!r}; expected 'error', 'first' or 'last'")
     if not runs:
         raise ConfigurationError("there is nothing to merge; give at least one run")
-    _check_ways(runs)
+    check_ways(runs)
     conflicts = find_conflicts(runs)
     more = f" and {len(conflicts) - 5} more" if len(conflicts) > 5 else ""
     named = "; ".join(f"{c.task} / {c.sampler} / seed {c.seed}: {c.reason}" for c in conflicts[:5]) + more
