@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 361
-LINES = 60_102
+MODULES = 362
+LINES = 60_399
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
