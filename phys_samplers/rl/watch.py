@@ -6,6 +6,7 @@ Source: Li et al. 2024 (arXiv:2410.01796), Sec. 5.2, which shows the density of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,8 @@ def episode(
                 moments.append(
                     Moment(step, _frame(made), action, law.mean[0], law.density(grid, blur)[0], gradient, total)
                 )
-            told = answered(maker, lambda taken=action: made.step(agent.first_action + taken))
-            observation, reward, terminated, truncated, _ = told
+            taken = partial(made.step, agent.first_action + action)
+            observation, reward, terminated, truncated, _ = answered(maker, taken)
             total += float(reward)
             if terminated or truncated:
                 break
