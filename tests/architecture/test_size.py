@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 362
-LINES = 60_399
+LINES = 60_400
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
