@@ -249,7 +249,7 @@ Perturb = Callable[[Tensor, float, float, Normals], Tensor]
 
 def broad_normal(n: int, dim: int, ratio: float, generator: torch.Generator) -> Tensor:
     """``n`` draws (n, dim) of N(0, (1 + λ²) I): the moments of standardised data with noise of level λ = ``ratio``."""
-    z = torch.randn(n, dim, generator=generator, device=generator.device)
+    z = torch.randn(n, dim, generator=generator, device=generator.device, dtype=torch.float32)
     return z.mul_(math.sqrt(1 + ratio**2))
 
 

@@ -200,7 +200,9 @@ class BellmanDynamics(Dynamics):
 
     def prior(self, n: int, generator: torch.Generator) -> Tensor:
         """N(0, prior_std² I)."""
-        return torch.randn(n, *self.event_shape, generator=generator, device=generator.device).mul_(self.prior_std)
+        return torch.randn(
+            n, *self.event_shape, generator=generator, device=generator.device, dtype=torch.float32
+        ).mul_(self.prior_std)
 
 
 class BellmanFieldsModel(BellmanModel):
