@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 362
-LINES = 60_400
+LINES = 60_404
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
