@@ -89,14 +89,17 @@ def exact_model(pde, rows: Tensor, **options):
 
 @pytest.mark.parametrize("name", ["diffusion", "poisson", "screened-poisson", "mixed-diffusion-poisson", "helmholtz"])
 def test_samples_fall_on_the_rows_with_the_right_weights(name: str) -> None:
-    """One row of weight 3/4 and one of 1/4, of unit variance: five standard errors of 4,000 draws, .034, and two paths
-    between the rows."""
+    """One row of weight 3/4 and one of 1/4, of unit variance: five standard errors of 2,000 draws, .048.
+
+    A line of Poisson with x > .5 at σ = 10⁻⁴ has not come down to a row: one of 5,000.
+    """
     rows = torch.tensor([[-1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0], [2.0, 1.0]])
     rows = (rows - rows.mean(0)) / rows.std(0, correction=0)
-    x = exact_model(make("pde", name), rows, sampling_steps=60).sample(4_000, seed=3)
+    schedule = "edm[sigma_min=0.0001]"
+    x = exact_model(make("pde", name), rows, sampling_steps=60, schedule=schedule).sample(2_000, seed=3)
     distance = torch.cdist(x, rows[2:])
-    assert int((distance.min(1).values > 0.1).sum()) <= 2
-    assert float((distance.argmin(1) == 0).double().mean()) == pytest.approx(0.75, abs=0.034)
+    assert int((distance.min(1).values > 0.1).sum()) <= 4
+    assert float((distance.argmin(1) == 0).double().mean()) == pytest.approx(0.75, abs=0.048)
 
 
 def test_without_births_the_weights_of_yukawa_are_wrong() -> None:
