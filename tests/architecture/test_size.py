@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 362
-LINES = 60_404
+MODULES = 363
+LINES = 60_596
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
