@@ -32,6 +32,7 @@ import numpy as np
 import torch
 
 from phys_registry import Component, hookimpl
+from phys_samplers.metrics.two_sample import EnergyDistance
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw, Model, Sampler
 
@@ -114,6 +115,10 @@ def patched(*_: Any, **__: Any) -> Any:
 
 def patch() -> None:
     torch.cdist = json.dumps = patched
+
+
+def patch_class() -> None:
+    EnergyDistance.__call__ = lambda self, scored: 0.0  # type: ignore[method-assign]  # nobody watches all classes
 
 
 def patch_system() -> None:
@@ -265,6 +270,7 @@ DEEDS: dict[str, Callable[[], Any]] = {
     "path": shadow_modules,
     "modules": replace_modules,
     "patch": patch,
+    "patch-class": patch_class,
     "patch-system": patch_system,
     "patch-builtins": patch_builtins,
     "patch-seeds": patch_seeds,

@@ -150,6 +150,20 @@ def left_behind() -> list[str]:
     return found
 
 
+def test_the_worker_of_one_plugin_does_no_cells_of_another(hostile: Path, tmp_path: Path) -> None:
+    suite = {
+        "name": "h",
+        "tasks": ["toy-normal"],
+        "samplers": ["hostile[deed=patch-class]", *NEIGHBOURS],
+        "seeds": 1,
+        "metrics": ["energy-distance"],
+    }
+    alone = run({**suite, "samplers": NEIGHBOURS}, tmp_path / "alone", "inline")
+    results = run(suite, tmp_path / "all", workers=1)
+    assert results.records[0]["scores"]["energy-distance"] == 0.0  # its own, which it changed
+    assert [r["scores"] for r in results.records[1:]] == [r["scores"] for r in alone.records]
+
+
 def test_state_is_restored_in_this_process_too(hostile: Path, tmp_path: Path) -> None:
     suite = {"name": "h", "tasks": ["toy-normal"], "samplers": ["hostile[deed=state]", "exact"], "seeds": 1}
     alone = run({**suite, "samplers": ["exact"]}, tmp_path / "alone", "inline")
