@@ -88,7 +88,7 @@ class DensityTV(Metric):
         """
         target, (_, reference) = scored.target, scored.rows(self)
         grid, cell = self._grid(target, reference)
-        true = in_batches(target.log_prob, grid).double()
+        true = in_batches(target.log_prob, grid.to(reference.device)).double().cpu()
         true = true - (float(true.logsumexp(0)) + math.log(cell) if target.log_z is None else target.log_z)
         learned = _learned(self, scored, grid)
         if learned.isnan().any():
@@ -331,7 +331,7 @@ def systematic(log_weights: Tensor, generator: torch.Generator) -> Tensor:
 
     Args:
         log_weights: (n,), up to one constant; −∞ is a weight of zero.
-        generator: of the one uniform number that is drawn, on the CPU.
+        generator: of the one uniform number that is drawn.
 
     Raises:
         ConfigurationError: on NaN or +∞, or if all weights are zero.
@@ -340,7 +340,8 @@ def systematic(log_weights: Tensor, generator: torch.Generator) -> Tensor:
     if values.isnan().any() or not values.amax().isfinite():
         raise ConfigurationError("resampled: the log weights hold NaN or +∞, or are all −∞; a diverged draw has none")
     edges = values.softmax(0).cumsum(0)
-    places = (torch.arange(len(values)) + torch.rand((), generator=generator, dtype=torch.float64)) / len(values)
+    shift = torch.rand((), generator=generator, dtype=torch.float64, device=generator.device).cpu()
+    places = (torch.arange(len(values)) + shift) / len(values)
     return torch.searchsorted(edges / edges[-1], places, right=True).clamp_(max=len(values) - 1)
 
 

@@ -20,7 +20,8 @@ SCALE_DRAWS, ENOUGH = 10_000, 25.0
 
 def log_normal(difference: Tensor, variance: Tensor | float) -> Tensor:
     """log N(d; 0, v I) of differences (…, D) at a variance that broadcasts with (…,)."""
-    variance = torch.as_tensor(variance, dtype=difference.dtype, device=difference.device)
+    if not isinstance(variance, Tensor):
+        variance = difference.new_full((), variance)  # made on the device, not copied there
     dim = difference.shape[-1]
     return -0.5 * (difference.square().sum(-1) / variance + dim * (2 * math.pi * variance).log())
 

@@ -134,6 +134,11 @@ class DiscreteChain(VariancePreserving):
         return tuple(values)
 
     @cached_property
+    def _ratios(self) -> dict[torch.device, Tensor]:
+        """λ at 0, 1, …, T where it was asked for, so that no training step copies it."""
+        return {}
+
+    @cached_property
     def _slopes(self) -> tuple[float, ...]:
         """β(t) at 0, 1, …, T: means of the neighbouring steps, at most twice the smaller so that B keeps growing."""
         rise = [b - a for a, b in pairwise(self._integrals)]
@@ -177,8 +182,10 @@ class DiscreteChain(VariancePreserving):
     def training_ratios(self, streams: Streams, batch: int) -> Tensor:
         """λ (R, B) at steps drawn uniformly from 1, …, T."""
         steps = streams.integers(self.chain_steps, batch).add_(1)
-        table = torch.tensor(self._integrals, dtype=torch.float64, device=steps.device)
-        return table.expm1_().sqrt_()[steps]
+        if steps.device not in self._ratios:
+            table = torch.tensor(self._integrals, dtype=torch.float64, device=steps.device)
+            self._ratios[steps.device] = table.expm1_().sqrt_()
+        return self._ratios[steps.device][steps]
 
     def points(self, steps: int) -> tuple[float, ...]:
         """Whole steps of the chain, spread as evenly as they go.

@@ -77,5 +77,5 @@ def flows(control: Control, log_target: Tensor, states: Tensor) -> Tensor:
     times = torch.arange(1, count - 1, device=states.device, dtype=states.dtype) / (count - 1)
     at = times.repeat_interleave(batch).expand(replicas, -1)
     learned = control.flow(between.reshape(replicas, -1, dim), at).view(replicas, count - 2, batch)
-    relative = log_normal(between, control.process.reference.to(states)[1:-1, None])
+    relative = log_normal(between, control.process.like(states).reference[1:-1, None])
     return torch.cat((first, log_z + relative + learned, last), 1)

@@ -112,13 +112,13 @@ class Chains:
     """
 
     def __init__(self, control: Control, like: Tensor) -> None:
-        self.control, self.process = control, control.process
-        v = self.process.variances.to(like)
+        self.control, self.process = control, control.process.like(like)
+        v = self.process.variances
         self.times = _times(control, like).unbind(1)
         self.log_widths = (0.5 * v.log() + control.log_widths)[..., None, None]
-        self.back_roots = self.process.back_variances.to(like).sqrt().unbind()
+        self.back_roots = self.process.back_variances.sqrt().unbind()
         self._roots, self._half = v.sqrt().unbind(), (v / 2).unbind()
-        self._growth, self._shrink = self.process.growth.to(like).unbind(), self.process.shrink.to(like).unbind()
+        self._growth, self._shrink = self.process.growth.unbind(), self.process.shrink.unbind()
         self._gates = (control.gate * v.sqrt())[..., None, None].unbind(1)
         self._betas = control.betas()[..., None, None].unbind(1) if self.process.annealed else ()
 
@@ -207,9 +207,9 @@ def given(control: Control, states: Tensor, scores: Tensor) -> Paths:
         states: (R, K + 1, B, D), without a graph.
         scores: of the target there.
     """
-    process = control.process
+    process = control.process.like(states)
     replicas, _, batch, dim = states.shape
-    v = process.variances.to(states)
+    v = process.variances
     reach = process.steps + 1 if process.annealed else process.steps
     at = _times(control, states)[:, :reach].expand(replicas, reach, batch).flatten(1)
     steered = control.steer(states[:, :reach].flatten(1, 2), at).view(replicas, reach, batch, dim)
@@ -217,7 +217,7 @@ def given(control: Control, states: Tensor, scores: Tensor) -> Paths:
     push, drift, root = steered[:, : process.steps], _drift_scale(control, v), v.sqrt().view(-1, 1, 1)
     if drift is None:
         push = push + control.gated(scores[:, :-1], control.gate[..., None, None] * root)
-        base = process.growth.to(v).view(-1, 1, 1) * here
+        base = process.growth.view(-1, 1, 1) * here
     else:
         base = here + drift[0] * slopes(here, scores[:, :-1], drift[1][:, :-1])
     forward = log_normal(there - base - root * push, (v.log() + 2 * control.log_widths).exp().unsqueeze(-1))
@@ -227,15 +227,15 @@ def given(control: Control, states: Tensor, scores: Tensor) -> Paths:
 
 def _backward(control: Control, states: Tensor, scores: Tensor, steered: Tensor | None) -> Tensor:
     """log B (R, K, B); ``steered`` (R, K, B, D) is the network at the later states, where B follows it."""
-    process = control.process
-    v = process.variances.to(states)
+    process = control.process.like(states)
+    v = process.variances
     here, there = states[:, :-1], states[:, 1:]
-    off = torch.addcmul(here, process.shrink.to(states).view(-1, 1, 1), there, value=-1)
+    off = torch.addcmul(here, process.shrink.view(-1, 1, 1), there, value=-1)
     drift = _drift_scale(control, v)
     if drift is not None:
         assert steered is not None
         off = off - drift[0] * slopes(there, scores[:, 1:], drift[1][:, 1:]) + v.sqrt().view(-1, 1, 1) * steered
-    variances = process.back_variances.to(states).view(-1, 1)
+    variances = process.back_variances.view(-1, 1)
     if not process.point:
         return log_normal(off, variances)
     return torch.cat((torch.zeros_like(off[:, :1, :, 0]), log_normal(off[:, 1:], variances[1:])), 1)

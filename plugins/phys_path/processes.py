@@ -30,8 +30,9 @@ kernels; DIS, Berner et al. 2024 (arXiv:2211.01364); CMCD, Vargas et al. 2024 (a
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import torch
@@ -77,6 +78,7 @@ class Process:
     blur: Tensor = field(init=False)
     gain: Tensor = field(init=False)
     between: Tensor = field(init=False)
+    _elsewhere: dict[tuple[torch.device, torch.dtype], Process] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         kept, blur, gain = [1.0], [0.0], []
@@ -92,6 +94,17 @@ class Process:
         if self.point:  # of the point at 0 there is no density
             reference[1:] = self.variances.cumsum(0)
         object.__setattr__(self, "reference", reference)
+
+    def like(self, x: Tensor) -> Process:
+        """The same numbers on the device and in the type of x, copied there once."""
+        key = x.device, x.dtype
+        if key not in self._elsewhere:
+            there = copy.copy(self)
+            for one in fields(self):
+                if isinstance(value := getattr(self, one.name), Tensor):
+                    object.__setattr__(there, one.name, value.to(x))
+            self._elsewhere[key] = there
+        return self._elsewhere[key]
 
     @property
     def steps(self) -> int:

@@ -56,16 +56,16 @@ def likelihood(
         steps: k (N,).
         noise: ε (R, N, D), standard normal.
     """
-    process = control.process
+    process = control.process.like(ends)
     kept, blur, gain, growth, v = (
-        part.to(ends)[: process.steps][steps, None]
+        part[: process.steps][steps, None]
         for part in (process.kept, process.blur, process.gain, process.growth, process.variances)
     )
     off = blur.sqrt() * noise
     x = torch.addcmul(off, kept, ends)
-    mean = torch.addcmul(gain * off, process.kept.to(ends)[1:][steps, None], ends)
+    mean = torch.addcmul(gain * off, process.kept[1:][steps, None], ends)
     # Through its end x_{k+1} moves by this much.
-    through = process.kept.to(ends)[1:][steps, None] - gain * kept
+    through = process.kept[1:][steps, None] - gain * kept
     signal = kept.square() * control.log_within[:, steps, None].exp()
     share = signal / (signal + blur).clamp(min=TINY)  # 0 for a point, of which the end alone tells
     other = (off + blur * end_scores / kept.clamp(min=TINY)) / kept.clamp(min=TINY)
@@ -74,7 +74,7 @@ def likelihood(
     missed = mean - growth * x - v.sqrt() * push
     log_width, dim = control.log_widths[:, steps], ends.shape[-1]
     precision = (-2 * log_width).exp() / v[:, 0]
-    spread = dim * process.between.to(ends)[steps]
+    spread = dim * process.between[steps]
     constant = dim * (math.log(2 * math.pi) + v[:, 0].log())
     value = precision * (missed.detach().square().sum(-1) + spread) + 2 * dim * log_width + constant
     steady = precision.detach() * (missed + through * share * other).square().sum(-1)
