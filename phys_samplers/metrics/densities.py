@@ -27,6 +27,9 @@ from phys_samplers.metrics.two_sample import blocks, distances
 from phys_samplers.options import option
 from phys_samplers.target import Target
 
+TEMPORARIES = 12
+"""Arrays of pairs that the Stein kernel needs at once; blocks of rows are so much smaller."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NLL(Metric):
@@ -176,7 +179,7 @@ class KSD(Metric):
         x = x - x.mean(0)  # d does not change; x·s loses fewer digits
         dot = (x * s).sum(1)
         total = x.new_zeros(())
-        for some in blocks(len(x), len(x)):
+        for some in blocks(len(x), TEMPORARIES * len(x)):
             kernel = self._stein(x, s, dot, some)
             index = torch.arange(some.start, some.stop, device=x.device)
             total = total + kernel.sum() - kernel[index - some.start, index].sum()

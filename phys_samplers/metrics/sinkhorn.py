@@ -18,6 +18,8 @@ from phys_samplers.metrics.two_sample import at_most, distances
 from phys_samplers.options import option
 
 Array = NDArray[np.float64]
+LOOK, LEARNING, SLOWEST = 10, (2, 4), 0.9999
+"""Iterations between two looks at the marginals, looks from which the rate θ is learned, and what it is at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,10 @@ class Sinkhorn(Metric):
         if self.tolerance is None:
             cost = _cost_after(distance, epsilon, self.max_iterations)
         else:
-            costs: Array = distance.cpu().numpy()
-            cost = float((self._converged(costs, epsilon) * costs).sum())
+            plan = _relaxed(distance, epsilon, self.tolerance, self.max_iterations)
+            if plan is None:
+                plan = torch.from_numpy(self._converged(distance.cpu().numpy(), epsilon)).to(distance.device)
+            cost = float((plan * distance).sum())
         return cost ** (1 / self.power)
 
     def _converged(self, costs: Array, epsilon: float) -> Array:
@@ -95,6 +99,46 @@ class Sinkhorn(Metric):
             warnings.simplefilter("ignore")  # numerical trouble shows in the marginals, checked above
             plan: Array = ot.sinkhorn([], [], costs, epsilon, stopThr=stop, **options)
         return plan
+
+
+def _relaxed(costs: Tensor, epsilon: float, tolerance: float, most: int) -> Tensor | None:
+    """The plan (n, m) by over-relaxed iterations of the kernel form, several times fewer than plain ones.
+
+    The first ones are plain and show their rate θ. Then each scaling takes ω = 2/(1 + √(1 − θ)) of its step in
+    logarithms, the best choice near the fixed point, and θ is learned further: a smaller ω than that converges like
+    r^k with (r + ω − 1)² = θ ω² r.
+
+    Source: A. Thibault et al., Overrelaxed Sinkhorn-Knopp Algorithm for Regularized Optimal Transport (Algorithms 14:5,
+    2021).
+
+    Returns:
+        None if the kernel underflows, or the marginals do not hold to ``tolerance`` after ``most`` iterations.
+    """
+    kernel = torch.exp(costs / -epsilon)
+    n, m = kernel.shape
+    left, right, omega = costs.new_ones(n), costs.new_ones(m), 1.0
+    violations: list[float] = []
+    for iteration in range(1, most + 1):
+        rows = kernel @ right
+        off = (left * rows * n - 1).abs().mean()
+        left = left ** (1 - omega) * (n * rows) ** -omega
+        columns = left @ kernel
+        off = off + (right * columns * m - 1).abs().mean()
+        right = right ** (1 - omega) * (m * columns) ** -omega
+        if iteration % LOOK == 0 or iteration == most:
+            violations.append(float(off))
+            if not violations[-1] < math.inf:
+                return None
+            if violations[-1] < tolerance / 2:  # of scalings before their last step
+                plan = left[:, None] * kernel * right
+                missed = (plan.sum(1) * n - 1).abs().mean() + (plan.sum(0) * m - 1).abs().mean()
+                if float(missed) <= tolerance:
+                    return plan
+            if len(violations) in LEARNING and violations[-1] < violations[-2]:
+                seen = (violations[-1] / violations[-2]) ** (1 / LOOK)
+                rate = min((seen + omega - 1) ** 2 / (omega**2 * seen), SLOWEST)  # θ = seen where ω is 1
+                omega = max(omega, 2 / (1 + math.sqrt(1 - rate)))
+    return None
 
 
 def _cost_after(costs: Tensor, epsilon: float, iterations: int) -> float:

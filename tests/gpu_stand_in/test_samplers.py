@@ -41,9 +41,9 @@ LENGTH = {"parallel-tempering": "sampling_steps", "smc": "temperatures", "anneal
 """The option that says how many steps a draw has, where it is not ``sampling_steps``."""
 LAUNCHES: dict[str, tuple[float, float]] = {}
 """Of a step of training and of sampling at most: a change that adds launches shows here."""
-WAITS: dict[str, tuple[float, float]] = {"ebm": (1, 0), "nuts": (0, 20)}
+WAITS: dict[str, tuple[float, float]] = {"ebm": (1, 0), "nuts": (0, 20), "smc": (0, 1)}
 """Of such steps at most. Whether a walk of negative samples diverged is looked at when it ends; trees grow while their
-states say so."""
+states say so, and so do temperatures."""
 SHORT = ("edm", "mala")
 
 

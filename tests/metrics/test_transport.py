@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 
+import ot
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from phys_samplers.catalogue import make
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.metric import Metric
-from phys_samplers.metrics.sinkhorn import Sinkhorn
+from phys_samplers.metrics.sinkhorn import Sinkhorn, _relaxed
 from phys_samplers.metrics.transport import W1, W2, SlicedW2, line_cost, transport_cost
 from phys_samplers.randomness import make_generator
 
@@ -95,6 +96,20 @@ def test_sinkhorn_survives_underflow_of_its_kernel(score: Score) -> None:
     x = torch.tensor([[0.0, 0.0], [0.1, 0.0]])
     y = x + torch.tensor([100.0, 0.0])
     assert score(Sinkhorn(regularisation=1e-3), x, y) == pytest.approx(100.0, rel=1e-4)
+
+
+def test_over_relaxed_iterations_reach_the_plan_of_plain_ones(score: Score, draw: Draw) -> None:
+    x, y = draw(200, 2), draw(150, 2, "other") + 1
+    costs = torch.cdist(x, y).square()
+    epsilon = 0.02 * float(costs.median())
+    plan = _relaxed(costs, epsilon, 1e-9, 2_000)
+    assert plan is not None
+    plain = torch.from_numpy(ot.sinkhorn([], [], costs.numpy(), epsilon, stopThr=1e-13, numItermax=100_000))
+    assert (plan - plain).abs().sum() < 1e-8
+    assert _relaxed(costs, epsilon, 1e-9, 300) is not None  # where plain ones are off by this much
+    cut = torch.from_numpy(ot.sinkhorn([], [], costs.numpy(), epsilon, stopThr=0, numItermax=300, warn=False))
+    assert (cut.sum(0) * 150 - 1).abs().mean() > 1e-7
+    assert _relaxed(1e4 * costs, epsilon, 1e-9, 2_000) is None  # its kernel underflows
 
 
 def test_sinkhorn_that_does_not_converge_is_an_error(score: Score, draw: Draw) -> None:
