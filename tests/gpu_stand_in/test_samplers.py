@@ -39,11 +39,37 @@ OWN: dict[str, dict[str, Any]] = {
 }
 LENGTH = {"parallel-tempering": "sampling_steps", "smc": "temperatures", "annealed-langevin": "steps_per_level"}
 """The option that says how many steps a draw has, where it is not ``sampling_steps``."""
-LAUNCHES: dict[str, tuple[float, float]] = {}
-"""Of a step of training and of sampling at most: a change that adds launches shows here."""
+LAUNCHES: dict[str, tuple[float, float]] = {
+    "annealed-langevin": (90, 78),
+    "baoab": (0, 25),
+    "bellman": (90, 47),
+    "bellman-density": (0, 157),
+    "bellman-fields": (203, 19),
+    "cmcd": (560, 396),
+    "ddpm": (82, 20),
+    "dds": (186, 78),
+    "dis": (186, 78),
+    "ebm": (410, 0),
+    "edm": (90, 46),
+    "hmc": (0, 105),
+    "langevin": (0, 13),
+    "latent": (113, 0),
+    "mala": (0, 43),
+    "parallel-tempering": (0, 204),
+    "pfgm": (110, 118),
+    "pfgmpp": (117, 64),
+    "pis": (186, 78),
+    "svgd": (0, 37),
+    "vae": (113, 0),
+    "vgs": (944, 1047),
+}
+"""Of a step of training and of sampling: a change that adds launches shows here. Where sampling steps decide the fit,
+that of sampling includes what training does for one more of them."""
 WAITS: dict[str, tuple[float, float]] = {"ebm": (1, 0), "nuts": (0, 20), "smc": (0, 1)}
 """Of such steps at most. Whether a walk of negative samples diverged is looked at when it ends; trees grow while their
 states say so, and so do temperatures."""
+MORE = 1.05
+"""Versions of torch make some functions of other parts."""
 SHORT = ("edm", "mala")
 
 
@@ -107,6 +133,5 @@ def test_a_sampler_stays_on_its_device(name: str) -> None:
     assert isinstance(drawn.samples, DeviceTensor)
     twin = sized(name, FIT[1], DRAW[1]).fit(task, seed=0)
     assert torch.equal(on_host(drawn.samples), twin.draw(16, seed=1).samples)
-    print(f"\nLAUNCH {name}: ({fitting:g}, {drawing:g}),")
-    if name in LAUNCHES:
-        assert (fitting, drawing) <= LAUNCHES[name]
+    for launches, most in zip((fitting, drawing), LAUNCHES.get(name, ()), strict=False):
+        assert launches <= MORE * most
