@@ -57,6 +57,9 @@ def settings() -> list[dict[str, Any]]:
                     "lowest": lowest,
                 }
             )
+    # the best of eighteen further Euclidean ones by modes on seeds 100 and 101
+    searched = {"integrator": "ddim[eta=1]", "kernel": "gaussian", "features": "euclidean"}
+    found.append({**searched, "bandwidth": 0.3, "strength": 200.0, "lowest": 0.12})
     return found
 
 
@@ -138,7 +141,8 @@ def table(path: Path, picture: Path | None) -> None:
             ]
             axis.scatter(*zip(*points, strict=True), s=14, color=colour, label=features)
         axis.axhline(10 * (1 - 0.9**10), color="grey", lw=1, ls="--", label="independent")
-        axis.set(xlabel="share of samples in no mode", title=title, xlim=(-0.01, 0.31))
+        axis.set(xlabel="share of samples in no mode", title=title, ylim=(5.8, 10.2))
+        axis.set_xscale("symlog", linthresh=1e-3)
     axes[0].set_ylabel("modes of ten in a set of ten")
     axes[1].legend(frameon=False)
     figure.tight_layout()
