@@ -60,6 +60,7 @@ def test_seeds_of_a_stack_are_those_of_single_fits() -> None:
     torch.testing.assert_close(second.sample(50, seed=1), alone.sample(50, seed=1), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_less_noise_narrows_the_law() -> None:
     model = make("sampler", "idem", **{**SMALL, "steps": 200}).fit(TARGET, seed=0)
     wide, narrow = (model.sample(500, seed=1, noise_scale=scale) for scale in (1.0, 0.5))
