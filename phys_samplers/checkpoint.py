@@ -93,6 +93,11 @@ class Fitted(Protocol):
     def facts(self) -> dict[str, Any]: ...  # noqa: D102
 
 
+def _plain(name: str) -> str:
+    """A tensor's name without what ``torch.compile`` puts into it: compiled networks hold the same numbers."""
+    return name.replace("_orig_mod.", "")
+
+
 def save(model: Fitted, path: str | Path) -> Path:
     """Write ``model`` to the folder ``path`` (made if absent).
 
@@ -104,7 +109,7 @@ def save(model: Fitted, path: str | Path) -> Path:
         raise CheckpointError(f"{str(folder)!a} is no name of a folder: it holds a null character")
     if folder.exists() and not folder.is_dir():
         raise CheckpointError(f"{folder} is a file; expected a folder to write the checkpoint to")
-    tensors = {name: tensor.detach() for name, tensor in model.tensors().items()}
+    tensors = {_plain(name): tensor.detach() for name, tensor in model.tensors().items()}
     payload = save_tensors({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
     digest = hashlib.sha256(payload).hexdigest()
     metadata = {

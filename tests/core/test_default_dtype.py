@@ -1,4 +1,4 @@
-"""``torch.set_default_dtype(torch.float64)`` changes no network: they compute in single precision, rows keep theirs."""
+"""Whatever the default type, networks compute in single precision and rows keep theirs; compiled ones are saved too."""
 
 from __future__ import annotations
 
@@ -45,3 +45,15 @@ def test_the_default_type_changes_no_sample_of_rows_in_single_precision(double: 
     wide = make("sampler", "edm", steps=3).fit(Samples(rows)).sample(8, seed=1)
     torch.set_default_dtype(torch.float32)
     assert torch.equal(make("sampler", "edm", steps=3).fit(Samples(rows)).sample(8, seed=1), wide)
+
+
+def test_a_compiled_network_saves_and_loads(tmp_path: Path) -> None:
+    rows = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
+    model = make("sampler", "edm", steps=3).fit(Samples(rows))
+    before = model.sample(8, seed=1)
+    networks = [name for name, part in vars(model).items() if isinstance(part, torch.nn.Module)]
+    assert networks
+    for name in networks:
+        setattr(model, name, torch.compile(getattr(model, name), backend="eager"))
+    assert any("_orig_mod" in name for name in model.tensors())
+    assert torch.equal(load(model.save(tmp_path / "model")).sample(8, seed=1), before)
