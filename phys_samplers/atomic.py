@@ -28,7 +28,8 @@ def write_atomically(path: Path, payload: bytes, *, new: bool = False) -> None:
         FileExistsError: if it must not, and does.
         OSError: naming ``path``, if the disk is full, read-only, or the folder not there.
     """
-    temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}")
+    name = os.fsencode(path.name)[:100].decode("utf-8", "ignore")  # what is added must still fit into a name
+    temporary = path.with_name(f".{name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}")
     try:
         with open(temporary, "wb") as stream:
             stream.write(payload)

@@ -122,11 +122,26 @@ def _holder(lock: Path) -> str:
     host, process, since, born = (facts[key] for key in ("host", "process", "since", "born"))
     if host == socket.gethostname():
         try:
-            if abs(psutil.Process(process).create_time() - born) > 1:  # its number was given to another one
+            if abs(_born(process) - born) > 1:  # its number was given to another one
                 return ""
         except (psutil.NoSuchProcess, OverflowError):
             return ""
     return f"process {process} on {host} since {since}"
+
+
+def _born(process: int) -> float:
+    """When a process began: on Linux in seconds since the machine did, which stays when somebody sets the clock.
+
+    Raises:
+        psutil.NoSuchProcess: if there is none.
+    """
+    if not Path("/proc/self/stat").exists():
+        return psutil.Process(process).create_time()
+    try:
+        ticks = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        raise psutil.NoSuchProcess(process) from None
+    return int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def _remove_stale(lock: Path) -> None:
@@ -135,7 +150,7 @@ def _remove_stale(lock: Path) -> None:
     try:
         with suppress(OSError):  # some shared disks have no such locks
             fcntl.flock(folder, fcntl.LOCK_EX)
-        if lock.exists() and not _holder(lock):
+        if os.path.lexists(lock) and not _holder(lock):  # also a link that leads nowhere
             lock.unlink(missing_ok=True)
     finally:
         os.close(folder)
@@ -210,7 +225,7 @@ class RunFolder:
         """
         own: dict[str, Any]
         lock, own = self.path / "run.lock", {"host": socket.gethostname(), "process": os.getpid(), "since": now()}
-        own["born"] = psutil.Process().create_time()
+        own["born"] = _born(os.getpid())
         for _ in range(2):
             try:
                 write_atomically(lock, json.dumps(own).encode(), new=True)

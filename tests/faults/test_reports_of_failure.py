@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from click.testing import CliRunner
@@ -138,6 +139,42 @@ def test_a_run_goes_on_where_nobody_sees_it(
     results = api.run(suite, out=tmp_path / "run", executor="inline", device="cpu", plugins=[TOYS])
     assert [cell.status for cell in results.cells] == ["ok", "ok", "failed", "failed"]
     make("sampler", "edm", steps=60, width=8, depth=1).fit(make("task", "moons"))
+
+
+def test_a_full_disk_says_nothing_about_a_sampler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cell is run again when the run goes on, as one that was killed is."""
+
+    def full(path: Path, *_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("phys_bench.execution.write_arrays", full)
+        (first, *_) = run("toy-good", tmp_path / "run").records
+    assert (first["status"], first["hit_limit"], first["scores"]) == ("failed", "outside", {})
+    assert "safetensors: No space left on device" in first["reason"]
+    assert [cell.status for cell in run("toy-good", tmp_path / "run").cells] == ["ok"] * 3
+
+
+def test_a_clock_that_is_set_takes_no_folder_from_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time at which a process began, as the system tells it, moves with the clock."""
+    folder = api.RunFolder(tmp_path)
+    with folder.owned():
+        usual = psutil.Process.create_time
+        monkeypatch.setattr(psutil.Process, "create_time", lambda process: usual(process) + 3600)
+        with pytest.raises(ConfigurationError, match="is in use by process"), folder.owned():
+            pass
+
+
+def test_a_lock_that_is_a_link_to_nowhere_is_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "run.lock").symlink_to("nowhere")
+    with api.RunFolder(tmp_path).owned():
+        assert not (tmp_path / "run.lock").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".npy", "é" * 125 + ".npy"])
+def test_a_long_name_that_a_file_may_have_can_be_written(tmp_path: Path, name: str) -> None:
+    write_atomically(tmp_path / name, b"x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 class Drip(BaseHTTPRequestHandler):
