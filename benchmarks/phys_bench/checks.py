@@ -128,8 +128,8 @@ class Checks:
             return tuple(range(value))
         if not isinstance(value, Sequence) or isinstance(value, str) or not value:
             self.fail(key, f"is {short(value)}", "a number of at least 1 (3 means 0, 1, 2) or a list of seeds")
-        if any(isinstance(seed, bool) or not isinstance(seed, int) or seed < 0 for seed in value):
-            self.fail(key, f"is {short(list(value))}", "non-negative integers")
+        if any(isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63 for seed in value):
+            self.fail(key, f"is {short(list(value))}", "non-negative integers below 2^63")
         if len(set(value)) < len(value):
             self.fail(key, f"is {short(list(value))}", "every seed once")
         return tuple(value)

@@ -245,7 +245,7 @@ BENCH: list[Case] = [
     ("metrics as text", suite(metrics="w2"), "metrics is 'w2'"),
     *(
         (f"seeds={value!r:.20}", suite(seeds=value), "seeds is")
-        for value in (-1, 0, [1, 1], 10**9, 10**600, "3", [-1], [True], 1.5, [], {})
+        for value in (-1, 0, [1, 1], [2**63], 10**9, 10**600, "3", [-1], [True], 1.5, [], {})
     ),
     *((f"eval_size={value!r}", suite(eval_size=value), "eval_size is") for value in (1, -1, "all", 2.5, True)),
     *(
