@@ -33,7 +33,7 @@ from phys_samplers.metric import Scored
 from phys_samplers.randomness import make_generator
 
 LEVELS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5.0, 20.0)
-TASKS = {"mixture-2d": "w2", "red-wine": "w2"}
+TASKS = {"mixture-2d": "w2", "digits": "w2"}
 LENGTHS = (125, 500, 1_000)
 REFERENCES = (1, 64, 1_024)
 
