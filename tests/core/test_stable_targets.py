@@ -103,7 +103,7 @@ def factor_of_points(sigma: float, n: int) -> float:
     return (n - 1) * stable / float((density * (1 - np.tanh(a)) ** 2).sum())
 
 
-@pytest.mark.parametrize("sigma", [0.4, 0.8, 1.6, 5.0])
+@pytest.mark.parametrize("sigma", [0.4, *(pytest.param(s, marks=pytest.mark.slow) for s in (0.8, 1.6)), 5.0])
 def test_the_variance_falls_as_theorem_2_says(sigma: float) -> None:
     """(n − 1) V_STF/V_DSM for n = 64, at most 1 and .58, .70, .84, .96 by quadrature, within 15 %.
 

@@ -47,7 +47,7 @@ def test_one_dimension_is_the_first_passage_of_brownian_motion() -> None:
 
 
 @pytest.mark.parametrize("ratio", [0.05, 0.5, 0.995])
-@pytest.mark.parametrize("aux_dim", [0.5, 3.0, 128.0, 2048.0])
+@pytest.mark.parametrize("aux_dim", [pytest.param(0.5, marks=pytest.mark.slow), 3.0, 128.0, 2048.0])
 def test_drawn_times_have_that_transform(aux_dim: float, ratio: float) -> None:
     """Over equally likely normal scores; the extrapolated ends have probability 10⁻⁶ each."""
     n = 100_000
