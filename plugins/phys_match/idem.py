@@ -139,7 +139,7 @@ class IDEMModel(DensityModel):
             return super().score(x)
         density, level = UnitDensity(self._target, self.scale), sigma / self.scale
         z = density.flat.reduce(x.to(torch.float32)) / self.scale
-        found = self._moments(z.unsqueeze(0), z.new_tensor(level)).mean[0]
+        found = self._moments(z.unsqueeze(0), z.new_full((), level)).mean[0]
         return density.flat.embed((found - z) / (level**2 * self.scale))
 
     def tensors(self) -> dict[str, Tensor]:

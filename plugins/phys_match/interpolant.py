@@ -26,7 +26,7 @@ importance sampler* (arXiv:2405.06672), Eq. 7; Vargas et al. 2024 (arXiv:2307.01
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import torch
@@ -71,6 +71,16 @@ class Interpolant:
     betas: Tensor
     lengths: Tensor
     energies: Tensor
+    _elsewhere: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = field(
+        init=False, default_factory=dict, repr=False
+    )
+
+    def halves_and_gaps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """β in the middle of every step and its change there (K,), where x is, copied there once."""
+        key = x.device, x.dtype
+        if key not in self._elsewhere:
+            self._elsewhere[key] = (((self.betas[1:] + self.betas[:-1]) / 2).to(x), self.betas.diff().to(x))
+        return self._elsewhere[key]
 
     @property
     def steps(self) -> int:

@@ -189,7 +189,9 @@ class LFIS(StackedSampler):
         """See ``Sampler.restore``."""
         target = same_target(target, event_shape, by=type(self).__name__).to(device)
         density = UnitDensity(target, facts["scale"])
-        course = Interpolant(density, self.prior_std, *(tensors[name] for name in ("betas", "lengths", "energies")))
+        course = Interpolant(
+            density, self.prior_std, *(tensors[name].cpu() for name in ("betas", "lengths", "energies"))
+        )
         streams = Streams([0], "restore")
         drift = SteppedDrift([self.network(density.dim, streams) for _ in range(course.steps)])
         drift.load_state_dict({k.removeprefix("drift."): v for k, v in tensors.items() if k.startswith("drift.")})

@@ -89,11 +89,10 @@ def residual(
     drift: TimedDrift, course: Interpolant, x: Tensor, value: Tensor, score: Tensor, k: Tensor, probes: Tensor | None
 ) -> Tensor:
     """R (R, N) at states (R, N, D) in the middle of steps ``k`` (R, N), with log p̃ and its gradient there."""
-    betas = course.betas.to(x)
-    middle, rate = (betas[1:] + betas[:-1])[k] / 2, course.steps * betas.diff()[k]
+    middle, rate = (values[k] for values in course.halves_and_gaps(x))
     moved, spreading = divergence(drift.network, x, k.to(x) / course.steps, probes)
     along = (moved * course.slope(x, score, middle.unsqueeze(-1))).sum(-1)
-    return spreading + along + rate * (value - course.prior(x)) - drift.rates.gather(1, k)
+    return spreading + along + course.steps * rate * (value - course.prior(x)) - drift.rates.gather(1, k)
 
 
 class InterpolantModel(DensityModel):
@@ -248,7 +247,7 @@ class Interpolated(TrainedSampler):
                 parts.append((points, *density.both(points)))
             for states, values, scores in parts:
                 first = torch.arange(states.shape[1], device=states.device)
-                for k in {first.clamp(max=until - 1), (first - 1).clamp(min=0)}:
+                for k in (first.clamp(max=until - 1), (first - 1).clamp(min=0)):
                     index = k.to(states).view(1, -1, 1, 1).expand(*states.shape[:3], 1)
                     memory.add(torch.cat((states, scores, values.unsqueeze(-1), index), -1).flatten(1, 2))
 
@@ -265,7 +264,7 @@ class Interpolated(TrainedSampler):
             if self.states == "walks":
                 return found.mean(1)
             with torch.no_grad():
-                middle = ((course.betas[1:] + course.betas[:-1]) / 2).to(x)[steps]
+                middle = course.halves_and_gaps(x)[0][steps]
                 reached = drift.rates.cumsum(1) - drift.rates / 2
                 ratio = torch.lerp(course.prior(x), value, middle) - reached.gather(1, steps) / course.steps
                 weights = (ratio - LOWEST).clamp(max=0).exp() + FLOOR
@@ -288,7 +287,9 @@ class Interpolated(TrainedSampler):
         """See ``Sampler.restore``."""
         target = same_target(target, event_shape, by=type(self).__name__).to(device)
         density = UnitDensity(target, facts["scale"])
-        course = Interpolant(density, self.prior_std, *(tensors[name] for name in ("betas", "lengths", "energies")))
+        course = Interpolant(
+            density, self.prior_std, *(tensors[name].cpu() for name in ("betas", "lengths", "energies"))
+        )
         drift = self.restored(density.dim, course.steps)
         drift.load_state_dict({k.removeprefix("drift."): v for k, v in tensors.items() if k.startswith("drift.")})
         drift = drift.requires_grad_(False).to(device)

@@ -127,7 +127,7 @@ def reversed_walk(
     log_weights = None if density is None else -log_normal(x, first)
     steps = zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True)
     for here, there in steps:
-        found = moments(x, x.new_tensor(here))
+        found = moments(x, x.new_full((), here))
         gap, left = here**2 - there**2, (there / here) ** 2
         variance = (left * gap + (1 - left) ** 2 * found.variance).clamp(min=TINY) * noise_scale**2
         kick = variance.sqrt().unsqueeze(-1) * noise()

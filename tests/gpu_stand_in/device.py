@@ -95,6 +95,10 @@ def _is_cuda(device: Any) -> bool:
     return device is not None and torch.device(device).type in ("cuda", "meta")
 
 
+def _is_cpu(device: Any) -> bool:
+    return device is not None and not _is_cuda(device)
+
+
 class DeviceGenerator(_Generator):
     """A generator of the CPU that says where it was asked to be."""
 
@@ -323,6 +327,10 @@ class _Functions(TorchFunctionMode):
         if isinstance(first, DeviceTensor):
             if name in COMPOSED:
                 return self._composed(func, args, kwargs)
+            if name == "new_tensor" and not _is_cpu(kwargs.get("device")):
+                _log.copies[_where("new_tensor")] += 1
+                with _disable_current_modes():
+                    return DeviceTensor(func(first.inner, *args[1:], **{**kwargs, "device": "cpu"}))
             if name == "tolist":
                 return _to_cpu(first.detach()).tolist()
             if name in ("as_tensor", "asarray", "tensor"):
