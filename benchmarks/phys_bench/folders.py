@@ -105,18 +105,21 @@ def merge(*runs: str | Path | Results, out: str | Path | None = None, on_conflic
     if folder.exists:
         raise ConfigurationError(f"{folder.path} holds a run already; give another folder")
     folder.prepare()
-    cells = [{"task": c.task, "sampler": c.sampler, "seed": c.seed, "id": c.id} for c in union.cells]
-    suite = {**(union.head.get("suite") or {}), "tasks": union.tasks, "samplers": union.samplers}
-    best = {name: union.best(name) for name in union.metrics()}
-    primary = {task: union.primary(task) for task in union.tasks}
-    folder.write_head({**union.head, "suite": suite, "cells": cells, "best": best, "primary": primary})
-    sources = [RunFolder(one) for one in runs if not isinstance(one, Results)]
-    for record in union.records:
-        for source in sources:
-            if record["arrays"] and not source.arrays_problem(record):
-                content = read_bytes(source.arrays_file(record["id"]), LARGEST_ARRAYS)
-                write_atomically(folder.arrays_file(record["id"]), content)
-        folder.write_record(record)
+    with folder.owned():
+        if folder.exists:  # by now
+            raise ConfigurationError(f"{folder.path} holds a run already; give another folder")
+        cells = [{"task": c.task, "sampler": c.sampler, "seed": c.seed, "id": c.id} for c in union.cells]
+        suite = {**(union.head.get("suite") or {}), "tasks": union.tasks, "samplers": union.samplers}
+        best = {name: union.best(name) for name in union.metrics()}
+        primary = {task: union.primary(task) for task in union.tasks}
+        folder.write_head({**union.head, "suite": suite, "cells": cells, "best": best, "primary": primary})
+        sources = [RunFolder(one) for one in runs if not isinstance(one, Results)]
+        for record in union.records:
+            for source in sources:
+                if record["arrays"] and not source.arrays_problem(record):
+                    content = read_bytes(source.arrays_file(record["id"]), LARGEST_ARRAYS)
+                    write_atomically(folder.arrays_file(record["id"]), content)
+            folder.write_record(record)
     written = load(out)
     written.notes = tuple(dict.fromkeys((*union.notes, *written.notes)))  # what the runs lacked is said here only
     return written

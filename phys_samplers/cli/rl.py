@@ -196,7 +196,11 @@ def evaluate(
     agent = None if policy in ("behaviour", "random") else _load(Path(policy))
     log, queries, chosen = logged(path, policy if agent is None else agent, starts=starts)
     recipe = make("return_model", "law-solve").with_options(**read_settings(settings))
-    judged = judge(log, queries, gammas, query_policy=chosen, recipe=recipe, seed=seed)
+    band: float | None = 0.9
+    if log.episode is not None and len(log.episode.unique()) == 1:
+        click.echo("the log has one episode, of which no bands can be drawn", err=True)
+        band = None
+    judged = judge(log, queries, gammas, query_policy=chosen, recipe=recipe, band=band, seed=seed)
     click.echo(table(*table_of(judged)))
     if out is not None:
         out.write_text(page(judged, f"Returns of {policy} from {path.name}"), encoding="utf-8")

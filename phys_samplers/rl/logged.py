@@ -117,7 +117,12 @@ def evaluate(
     asked = dense(phi.of(_as_integers(queries, phi)), 1 + phi.map.count)[:, 1:]
     if query_policy is not None:
         asked = (query_policy.double().unsqueeze(2) * asked.unsqueeze(1)).flatten(1)
-    times = [_resample(groups, generator) for _ in range(RESAMPLES)] if band is not None else []
+    filled = torch.nonzero(moments[0].square[:, 0, 0] > 0).squeeze(1)
+    if band is not None and len(filled) == 1:
+        raise ConfigurationError(
+            "the log has one episode, of which no band can be drawn; expected two or more, or band=None"
+        )
+    times = [_resample(filled, groups, generator) for _ in range(RESAMPLES)] if band is not None else []
     judged = []
     for gamma in gammas:
         for column, some in enumerate(moments):
@@ -157,7 +162,7 @@ def _judge(
         some = moments.total(one)
         others.append(solve(some, gamma, scale, atoms=recipe.atoms, ridge=ridge, start=found.theta).law(asked))
     mean, tail, below = (
-        _band(statistic(law), torch.stack([statistic(other) for other in others]), len(times[0]), band)
+        _band(statistic(law), torch.stack([statistic(other) for other in others]), int(times[0].sum()), band)
         for statistic in (_mean, worst_mean, _below)
     )
     return Judged(gamma, column, law, found.residual, ridge, mean, tail, below.clamp(0, 1))
@@ -184,8 +189,10 @@ def _band(estimate: Tensor, others: Tensor, groups: int, probability: float) -> 
     return torch.stack((estimate - half, estimate + half), -1)
 
 
-def _resample(groups: int, generator: torch.Generator) -> Tensor:
-    return torch.bincount(torch.randint(groups, (groups,), generator=generator), minlength=groups).double()
+def _resample(filled: Tensor, groups: int, generator: torch.Generator) -> Tensor:
+    """How often each group counts, drawn with replacement from those that have rows."""
+    drawn = filled[torch.randint(len(filled), (len(filled),), generator=generator)]
+    return torch.bincount(drawn, minlength=groups).double()
 
 
 def safe_scale(total: Total, gamma: float) -> ReturnScale:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -225,3 +226,24 @@ def test_rows_that_nothing_follows_are_left_out_of_a_file(tmp_path) -> None:
     assert rows["observation"].tolist() == [0, 1, 2, 4]
     assert rows["next_observation"][[0, 2, 3]].tolist() == [1, 3, 5]
     assert rows["episode"].tolist() == [0, 0, 1, 2]
+
+
+def test_bands_of_few_episodes_are_drawn_from_those() -> None:
+    """Three episodes lie in three of forty groups: a resample is of these three."""
+    generator = torch.Generator().manual_seed(0)
+    observation = torch.randn(12, 2, generator=generator)
+    log = Log(
+        observation=observation,
+        next_observation=observation.roll(-1, 0),
+        reward=torch.randn(12, generator=generator),
+        terminal=torch.tensor([False, False, False, True] * 3),
+        episode=torch.arange(3).repeat_interleave(4),
+    )
+    (found,) = evaluate(log, observation[::4], [0.9], recipe=LawSolve(atoms=51, count=16))
+    assert found.mean_band is not None
+    assert (found.mean_band[:, 0] < found.law.mean).all()
+    assert (found.mean_band[:, 1] > found.law.mean).all()
+    one = replace(log, episode=torch.zeros(12, dtype=torch.long))
+    with pytest.raises(ConfigurationError, match="one episode, of which no band can be drawn"):
+        evaluate(one, observation[::4], [0.9], recipe=LawSolve(atoms=51, count=16))
+    assert evaluate(one, observation[::4], [0.9], recipe=LawSolve(atoms=51, count=16), band=None)[0].mean_band is None
