@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from phys_samplers.errors import ConfigurationError
 
 from .cells import Cell
 
-if TYPE_CHECKING:
-    from .results import Results
+
+class Run(Protocol):
+    """What is looked at of a run: ``results.Results`` is one."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - said by the class that has it
+    @property
+    def head(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def cells(self) -> Sequence[Cell]: ...  # noqa: D102
 
 
-def check_ways(runs: Sequence[Results]) -> None:
+def check_ways(runs: Sequence[Run]) -> None:
     """Refuse runs to which better means different things.
 
     Raises:
@@ -52,9 +60,9 @@ class Conflict:
     reason: str
 
 
-def find_conflicts(runs: Sequence[Results]) -> list[Conflict]:
+def find_conflicts(runs: Sequence[Run]) -> list[Conflict]:
     """Cells that several runs have, with other results or of other code and options."""
-    seen: dict[tuple[str, str, int], tuple[Results, int]] = {}
+    seen: dict[tuple[str, str, int], tuple[Run, int]] = {}
     found = []
     for run in runs:
         for i, cell in enumerate(run.cells):

@@ -106,7 +106,7 @@ def merge(*runs: str | Path | Results, out: str | Path | None = None, on_conflic
         raise ConfigurationError(f"{folder.path} holds a run already; give another folder")
     folder.prepare()
     with folder.owned():
-        if folder.exists:  # by now
+        if (folder.path / "run.json").exists():  # by now
             raise ConfigurationError(f"{folder.path} holds a run already; give another folder")
         cells = [{"task": c.task, "sampler": c.sampler, "seed": c.seed, "id": c.id} for c in union.cells]
         suite = {**(union.head.get("suite") or {}), "tasks": union.tasks, "samplers": union.samplers}

@@ -154,6 +154,7 @@ def bounded(source: Source) -> Iterator[None]:
     leave, os._exit = os._exit, refuse  # type: ignore[assignment]
     timers = []
     main = threading.current_thread() is threading.main_thread()
+    deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     if watched := main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
     if main and hasattr(signal, "setitimer"):
@@ -167,7 +168,7 @@ def bounded(source: Source) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if pressed or not watched:
+        if pressed or not (watched or deaf):
             raise
         raise PluginError("it raised KeyboardInterrupt, and nobody pressed Ctrl-C") from None
     finally:

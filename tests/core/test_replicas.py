@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from phys_samplers import make
 from phys_samplers.errors import TrainingDiverged
 from phys_samplers.fields import UNet, replica
+from phys_samplers.objective import Loss
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Target
@@ -135,7 +136,7 @@ def test_validation_takes_no_numbers_from_training() -> None:
     assert losses[0] == losses[1] == losses[2]
 
 
-class _Poisoned:
+class _Poisoned(Loss):
     """A loss that turns NaN for one replica of a stack."""
 
     def __init__(self, loss: Any, index: int) -> None:

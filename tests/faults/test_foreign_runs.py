@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from phys_bench import api, store
 from phys_bench.canonical import digest
 from phys_bench.report import write_report
+from phys_samplers.catalogue import registry
 from phys_samplers.cli import program
 from phys_samplers.errors import ConfigurationError
 
@@ -185,13 +186,14 @@ def phys_components():
     ids=["absent", "loud"],
 )
 def test_a_sampler_that_cannot_be_made_keeps_its_cells(
-    tmp_path: Path, target: str, source: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, target: str, source: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "loud_module.py").write_text(source)
     name = "absent-" + target.partition(":")[0].replace("_", "-")
     plugin = tmp_path / f"plugin_{target.partition(':')[0]}.py"
     plugin.write_text(PLUGIN.format(name=name, target=target))
+    request.addfinalizer(lambda: registry.unregister("sampler", name))
     result = run(name, plugin, tmp_path / "run")
     assert result.exit_code == 1, result.output
     assert "no cell of this run has a score" in result.output

@@ -196,7 +196,7 @@ def test_the_command_line() -> None:
     assert done.exit_code == 0, done.output
     found = json.loads(done.output)
     assert (found["verdict"], len(found["branches"])) == ("conditional", 2)
-    shown = run(program, ["genphys", "classify", "dt - lap"])
+    shown = run(program, ["genphys", "classify", "dt - lap"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
     assert "every wave fades faster than the mass" in shown.output
     for words in (["x*k"], ["dt - lap", "--set", "m"], ["dt - lap", "--set", "m=x"]):
