@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 363
-LINES = 60_686
+MODULES = 364
+LINES = 60_832
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
