@@ -20,6 +20,8 @@ class Run(Protocol):
     def head(self) -> Mapping[str, Any]: ...  # noqa: D102
     @property
     def cells(self) -> Sequence[Cell]: ...  # noqa: D102
+    @property
+    def records(self) -> Sequence[Mapping[str, Any]]: ...  # noqa: D102
 
 
 def check_ways(runs: Sequence[Run]) -> None:
