@@ -17,7 +17,7 @@ if runner:
     if os.getppid() != int(runner):  # it ended before this was asked for
         os._exit(1)
 
-for name in ("phys_bench.execution", "torch._dynamo"):
+for name in ("phys_bench.execution", "torch._dynamo", "ot"):  # POT, which scores need, takes seconds
     importlib.import_module(name)
 if runner:
     atexit.register(os._exit, 0)  # at once: there is nothing to clear up, and taking torch down takes a second

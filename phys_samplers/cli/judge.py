@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from phys_registry.errors import printable
 from phys_samplers.cli.output import Failure, note
 from phys_samplers.cli.targets import density_options, find_target
 from phys_samplers.cli.words import Whole, choose_device, device_option, seed_option
@@ -65,7 +64,7 @@ def judge(
         note(f"{text}{place} ...", colour=None)
 
     verdict = run(target, asked, n=count, seed=seed, scale=scale, device=choose_device(device), announce=announce)
-    click.echo(printable(verdict.table()))
+    click.echo(verdict.table())
     if out is not None:
         _write(out, verdict)
     if verdict.samples is None:

@@ -236,4 +236,10 @@ def main(args: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: always: 0; 1 for a failed check; 2 for an error of the user; 130 after Ctrl-C.
     """
-    program.main(args=None if args is None else list(args), prog_name="phys-samplers")
+    try:
+        program.main(args=None if args is None else list(args), prog_name="phys-samplers")
+    except OSError as error:  # of a help page, which is written before a command runs
+        if (message := _message(error)) is None:
+            raise
+        click.echo(f"error: {message}", err=True)
+        sys.exit(2)

@@ -26,9 +26,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+import click
 import torch
 from torch import Tensor
 
+from phys_registry.errors import printable
 from phys_samplers.judging.evidence import Evidence
 from phys_samplers.judging.p_values import far_and_dense, higher, two_sample_p_value
 from phys_samplers.layout import table
@@ -118,7 +120,7 @@ class Judgement(Shown):
         return min(known, key=_stated_error, default=None)
 
     def __str__(self) -> str:
-        return self.table()
+        return click.unstyle(self.table())
 
     def _title(self) -> str:
         return f"Judgement of {self.target!r}"
@@ -146,7 +148,8 @@ class Judgement(Shown):
         total = "" if found is None else f"log Z = {found[0]:.3f} ± {found[1]:.3f}. "
         if self._best_known is not None and self._best_known.at_least:
             total = f"{total[:-2]}, or more: its weights have a heavy tail. "
-        return f"{table([_row(opinion) for opinion in self.opinions], HEADINGS, width=width)}\n\n{total}{self.summary}"
+        rows = table([_row(opinion) for opinion in self.opinions], HEADINGS, width=width)
+        return f"{rows}\n\n{printable(total + self.summary)}"
 
 
 def weigh(evidence: Sequence[Evidence], *, target: str, seed: int) -> Judgement:

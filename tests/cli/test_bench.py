@@ -60,6 +60,11 @@ def test_a_run_from_plan_to_merge(run: Run, suite: tuple[str, ...]) -> None:
         ("variance-ratio", 1, "equal"),
     ]
     assert "variance-ratio" not in run("bench", "compare", "runs/tiny", "other").output
+    Path("lone.toml").write_text(SUITE.replace('"exact"', '"training-rows"'))
+    run("bench", "run", "lone.toml", "--executor", "inline", "-q", "--no-report", "--out", "lone")
+    told = run("bench", "compare", "lone", "other").output
+    assert "only in the first run: training-rows\n" in told
+    assert "only in the second run: exact\n" in told
     assert "share sliced-w2" in run("bench", "compare", "runs/tiny", "other", "--metric", "w9", code=2).output
     run("bench", "merge", "runs/tiny", "other", "-o", "all", "--no-report")
     assert {record["identity"]["seed"] for record in bench.load("all").records} == {0, 1, 5}

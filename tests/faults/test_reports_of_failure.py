@@ -108,8 +108,9 @@ def test_a_full_disk_is_named_with_its_file(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("redirection", [">&-", ">/dev/full"])
-def test_an_output_that_cannot_be_written_gives_no_traceback(redirection: str) -> None:
-    command = f"{sys.executable} -c 'from phys_samplers.cli import main; main()' list sampler {redirection}"
+@pytest.mark.parametrize("words", ["list sampler", "--help"])
+def test_an_output_that_cannot_be_written_gives_no_traceback(redirection: str, words: str) -> None:
+    command = f"{sys.executable} -c 'from phys_samplers.cli import main; main()' {words} {redirection}"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, env=environment)
     assert "Traceback" not in done.stderr

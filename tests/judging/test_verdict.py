@@ -75,6 +75,13 @@ def test_without_an_estimate_of_log_z_nothing_is_trusted() -> None:
     assert found.summary.startswith("None yet")
 
 
+def test_names_reach_no_terminal_as_they_are_and_print_has_no_codes() -> None:
+    found = weigh([run("\x1b[2Jsmc", log_z=1.0, log_z_std=0.1)], target="t\x1b[31m", seed=0)
+    assert "\x1b" not in str(found)
+    assert "\x1b[2J" not in found.table()
+    assert "\\x1b[2Jsmc" in found.table()
+
+
 def test_the_table_fits_a_terminal() -> None:
     found = weigh(
         [run("smc", log_z=1.0, log_z_std=0.1), Evidence(sampler="vgs", error="lost " * 40)], target="t", seed=0

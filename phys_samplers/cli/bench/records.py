@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from phys_registry.errors import printable
 from phys_samplers.cli.output import Failure, echo_json, json_option, note
 from phys_samplers.layout import examples, table, terminal_width
 
@@ -200,7 +201,8 @@ def compare(first: Path, second: Path | None, reference: str | None, metric: str
         else:
             click.echo(beside.table(metric, width=terminal_width(otherwise=100)))
         return
-    rows = api.compare(api.load(first), api.load(second), metric=metric or "primary").to_dict("records")
+    runs = api.load(first), api.load(second)
+    rows = api.compare(*runs, metric=metric or "primary").to_dict("records")
     if as_json:
         echo_json([{key: None if value != value else value for key, value in row.items()} for row in rows])
     elif not rows:
@@ -221,6 +223,13 @@ def compare(first: Path, second: Path | None, reference: str | None, metric: str
             for row in rows
         ]
         click.echo(table(lines, _HEADERS, paint=_COLOURS))
+    if not as_json:
+        for which, run, other in (("first", *runs), ("second", *reversed(runs))):
+            alone = [name for name in run.samplers if name not in other.samplers]
+            if alone:
+                failed = {name for name in alone if not any(c.status == "ok" for c in run.cells if c.sampler == name)}
+                named = ", ".join(f"{name} (failed everywhere)" if name in failed else name for name in alone)
+                click.echo(printable(f"\nonly in the {which} run: {named}"))
 
 
 @click.command(
