@@ -90,7 +90,7 @@ class Classification:
         return {"relation": self.relation, "verdict": self.verdict, "branches": branches}
 
 
-def classify(relation: str | Callable[[NDArray[np.float64]], Any], **parameters: float) -> Classification:
+def classify(relation: str | Callable[[NDArray[np.float64]], Any], /, **parameters: float) -> Classification:
     """Judge every branch of a dispersion relation.
 
     Args:

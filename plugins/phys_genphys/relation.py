@@ -110,11 +110,14 @@ def read(text: str, parameters: Mapping[str, float] | None = None) -> Relation:
         parts = [ast.BinOp(trees[0], ast.Sub(), side) for side in right]
     else:
         parts = list(trees[0].elts) if isinstance(trees[0], ast.Tuple) else [trees[0]]
+    if not parts:
+        raise ConfigurationError(f"the relation {text!r} has no branch; expected one or more, e.g. w = -I*k**2")
     relation = Relation(text.strip(), tuple(parts), given)
     trial = np.array([0.37, 1.9])
     for part in parts:
         degree = len(relation._polynomial(part, trial)) - 1
-        if degree == 0 and len(trees) == 2:
+        names = {node.id for node in ast.walk(part) if isinstance(node, ast.Name)}
+        if degree == 0 and (len(trees) == 2 or names & {"w", "dt", "lap"}):  # else ω as a function of k
             raise ConfigurationError(f"the relation {text!r} has no w or dt; write w = ..., or an equation with dt")
     if not np.isfinite(relation.roots(trial)).all():
         raise ConfigurationError(f"the relation {text!r} has no finite value at k = {trial[0]} and {trial[1]}")

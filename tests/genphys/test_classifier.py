@@ -160,6 +160,11 @@ HOSTILE = [
     "w = " + "-" * 60 + "k",
     "\0w = k",
     "w = 1" + "0" * 380,
+    "w = ()",
+    "()",
+    "lap - 1",
+    "0*dt - lap",
+    "w - w + k",
 ]
 
 
@@ -181,6 +186,10 @@ def test_what_is_not_arithmetic_is_refused(text: str) -> None:
 def test_bad_parameters_are_refused(parameters, match: str) -> None:
     with pytest.raises(ConfigurationError, match=match):
         classify("dt - lap", **parameters)
+
+
+def test_a_parameter_may_have_the_name_of_an_argument() -> None:
+    assert classify("dt - relation*lap", relation=2.0).verdict == "yes"
 
 
 def test_a_function_with_bad_values_is_refused() -> None:
