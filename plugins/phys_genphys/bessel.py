@@ -12,7 +12,13 @@ from phys_samplers.errors import ConfigurationError
 
 
 def log_k(order: float, z: Tensor) -> tuple[Tensor, Tensor]:
-    """log K_ν(z) and the quotient K_{ν+1}(z)/K_ν(z), for z > 0.
+    """log K_ν(z) and the quotient K_{ν+1}(z)/K_ν(z), for z > 0; see ``log_scaled_k``."""
+    value, ratio = log_scaled_k(order, z)
+    return value - z, ratio
+
+
+def log_scaled_k(order: float, z: Tensor) -> tuple[Tensor, Tensor]:
+    """log e^z K_ν(z), which large z does not round away, and the quotient K_{ν+1}(z)/K_ν(z), for z > 0.
 
     K_{ν+1}/K_ν = 2ν/z + K_{ν−1}/K_ν is a sum of positive terms: nothing cancels, and nothing overflows in logarithms.
 
@@ -22,10 +28,10 @@ def log_k(order: float, z: Tensor) -> tuple[Tensor, Tensor]:
     """
     _check(order)
     if order % 1:
-        nu, value, ratio = 0.5, 0.5 * (math.pi / (2 * z)).log() - z, 1 + 1 / z
+        nu, value, ratio = 0.5, 0.5 * (math.pi / (2 * z)).log(), 1 + 1 / z
     else:
         k0 = torch.special.scaled_modified_bessel_k0(z)
-        nu, value, ratio = 0.0, k0.log() - z, torch.special.scaled_modified_bessel_k1(z) / k0
+        nu, value, ratio = 0.0, k0.log(), torch.special.scaled_modified_bessel_k1(z) / k0
     while nu < order:
         value, nu = value + ratio.log(), nu + 1
         ratio = 2 * nu / z + 1 / ratio

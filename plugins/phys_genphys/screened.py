@@ -30,7 +30,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from phys_genphys.bessel import bessel_y, first_zero, log_k
+from phys_genphys.bessel import bessel_y, first_zero, log_k, log_scaled_k
 from phys_genphys.pde import PDE, Poisson
 from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
@@ -210,8 +210,9 @@ class MixedDiffusionPoisson(PDE):
     def log_density(self, squared: Tensor, level: Tensor, dim: int) -> Tensor:
         """See the module."""
         (rho, t), mu = self._rho(squared, level), 0.5 * (dim + 1)
-        shape = log_k(mu, self.m * rho)[0] + mu * (self.m / (2 * math.pi * rho)).log()
-        return shape + (2 * t).log() + self.m * t + 0.5 * dim * math.log(self.a)
+        shape = log_scaled_k(mu, self.m * rho)[0] + mu * (self.m / (2 * math.pi * rho)).log()
+        # −m(ρ − t), a difference of large numbers where a is small
+        return shape + (2 * t).log() - self.m * self.a * squared / (rho + t) + 0.5 * dim * math.log(self.a)
 
     def pull(self, squared: Tensor, level: Tensor, dim: int) -> Tensor:
         """κ of the module, times dlog t/dlog σ = 2(1 + mt)/(2 + mt)."""
@@ -225,8 +226,9 @@ class MixedDiffusionPoisson(PDE):
         # τ² − t² = s² − ρ²
         gained = step * (s + rho)
         tau = (gained + late.square()).sqrt()
-        log_value = log_k(mu + 1, self.m * s)[0] - log_k(mu, self.m * rho)[0] - mu * (s / rho).log()
-        value = torch.exp(log_value - self.m * gained / (tau + late)) * length / (1 - nodes).square()
+        log_value = log_scaled_k(mu + 1, self.m * s)[0] - log_scaled_k(mu, self.m * rho)[0] - mu * (s / rho).log()
+        log_value = log_value - self.m * (step + gained / (tau + late))
+        value = torch.exp(log_value) * length / (1 - nodes).square()
         kappa = self.m * (value * weights).sum(-1)
         return kappa * (2 * (1 + self.m * t) / (2 + self.m * t))
 

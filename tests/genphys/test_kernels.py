@@ -182,3 +182,14 @@ def test_what_there_is_not_is_said() -> None:
         FractionalDiffusion().log_density(levels(1.0, 1), levels(1.0, 1), 2)
     with pytest.raises(ConfigurationError, match="beta"):
         FractionalDiffusion(beta=2.0)
+
+
+@pytest.mark.parametrize("a", [1e-2, 1e-5, 1e-8])
+def test_the_mixed_equation_with_little_of_poisson_is_diffusion_in_single_precision(a: float) -> None:
+    pde = MixedDiffusionPoisson(a=a)
+    squared, level = torch.tensor([1e-4, 1.0, 9.0]).repeat(3, 1), torch.tensor([[0.3], [1.0], [20.0]]).expand(3, 3)
+    for name in ("log_density", "pull"):
+        single, double = (getattr(pde, name)(squared.to(t), level.to(t), 2) for t in (torch.float32, torch.float64))
+        torch.testing.assert_close(single, double.float(), rtol=1e-4, atol=1e-4)
+    if a < 1e-6:
+        torch.testing.assert_close(pde.pull(squared, level, 2), torch.ones(3, 3), rtol=2e-3, atol=0)
