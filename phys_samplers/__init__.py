@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from phys_samplers.catalogue import registry as registry
     from phys_samplers.denoisers.given import from_denoiser as from_denoiser
     from phys_samplers.denoisers.pretrained import from_diffusers as from_diffusers
-    from phys_samplers.draw import Draw as Draw
     from phys_samplers.dynamics import Dynamics as Dynamics
     from phys_samplers.judging import judge as judge
     from phys_samplers.metric import Metric as Metric
+    from phys_samplers.sampler import Draw as Draw
     from phys_samplers.sampler import Model as Model
     from phys_samplers.sampler import Sampler as Sampler
     from phys_samplers.sampler import load as load
@@ -44,7 +44,8 @@ def __dir__() -> list[str]:
     from phys_samplers.catalogue import registry
 
     targets = [component.target for component in registry.components("sampler")]
-    return sorted({*_names(), *(text.rpartition(":")[2] for text in targets if isinstance(text, str))})
+    classes = (text.rpartition(":")[2] for text in targets if isinstance(text, str))
+    return sorted({*_names(), *(name for name in classes if name[:1].isupper())})
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,8 @@
-"""A draw: samples with what it cost to get them, in the form that other tools take."""
+"""The forms of a draw that other tools take: chains, arrays, data frames, ArviZ; and how it shows itself."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -19,50 +17,14 @@ if TYPE_CHECKING:
     from phys_samplers.table import Column
 
 
-@dataclass(frozen=True, repr=False)
-class Draw(Shown):
-    """Samples with what it cost to get them.
-
-    Args:
-        samples: (n, *event_shape).
-        nfe: function evaluations (network or gradient calls) *per sample*, burn-in included.
-        diagnostics: JSON-like facts: acceptance rate, R̂, clamped fraction, … Names that mean the same everywhere:
-            ``log_z``, an estimate of the target's log Z, with its standard error ``log_z_std`` where one is known;
-            ``elbo``, a lower bound of it in expectation; ``ess``, effective independent draws per sample: (Σw)²/(nΣw²)
-            of importance weights, or of chains what the autocorrelation leaves (above 1 where a chain is long and one
-            state of it was asked for).
-        log_weights: logarithms (n,) of importance weights that make the samples exact, up to one constant; None if
-            the samples stand for themselves.
-        n_chains: of how many Markov chains the samples are states, the latest state of every chain first; None if
-            they are no chains' states.
-    """
+class DrawForms(Shown):
+    """What other tools take of a ``phys_samplers.sampler.Draw``, whose fields these are."""
 
     samples: Tensor
     nfe: float
-    diagnostics: Mapping[str, Any] = field(default_factory=dict)
-    log_weights: Tensor | None = None
-    n_chains: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what no sampler can mean.
-
-        Raises:
-            ConfigurationError: on samples that are no real tensor, a negative or infinite ``nfe``, or ``log_weights``
-                that are not one number a sample.
-        """
-        if not isinstance(self.samples, Tensor) or self.samples.is_complex() or self.samples.ndim == 0:
-            given = getattr(self.samples, "dtype", type(self.samples).__name__)
-            raise ConfigurationError(f"samples are {given}; expected a tensor (n, *event_shape) of real numbers")
-        try:
-            known = math.isfinite(self.nfe) and self.nfe >= 0
-        except TypeError:
-            known = False
-        if not known:
-            raise ConfigurationError(f"nfe is {self.nfe!r}; expected evaluations per sample, a number of at least 0")
-        weights = self.log_weights
-        if weights is not None and tuple(getattr(weights, "shape", ())) != (len(self.samples),):
-            given = tuple(getattr(weights, "shape", ()))
-            raise ConfigurationError(f"log_weights have shape {given}; expected {(len(self.samples),)}, one a sample")
+    diagnostics: Mapping[str, Any]
+    log_weights: Tensor | None
+    n_chains: int | None
 
     @property
     def chains(self) -> Tensor:

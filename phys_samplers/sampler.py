@@ -12,7 +12,7 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -23,7 +23,7 @@ from phys_registry.errors import brief
 from phys_registry.options import facts_of
 from phys_samplers.checkpoint import load as read_model
 from phys_samplers.checkpoint import save as write_model
-from phys_samplers.draw import Draw as Draw
+from phys_samplers.draw import DrawForms
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import check_values, part_options
 from phys_samplers.randomness import as_device
@@ -38,6 +38,52 @@ if TYPE_CHECKING:
 
 MOST_NUMBERS = 2**40
 """In one draw."""
+
+
+@dataclass(frozen=True, repr=False)
+class Draw(DrawForms):
+    """Samples with what it cost to get them.
+
+    Args:
+        samples: (n, *event_shape).
+        nfe: function evaluations (network or gradient calls) *per sample*, burn-in included.
+        diagnostics: JSON-like facts: acceptance rate, R̂, clamped fraction, … Names that mean the same everywhere:
+            ``log_z``, an estimate of the target's log Z, with its standard error ``log_z_std`` where one is known;
+            ``elbo``, a lower bound of it in expectation; ``ess``, effective independent draws per sample: (Σw)²/(nΣw²)
+            of importance weights, or of chains what the autocorrelation leaves (above 1 where a chain is long and one
+            state of it was asked for).
+        log_weights: logarithms (n,) of importance weights that make the samples exact, up to one constant; None if
+            the samples stand for themselves.
+        n_chains: of how many Markov chains the samples are states, the latest state of every chain first; None if
+            they are no chains' states.
+    """
+
+    samples: Tensor
+    nfe: float
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    log_weights: Tensor | None = None
+    n_chains: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no sampler can mean.
+
+        Raises:
+            ConfigurationError: on samples that are no real tensor, a negative or infinite ``nfe``, or ``log_weights``
+                that are not one number a sample.
+        """
+        if not isinstance(self.samples, Tensor) or self.samples.is_complex() or self.samples.ndim == 0:
+            given = getattr(self.samples, "dtype", type(self.samples).__name__)
+            raise ConfigurationError(f"samples are {given}; expected a tensor (n, *event_shape) of real numbers")
+        try:
+            known = math.isfinite(self.nfe) and self.nfe >= 0
+        except TypeError:
+            known = False
+        if not known:
+            raise ConfigurationError(f"nfe is {self.nfe!r}; expected evaluations per sample, a number of at least 0")
+        weights = self.log_weights
+        if weights is not None and tuple(getattr(weights, "shape", ())) != (len(self.samples),):
+            given = tuple(getattr(weights, "shape", ()))
+            raise ConfigurationError(f"log_weights have shape {given}; expected {(len(self.samples),)}, one a sample")
 
 
 class Model(Shown, ABC):

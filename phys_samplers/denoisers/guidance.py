@@ -130,13 +130,13 @@ class Repulsion(Potential):
         return first * (last / first) ** min(max(share, 0.0), 1.0)
 
 
-def check_sets(potential: Potential | None, n: int) -> None:
+def check_sets(potential: Potential, n: int) -> None:
     """Refuse a number of samples that is not one of whole sets.
 
     Raises:
         ConfigurationError: naming both.
     """
-    if potential is not None and n % potential.set_size:
+    if n % potential.set_size:
         raise ConfigurationError(
             f"n is {n} and the guidance has sets of {potential.set_size}; expected a multiple, such as "
             f"{-(-n // potential.set_size) * potential.set_size}"

@@ -224,7 +224,8 @@ class DenoiserModel(Model):
         self.check_draw(n, start)
         recipe = self.recipe.for_draw(options) if options else self.recipe
         integrator, schedule, times = recipe.integrator_part, recipe.schedule_part, recipe.times
-        check_sets(recipe.potential, n)
+        if (potential := recipe.potential) is not None:
+            check_sets(potential, n)
         dynamics = self.dynamics(recipe, integrator)
         generator = make_generator(seed, "sample", device=self.device)
         by_denoising = integrator.equation == "denoising"

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import click
 import pytest
 import torch
 
 import phys_samplers
 from phys_samplers import Density, Samples, bench, judge, make, plots
-from phys_samplers.draw import Draw
 from phys_samplers.errors import ConfigurationError, MissingCapability
+from phys_samplers.sampler import Draw
 
 NORMAL = Density(lambda x: -0.5 * x.square().sum(1), (2,), name="a <b> normal")
 
@@ -49,7 +50,7 @@ def test_objects_show_a_line_and_a_small_table(chain: Any) -> None:
 def test_a_verdict_prints_its_table_and_shows_a_line() -> None:
     verdict = judge(NORMAL, ["smc"], n=200)
     assert len(str(verdict).splitlines()) < 20
-    assert str(verdict) == verdict.table()
+    assert str(verdict) == click.unstyle(verdict.table())
     assert repr(verdict).startswith("<Judgement of 'a <b> normal': recommended ")
     for one in (verdict, *verdict.opinions, verdict.opinions[0].evidence):
         assert len(repr(one)) < 500
