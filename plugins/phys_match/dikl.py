@@ -27,13 +27,12 @@ import torch
 from torch import Tensor, nn
 
 from phys_match.idem import PosteriorNet
-from phys_match.reverse import Estimator, estimate
-from phys_samplers.density import DensityModel, same_target
+from phys_match.reverse import Estimator, check_levels, estimate
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import make_field
 from phys_samplers.objective import Objective, TrainedSampler
 from phys_samplers.options import Part, fit_option
-from phys_samplers.paths import UnitDensity, spread
+from phys_samplers.paths import UnitDensity, UnitModel, restored, spread
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
@@ -71,24 +70,10 @@ def surrogate(x: Tensor, of_q: Tensor, of_p: Tensor, sigma: Tensor, power: float
     return (apart * x).sum(-1)
 
 
-class GeneratorModel(DensityModel):
-    """A fitted generator.
-
-    Args:
-        recipe: the recipe.
-        generator: of one replica.
-        target: on ``device``.
-        scale: spread of the target.
-        device: where to compute.
-    """
+class GeneratorModel(UnitModel[Generator]):
+    """A fitted generator."""
 
     recipe: DiKL
-
-    def __init__(
-        self, recipe: DiKL, generator: Generator, target: Target, *, scale: float, device: torch.device | str
-    ) -> None:
-        super().__init__(recipe, target=target, device=device)
-        self.generator, self.scale = generator, scale
 
     @torch.no_grad()
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
@@ -105,15 +90,7 @@ class GeneratorModel(DensityModel):
         z = torch.randn(
             1, n, density.dim, generator=make_generator(seed, "generator", device=self.device), device=self.device
         )
-        return Draw(density.flat.embed(self.generator(z)[0] * self.scale), 1.0)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers of both networks."""
-        return dict(self.generator.state_dict())
-
-    def facts(self) -> dict[str, Any]:
-        """The spread that was found."""
-        return {**super().facts(), "scale": self.scale}
+        return Draw(density.flat.embed(self.network(z)[0] * self.scale), 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +131,7 @@ class DiKL(TrainedSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.finest >= self.widest:
-            raise ConfigurationError(f"finest is {self.finest} and widest {self.widest}; expected finest below widest")
+        check_levels(self.finest, self.widest)
 
     def generator(self, dim: int, streams: Streams) -> Generator:
         """Both stacked networks; the denoiser begins at zero."""
@@ -206,7 +182,13 @@ class DiKL(TrainedSampler):
         device: torch.device | str = "cpu",
     ) -> GeneratorModel:
         """See ``Sampler.restore``."""
-        target = same_target(target, event_shape, by=type(self).__name__)
-        generator = self.generator(target.flat_dim, Streams([0], "restore")).requires_grad_(False)
-        generator.load_state_dict(dict(tensors))
-        return GeneratorModel(self, generator.to(device), target.to(device), scale=facts["scale"], device=device)
+        return restored(
+            GeneratorModel,
+            self,
+            lambda at: self.generator(at.flat_dim, Streams([0], "restore")),
+            tensors,
+            facts,
+            event_shape=event_shape,
+            target=target,
+            device=device,
+        )

@@ -32,12 +32,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from phys_samplers.chains import mala
-from phys_samplers.density import DensityModel, same_target
 from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.objective import Objective, TrainedSampler
 from phys_samplers.options import fit_option
-from phys_samplers.paths import Ring, UnitDensity, spread
+from phys_samplers.paths import Ring, UnitDensity, UnitModel, restored, spread
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
@@ -184,24 +183,10 @@ def bootstrap_loss(log_q: Tensor, log_old: Tensor, largest: float) -> Tensor:
     return -(correction * log_q).mean(1)
 
 
-class FlowModel(DensityModel):
-    """A fitted flow: independent samples, with the weights that make them exact.
-
-    Args:
-        recipe: the recipe.
-        flow: of one replica.
-        target: on ``device``.
-        scale: spread of the target.
-        device: where to compute.
-    """
+class FlowModel(UnitModel[StackedFlow]):
+    """A fitted flow: independent samples, with the weights that make them exact."""
 
     recipe: FAB
-
-    def __init__(
-        self, recipe: FAB, flow: StackedFlow, target: Target, *, scale: float, device: torch.device | str
-    ) -> None:
-        super().__init__(recipe, target=target, device=device)
-        self.flow, self.scale = flow, scale
 
     @torch.no_grad()
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
@@ -218,20 +203,12 @@ class FlowModel(DensityModel):
         samples, weights = [], []
         for begin in range(0, n, NUMBERS_AT_ONCE):
             shape = (1, min(NUMBERS_AT_ONCE, n - begin), density.dim)
-            x = self.flow.place(torch.randn(shape, generator=generator, device=self.device))
+            x = self.network.place(torch.randn(shape, generator=generator, device=self.device))
             samples.append(x[0])
-            weights.append((density.log_prob(x) - self.flow.log_prob(x))[0])
+            weights.append((density.log_prob(x) - self.network.log_prob(x))[0])
         log_weights = torch.cat(weights)
         facts = weight_diagnostics(log_weights)
         return Draw(density.flat.embed(torch.cat(samples) * self.scale), 1.0, facts, log_weights)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers of the flow."""
-        return dict(self.flow.state_dict())
-
-    def facts(self) -> dict[str, Any]:
-        """The spread that was found."""
-        return {**super().facts(), "scale": self.scale}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,10 +294,16 @@ class FAB(TrainedSampler):
         device: torch.device | str = "cpu",
     ) -> FlowModel:
         """See ``Sampler.restore``."""
-        target = same_target(target, event_shape, by=type(self).__name__)
-        flow = self.flow(target.flat_dim, Streams([0], "restore")).requires_grad_(False)
-        flow.load_state_dict(dict(tensors))
-        return FlowModel(self, flow.to(device), target.to(device), scale=facts["scale"], device=device)
+        return restored(
+            FlowModel,
+            self,
+            lambda at: self.flow(at.flat_dim, Streams([0], "restore")),
+            tensors,
+            facts,
+            event_shape=event_shape,
+            target=target,
+            device=device,
+        )
 
 
 class Prioritised:

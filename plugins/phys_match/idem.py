@@ -31,14 +31,13 @@ import torch
 from torch import Tensor, nn
 
 from phys_match.pairs import PairNetwork
-from phys_match.reverse import Estimator, Moments, estimate, levels, reversed_walk
-from phys_samplers.density import DensityModel, same_target
+from phys_match.reverse import Estimator, Moments, check_levels, estimate, levels, reversed_walk
 from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import make_field
 from phys_samplers.objective import Objective, TrainedSampler
 from phys_samplers.options import Part, draw_option, fit_option
-from phys_samplers.paths import Replay, Ring, UnitDensity, spread
+from phys_samplers.paths import Replay, Ring, UnitDensity, UnitModel, restored, spread
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
@@ -76,24 +75,10 @@ class PosteriorNet(nn.Module):
         return Moments(shrink * x + wide * shrink.sqrt() * out, log_variance.clamp(-30, 5).exp())
 
 
-class IDEMModel(DensityModel):
-    """A fitted denoiser: independent reversed paths, with the weights that make their ends exact.
-
-    Args:
-        recipe: the recipe.
-        denoiser: of one replica.
-        target: on ``device``.
-        scale: spread of the target.
-        device: where to compute.
-    """
+class IDEMModel(UnitModel[PosteriorNet]):
+    """A fitted denoiser: independent reversed paths, with the weights that make their ends exact."""
 
     recipe: IDEM
-
-    def __init__(
-        self, recipe: IDEM, denoiser: PosteriorNet, target: Target, *, scale: float, device: torch.device | str
-    ) -> None:
-        super().__init__(recipe, target=target, device=device)
-        self.denoiser, self.scale = denoiser, scale
 
     @torch.no_grad()
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
@@ -129,7 +114,7 @@ class IDEMModel(DensityModel):
         return Draw(samples, float(recipe.sampling_steps + 1), weight_diagnostics(log_weights), log_weights)
 
     def _moments(self, x: Tensor, sigma: Tensor) -> Moments:
-        found: Moments = self.denoiser(x, sigma.view(1, 1))
+        found: Moments = self.network(x, sigma.view(1, 1))
         return found
 
     @torch.no_grad()
@@ -141,14 +126,6 @@ class IDEMModel(DensityModel):
         z = density.flat.reduce(x.to(torch.float32)) / self.scale
         found = self._moments(z.unsqueeze(0), z.new_full((), level)).mean[0]
         return density.flat.embed((found - z) / (level**2 * self.scale))
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers of the network."""
-        return dict(self.denoiser.state_dict())
-
-    def facts(self) -> dict[str, Any]:
-        """The spread that was found."""
-        return {**super().facts(), "scale": self.scale}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,8 +184,7 @@ class IDEM(TrainedSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.finest >= self.widest:
-            raise ConfigurationError(f"finest is {self.finest} and widest {self.widest}; expected finest below widest")
+        check_levels(self.finest, self.widest)
 
     def denoiser(self, target: Target, streams: Streams) -> PosteriorNet:
         """The stacked network, which begins at zero."""
@@ -298,7 +274,13 @@ class IDEM(TrainedSampler):
         device: torch.device | str = "cpu",
     ) -> IDEMModel:
         """See ``Sampler.restore``."""
-        target = same_target(target, event_shape, by=type(self).__name__)
-        denoiser = self.denoiser(target, Streams([0], "restore")).requires_grad_(False)
-        denoiser.load_state_dict(dict(tensors))
-        return IDEMModel(self, denoiser.to(device), target.to(device), scale=facts["scale"], device=device)
+        return restored(
+            IDEMModel,
+            self,
+            lambda at: self.denoiser(at, Streams([0], "restore")),
+            tensors,
+            facts,
+            event_shape=event_shape,
+            target=target,
+            device=device,
+        )

@@ -23,9 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from phys_match.interpolant import Interpolant, piloted
-from phys_match.nets import InterpolantModel, log_det_step
+from phys_match.nets import InterpolantModel, log_det_step, walks_of
 from phys_match.tangents import divergence
-from phys_samplers.density import same_target
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import make_field, replica
 from phys_samplers.options import Part, draw_option, fit_option
@@ -187,16 +186,12 @@ class LFIS(StackedSampler):
         device: torch.device | str = "cpu",
     ) -> InterpolantModel:
         """See ``Sampler.restore``."""
-        target = same_target(target, event_shape, by=type(self).__name__).to(device)
-        density = UnitDensity(target, facts["scale"])
-        course = Interpolant(
-            density, self.prior_std, *(tensors[name].cpu() for name in ("betas", "lengths", "energies"))
-        )
         streams = Streams([0], "restore")
-        drift = SteppedDrift([self.network(density.dim, streams) for _ in range(course.steps)])
-        drift.load_state_dict({k.removeprefix("drift."): v for k, v in tensors.items() if k.startswith("drift.")})
-        drift = drift.requires_grad_(False).to(device)
-        return InterpolantModel(self, drift, target, scale=facts["scale"], course=course, device=device)
+
+        def blank(dim: int, steps: int) -> SteppedDrift:
+            return SteppedDrift([self.network(dim, streams) for _ in range(steps)])
+
+        return walks_of(self, blank, tensors, facts, event_shape=event_shape, target=target, device=device)
 
 
 class _Rows:

@@ -20,7 +20,7 @@ Sources: Albergo & Vanden-Eijnden 2024 (arXiv:2410.02711), Eq. 20 and Algorithm 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -163,6 +163,36 @@ class InterpolantModel(DensityModel):
         return {**super().facts(), "scale": self.scale}
 
 
+def walks_of(
+    recipe: Any,
+    blank: Callable[[int, int], nn.Module],
+    tensors: Mapping[str, Tensor],
+    facts: Mapping[str, Any],
+    *,
+    event_shape: tuple[int, ...],
+    target: Target | None,
+    device: torch.device | str,
+) -> InterpolantModel:
+    """A model of walks from what it stored; see ``Sampler.restore``.
+
+    Args:
+        recipe: that fitted it.
+        blank: makes the drift of one replica for D coordinates and K steps, to be filled.
+        tensors: see ``Sampler.restore``, as what follows.
+        facts: with ``scale``.
+        event_shape: of samples.
+        target: whose density it samples.
+        device: where to compute.
+    """
+    target = same_target(target, event_shape, by=type(recipe).__name__).to(device)
+    density = UnitDensity(target, facts["scale"])
+    course = Interpolant(density, recipe.prior_std, *(tensors[name].cpu() for name in ("betas", "lengths", "energies")))
+    drift = blank(density.dim, course.steps)
+    drift.load_state_dict({k.removeprefix("drift."): v for k, v in tensors.items() if k.startswith("drift.")})
+    drift = drift.requires_grad_(False).to(device)
+    return InterpolantModel(recipe, drift, target, scale=facts["scale"], course=course, device=device)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Interpolated(TrainedSampler):
     """What recipes of a drift along an interpolant share.
@@ -285,15 +315,7 @@ class Interpolated(TrainedSampler):
         device: torch.device | str = "cpu",
     ) -> InterpolantModel:
         """See ``Sampler.restore``."""
-        target = same_target(target, event_shape, by=type(self).__name__).to(device)
-        density = UnitDensity(target, facts["scale"])
-        course = Interpolant(
-            density, self.prior_std, *(tensors[name].cpu() for name in ("betas", "lengths", "energies"))
-        )
-        drift = self.restored(density.dim, course.steps)
-        drift.load_state_dict({k.removeprefix("drift."): v for k, v in tensors.items() if k.startswith("drift.")})
-        drift = drift.requires_grad_(False).to(device)
-        return InterpolantModel(self, drift, target, scale=facts["scale"], course=course, device=device)
+        return walks_of(self, self.restored, tensors, facts, event_shape=event_shape, target=target, device=device)
 
     def restored(self, dim: int, steps: int) -> nn.Module:
         """A drift of one replica, to be filled."""

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from phys_match.reverse import Estimator, Moments, estimate, levels, reversed_walk
+from phys_match.reverse import Estimator, Moments, check_levels, estimate, levels, reversed_walk
 from phys_samplers.chains import mala
 from phys_samplers.density import DensityModel, DensitySampler
 from phys_samplers.diagnostics import weight_diagnostics
@@ -177,8 +177,7 @@ class RDMC(DensitySampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.finest >= self.widest:
-            raise ConfigurationError(f"finest is {self.finest} and widest {self.widest}; expected finest below widest")
+        check_levels(self.finest, self.widest)
 
     @property
     def evaluations(self) -> int:

@@ -36,6 +36,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from phys_samplers.errors import ConfigurationError
 from phys_samplers.paths import UnitDensity, log_normal
 
 Estimator = Literal["optimal", "denoising", "target"]
@@ -56,6 +57,16 @@ class Estimate(NamedTuple):
 
     mean: Tensor
     draws: Moments
+
+
+def check_levels(finest: float, widest: float) -> None:
+    """Refuse levels that do not fall.
+
+    Raises:
+        ConfigurationError: naming both.
+    """
+    if finest >= widest:
+        raise ConfigurationError(f"finest is {finest} and widest {widest}; expected finest below widest")
 
 
 def levels(steps: int, widest: float, finest: float) -> Tensor:

@@ -22,13 +22,12 @@ from phys_path.particles import resampled
 from phys_path.paths import Control, Paths, carried_back, given, simulated
 from phys_path.processes import Grid, Name, Process, make_process
 from phys_path.replay import likelihood
-from phys_samplers.density import DensityModel, same_target
 from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import make_field
 from phys_samplers.objective import Objective, TrainedSampler
 from phys_samplers.options import Part, draw_option, fit_option
-from phys_samplers.paths import Replay, UnitDensity, spread
+from phys_samplers.paths import Replay, UnitDensity, UnitModel, restored, spread
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
@@ -40,24 +39,15 @@ NUMBERS_AT_ONCE = 2**24
 """Coordinates of states that a draw holds together."""
 
 
-class PathModel(DensityModel):
-    """A fitted path sampler: independent paths, with the weights that make their ends exact.
-
-    Args:
-        recipe: the recipe.
-        control: of one replica.
-        target: on ``device``.
-        scale: spread of the target.
-        device: where to compute.
-    """
+class PathModel(UnitModel[Control]):
+    """A fitted path sampler: independent paths, with the weights that make their ends exact."""
 
     recipe: PathSampler
 
-    def __init__(
-        self, recipe: PathSampler, control: Control, target: Target, *, scale: float, device: torch.device | str
-    ) -> None:
-        super().__init__(recipe, target=target, device=device)
-        self.control, self.scale = control, scale
+    @property
+    def control(self) -> Control:
+        """Of one replica."""
+        return self.network
 
     @torch.no_grad()
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
@@ -123,14 +113,6 @@ class PathModel(DensityModel):
         count = math.log(len(weights))
         inverse, direct = (-weights).logsumexp(0) - count, weights.logsumexp(0) - count
         return {"eubo": float(weights.mean()), "log_z": float(-inverse), "ess": float((-inverse - direct).exp())}
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers of the control."""
-        return dict(self.control.state_dict())
-
-    def facts(self) -> dict[str, Any]:
-        """The spread that was found."""
-        return {**super().facts(), "scale": self.scale}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,11 +270,16 @@ class PathSampler(TrainedSampler):
         device: torch.device | str = "cpu",
     ) -> PathModel:
         """See ``Sampler.restore``."""
-        target = same_target(target, event_shape, by=type(self).__name__)
-        density = UnitDensity(target, facts["scale"])
-        control = self.control(density.dim, Streams([0], "restore")).requires_grad_(False)
-        control.load_state_dict(dict(tensors))
-        return PathModel(self, control.to(device), target.to(device), scale=facts["scale"], device=device)
+        return restored(
+            PathModel,
+            self,
+            lambda at: self.control(at.flat_dim, Streams([0], "restore")),
+            tensors,
+            facts,
+            event_shape=event_shape,
+            target=target,
+            device=device,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 364
-LINES = 60_872
+MODULES = 365
+LINES = 60_905
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
