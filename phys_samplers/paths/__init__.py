@@ -1,8 +1,7 @@
 """What samplers that simulate weighted paths share: densities in units of their spread, buffers of moved ends."""
 
 from phys_samplers.paths.buffer import Replay, Ring, tempered
-from phys_samplers.paths.fitted import UnitModel, restored
 from phys_samplers.paths.resampling import resample
-from phys_samplers.paths.unit import UnitDensity, log_normal, spread
+from phys_samplers.paths.unit import UnitDensity, UnitModel, UnitSampler, log_normal, spread
 
-__all__ = ["Replay", "Ring", "UnitDensity", "UnitModel", "log_normal", "resample", "restored", "spread", "tempered"]
+__all__ = ["Replay", "Ring", "UnitDensity", "UnitModel", "UnitSampler", "log_normal", "resample", "spread", "tempered"]

@@ -1,16 +1,26 @@
-r"""A density in units of the target's spread, where prior and noise have lengths near one, and what that spread is."""
+r"""A density in units of the target's spread, where prior and noise have lengths near one, and what that spread is.
+
+Models of one trained network that samples such a density, and their recipes, stand here too.
+"""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from phys_samplers.density import FlatDensity
-from phys_samplers.randomness import make_generator
+from phys_samplers.density import DensityModel, FlatDensity, same_target
+from phys_samplers.objective import TrainedSampler
+from phys_samplers.randomness import Streams, make_generator
+from phys_samplers.sampler import Sampler
 from phys_samplers.target import Target
 
+N = TypeVar("N", bound=nn.Module)
 LARGEST = 1e6
 """Coordinate of a score at most."""
 SCALES = torch.logspace(2, -2, 25, dtype=torch.float64)
@@ -79,3 +89,59 @@ def spread(target: Target) -> float:
         if float(1 / weights.square().sum()) >= ENOUGH:
             return scale * float((weights[:, None] * z.double().square()).sum(0).mean().sqrt())
     return 1.0
+
+
+class UnitModel(DensityModel, Generic[N]):
+    """A network that samples a density, whose unit is the spread of the target.
+
+    Args:
+        recipe: the recipe.
+        network: of one replica.
+        target: on ``device``.
+        scale: spread of the target.
+        device: where to compute.
+    """
+
+    def __init__(
+        self, recipe: Sampler, network: N, target: Target, *, scale: float, device: torch.device | str
+    ) -> None:
+        super().__init__(recipe, target=target, device=device)
+        self.network, self.scale = network, scale
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The numbers of the network."""
+        return dict(self.network.state_dict())
+
+    def facts(self) -> dict[str, Any]:
+        """The spread that was found."""
+        return {**super().facts(), "scale": self.scale}
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitSampler(TrainedSampler):
+    """A recipe of such models.
+
+    Attributes:
+        model: their class.
+    """
+
+    model: ClassVar[type[UnitModel[Any]]]
+
+    @abstractmethod
+    def stacked(self, target: Target, streams: Streams) -> nn.Module:
+        """The network before training, one replica for each of ``streams``."""
+
+    def restore(
+        self,
+        tensors: Mapping[str, Tensor],
+        facts: Mapping[str, Any],
+        *,
+        event_shape: tuple[int, ...],
+        target: Target | None,
+        device: torch.device | str = "cpu",
+    ) -> UnitModel[Any]:
+        """See ``Sampler.restore``."""
+        target = same_target(target, event_shape, by=type(self).__name__)
+        network = self.stacked(target, Streams([0], "restore")).requires_grad_(False)
+        network.load_state_dict(dict(tensors))
+        return self.model(self, network.to(device), target.to(device), scale=facts["scale"], device=device)

@@ -19,7 +19,7 @@ Source: He et al. 2024, *Training Neural Samplers with Reverse Diffusive KL Dive
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,9 +30,9 @@ from phys_match.idem import PosteriorNet
 from phys_match.reverse import Estimator, check_levels, estimate
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import make_field
-from phys_samplers.objective import Objective, TrainedSampler
+from phys_samplers.objective import Objective
 from phys_samplers.options import Part, fit_option
-from phys_samplers.paths import UnitDensity, UnitModel, restored, spread
+from phys_samplers.paths import UnitDensity, UnitModel, UnitSampler, spread
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
@@ -94,7 +94,7 @@ class GeneratorModel(UnitModel[Generator]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiKL(TrainedSampler):
+class DiKL(UnitSampler):
     """One-step generator by reverse diffusive relative entropy.
 
     Args:
@@ -111,6 +111,7 @@ class DiKL(TrainedSampler):
         scale: spread of the target, the unit; None finds it by importance sampling.
     """
 
+    model: ClassVar[type[GeneratorModel]] = GeneratorModel
     needs: ClassVar[frozenset[str]] = frozenset({"log_prob", "score"})
 
     estimator: Estimator = fit_option("optimal")
@@ -172,23 +173,6 @@ class DiKL(TrainedSampler):
 
         return Objective(generator, loss, finish, state=(noise,))
 
-    def restore(
-        self,
-        tensors: Mapping[str, Tensor],
-        facts: Mapping[str, Any],
-        *,
-        event_shape: tuple[int, ...],
-        target: Target | None,
-        device: torch.device | str = "cpu",
-    ) -> GeneratorModel:
-        """See ``Sampler.restore``."""
-        return restored(
-            GeneratorModel,
-            self,
-            lambda at: self.generator(at.flat_dim, Streams([0], "restore")),
-            tensors,
-            facts,
-            event_shape=event_shape,
-            target=target,
-            device=device,
-        )
+    def stacked(self, target: Target, streams: Streams) -> Generator:
+        """See ``UnitSampler.stacked``."""
+        return self.generator(target.flat_dim, streams)

@@ -34,9 +34,9 @@ from torch.func import functional_call
 from phys_samplers.chains import mala
 from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.objective import Objective, TrainedSampler
+from phys_samplers.objective import Objective
 from phys_samplers.options import fit_option
-from phys_samplers.paths import Ring, UnitDensity, UnitModel, restored, spread
+from phys_samplers.paths import Ring, UnitDensity, UnitModel, UnitSampler, spread
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
@@ -212,7 +212,7 @@ class FlowModel(UnitModel[StackedFlow]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FAB(TrainedSampler):
+class FAB(UnitSampler):
     """Flow annealed importance sampling bootstrap.
 
     Args:
@@ -230,6 +230,7 @@ class FAB(TrainedSampler):
         scale: spread of the target, the unit; None finds it by importance sampling.
     """
 
+    model: ClassVar[type[FlowModel]] = FlowModel
     needs: ClassVar[frozenset[str]] = frozenset({"log_prob", "score"})
 
     transforms: int = fit_option(4, least=1)
@@ -284,26 +285,9 @@ class FAB(TrainedSampler):
 
         return Objective(flow, loss, finish, state=(noise, turn, buffer.ring, tuned))
 
-    def restore(
-        self,
-        tensors: Mapping[str, Tensor],
-        facts: Mapping[str, Any],
-        *,
-        event_shape: tuple[int, ...],
-        target: Target | None,
-        device: torch.device | str = "cpu",
-    ) -> FlowModel:
-        """See ``Sampler.restore``."""
-        return restored(
-            FlowModel,
-            self,
-            lambda at: self.flow(at.flat_dim, Streams([0], "restore")),
-            tensors,
-            facts,
-            event_shape=event_shape,
-            target=target,
-            device=device,
-        )
+    def stacked(self, target: Target, streams: Streams) -> StackedFlow:
+        """See ``UnitSampler.stacked``."""
+        return self.flow(target.flat_dim, streams)
 
 
 class Prioritised:

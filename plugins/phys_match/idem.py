@@ -23,9 +23,9 @@ variances.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,9 +35,9 @@ from phys_match.reverse import Estimator, Moments, check_levels, estimate, level
 from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import make_field
-from phys_samplers.objective import Objective, TrainedSampler
+from phys_samplers.objective import Objective
 from phys_samplers.options import Part, draw_option, fit_option
-from phys_samplers.paths import Replay, Ring, UnitDensity, UnitModel, restored, spread
+from phys_samplers.paths import Replay, Ring, UnitDensity, UnitModel, UnitSampler, spread
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
@@ -129,7 +129,7 @@ class IDEMModel(UnitModel[PosteriorNet]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IDEM(TrainedSampler):
+class IDEM(UnitSampler):
     """Iterated denoising energy matching.
 
     Args:
@@ -156,6 +156,7 @@ class IDEM(TrainedSampler):
         noise_scale: by which the noise of a draw's steps is multiplied.
     """
 
+    model: ClassVar[type[IDEMModel]] = IDEMModel
     needs = frozenset({"log_prob", "score"})
 
     estimator: Estimator = fit_option("optimal")
@@ -264,23 +265,6 @@ class IDEM(TrainedSampler):
 
         return Objective(denoiser, loss, finish, state=(noise, turn, ends, ring))
 
-    def restore(
-        self,
-        tensors: Mapping[str, Tensor],
-        facts: Mapping[str, Any],
-        *,
-        event_shape: tuple[int, ...],
-        target: Target | None,
-        device: torch.device | str = "cpu",
-    ) -> IDEMModel:
-        """See ``Sampler.restore``."""
-        return restored(
-            IDEMModel,
-            self,
-            lambda at: self.denoiser(at, Streams([0], "restore")),
-            tensors,
-            facts,
-            event_shape=event_shape,
-            target=target,
-            device=device,
-        )
+    def stacked(self, target: Target, streams: Streams) -> PosteriorNet:
+        """See ``UnitSampler.stacked``."""
+        return self.denoiser(target, streams)

@@ -10,7 +10,7 @@ learn from paths that are noisier than the sampler's own (``exploration``) or ca
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -25,9 +25,9 @@ from phys_path.replay import likelihood
 from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import make_field
-from phys_samplers.objective import Objective, TrainedSampler
+from phys_samplers.objective import Objective
 from phys_samplers.options import Part, draw_option, fit_option
-from phys_samplers.paths import Replay, UnitDensity, UnitModel, restored, spread
+from phys_samplers.paths import Replay, UnitDensity, UnitModel, UnitSampler, spread
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.target import Target
@@ -116,7 +116,7 @@ class PathModel(UnitModel[Control]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PathSampler(TrainedSampler):
+class PathSampler(UnitSampler):
     """What the path samplers share.
 
     Args:
@@ -144,6 +144,7 @@ class PathSampler(TrainedSampler):
             independent paths.
     """
 
+    model: ClassVar[type[PathModel]] = PathModel
     needs: ClassVar[frozenset[str]] = frozenset({"log_prob", "score"})
     process: ClassVar[Name]
 
@@ -260,26 +261,9 @@ class PathSampler(TrainedSampler):
             network, streams.replicas, process, gate=self.gate, clip=self.score_clip, widths=self.widths, flow=flow
         )
 
-    def restore(
-        self,
-        tensors: Mapping[str, Tensor],
-        facts: Mapping[str, Any],
-        *,
-        event_shape: tuple[int, ...],
-        target: Target | None,
-        device: torch.device | str = "cpu",
-    ) -> PathModel:
-        """See ``Sampler.restore``."""
-        return restored(
-            PathModel,
-            self,
-            lambda at: self.control(at.flat_dim, Streams([0], "restore")),
-            tensors,
-            facts,
-            event_shape=event_shape,
-            target=target,
-            device=device,
-        )
+    def stacked(self, target: Target, streams: Streams) -> Control:
+        """See ``UnitSampler.stacked``."""
+        return self.control(target.flat_dim, streams)
 
 
 @dataclass(frozen=True, kw_only=True)

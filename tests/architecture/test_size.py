@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 365
-LINES = 60_905
+MODULES = 364
+LINES = 60_835
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
