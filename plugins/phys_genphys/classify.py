@@ -7,11 +7,15 @@ smooth   Im ω(k) < Im ω(0) for all k > 0 (Eq. 9.8; A.143): waves fade faster t
 fading   Im ω(k) → −∞. The equation does not ask for it, and its proof (A.142) needs it: under a floor the waves of
          large k, of which there are infinitely many, keep a share e^{−ct}: a front or an atom at the source stays.
 density  the kernel, the inverse transform of e^{−i(ω(k) − ω(0))t}, is nowhere negative, in one, two and three
-         dimensions at four widths (a wave that travels, Re ω ≠ 0, in one). This is the density flow condition for
-         p̂ = e^{−iωt}.
+         dimensions at four widths and more. This is the density flow condition for p̂ = e^{−iωt}; Eq. 9.8 does not
+         imply it, see ``phys_genphys.kernels``.
 
-All three: yes. Smooth but for a plateau, with a floor, or positive at some widths only: conditional. Else: no. One
-branch is enough, as in the thesis. The mass is e^{Im ω(0) t}: where it is not constant particles die or are born.
+All three: yes, and never without a kernel that was made; if none could be, unchecked: the criterion holds, and that is
+all that is known. Smooth but for a plateau, with a floor, positive at some widths only, or on the line only as where
+waves travel (Re ω ≠ 0): conditional. Else: no. One branch is enough, as in the thesis. The mass is e^{Im ω(0) t}: where
+it is not constant particles die or are born, and where ω has a pole at k = 0 there is none.
+
+Wave numbers are asked around the relation's own, see ``phys_genphys.scales``: verdicts do not depend on units.
 
 >>> classify("dt**2 + lap - m**2", m=0.5).verdict
 'yes'
@@ -19,25 +23,21 @@ branch is enough, as in the thesis. The mass is e^{Im ω(0) t}: where it is not 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phys_genphys.kernels import positive, widths
 from phys_genphys.relation import Relation, Values, read
+from phys_genphys.scales import Roots, asked, at_zero, limit_at_zero, own_scales
 from phys_samplers.errors import ConfigurationError
 
-Answer = Literal["yes", "conditional", "no"]
-K = 1.0123 * np.logspace(-4, 4, 1_201)
-"""Wave numbers that are asked, beside 0; none is a round number, at which roots may coincide."""
-WIDTHS = (0.03, 0.3, 3.0, 30.0)
-"""Wave numbers whose waves fade to 1/e at the times at which kernels are made."""
-NEGATIVE = 1e-4
-"""Share of its maximum by which a kernel has to fall below zero."""
-GROWS, EQUAL = "grows", "keeps its size"
+Answer = Literal["yes", "conditional", "unchecked", "no"]
+ORDER: tuple[Answer, ...] = ("yes", "conditional", "unchecked", "no")
+"""From the best to the worst."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Branch:
     """The verdict on one branch.
 
     Args:
-        omega_0: ω(0).
-        smooth: Eq. 9.8: ``yes``, ``conditional`` (equality up to some k only) or ``no``.
+        omega_0: ω(0); infinite where it has no value.
+        smooth: Eq. 9.8 by itself: ``yes``, ``conditional`` (equality up to some k only) or ``no``.
         fading: whether Im ω → −∞.
-        density: whether the kernel is positive; None if it was not made.
-        verdict: of all of them.
+        density: whether the kernel is positive; ``unchecked`` if none was made, as where Eq. 9.8 fails already.
+        verdict: of all of them; ``yes`` only with a kernel that was made and is positive.
         mass: what becomes of it.
         reasons: one sentence each.
     """
@@ -57,14 +57,15 @@ class Branch:
     omega_0: complex
     smooth: Answer
     fading: bool
-    density: Answer | None
+    density: Answer
     verdict: Answer
     mass: str
     reasons: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-like form."""
-        return {**asdict(self), "omega_0": [self.omega_0.real, self.omega_0.imag], "reasons": list(self.reasons)}
+        """JSON-like form; ``omega_0`` is null where it has no value."""
+        start = [self.omega_0.real, self.omega_0.imag] if np.isfinite(self.omega_0) else None
+        return {**asdict(self), "omega_0": start, "reasons": list(self.reasons)}
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,14 @@ class Classification:
     Args:
         relation: the text, or the name of the function.
         branches: best first.
+        scales: the least and the greatest wave number at which ω changes its power of k; None for a pure power.
+        asked: the least and the greatest wave number that verdicts are about.
     """
 
     relation: str
     branches: tuple[Branch, ...]
+    scales: tuple[float, float] | None
+    asked: tuple[float, float]
 
     @property
     def verdict(self) -> Answer:
@@ -86,8 +91,13 @@ class Classification:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-like form."""
-        branches = [branch.to_dict() for branch in self.branches]
-        return {"relation": self.relation, "verdict": self.verdict, "branches": branches}
+        return {
+            "relation": self.relation,
+            "verdict": self.verdict,
+            "scales": None if self.scales is None else list(self.scales),
+            "asked": list(self.asked),
+            "branches": [branch.to_dict() for branch in self.branches],
+        }
 
 
 def classify(relation: str | Callable[[NDArray[np.float64]], Any], /, **parameters: float) -> Classification:
@@ -102,52 +112,92 @@ def classify(relation: str | Callable[[NDArray[np.float64]], Any], /, **paramete
         ConfigurationError: if it cannot be read, or has no finite values.
     """
     if callable(relation):
-        name = getattr(relation, "__name__", type(relation).__name__)
-
-        def roots(k: NDArray[np.float64]) -> Values:
-            values = np.atleast_2d(np.asarray(relation(k), dtype=np.complex128))
-            if values.shape[1:] != k.shape:
-                raise ConfigurationError(f"{name} gave values of shape {values.shape}; expected (branches, {len(k)})")
-            return values
+        if parameters:
+            raise ConfigurationError(
+                f"there are values of {', '.join(parameters)} for a function of k; give it those itself, by a closure"
+            )
+        name, roots = getattr(relation, "__name__", type(relation).__name__), _of_function(relation)
     else:
         found: Relation = read(relation, parameters)
         name, roots = found.text, found.roots
-    tracked = _tracked(roots(np.concatenate(([0.0], K))))
-    largest = np.abs(tracked[:, 1:]).max(0) if len(tracked) > 1 else np.zeros(len(K))
-    branches = [_judge(values, largest, roots) for values in tracked]
-    order = ("yes", "conditional", "no")
-    return Classification(name, tuple(sorted(branches, key=lambda one: order.index(one.verdict))))
+    scales = own_scales(roots)
+    k = asked(roots, scales)
+    values = _tracked(k, roots(k))
+    starts = _starts(values, at_zero(roots))
+    largest = np.abs(values).max(0) if len(values) > 1 else np.zeros(len(k))
+    branches = [
+        _pole(k, omega) if start is None else _judge(k, start, omega, largest, roots, widths(scales))
+        for start, omega in zip(starts, values, strict=True)
+    ]
+    branches.sort(key=lambda one: ORDER.index(one.verdict))
+    return Classification(name, tuple(branches), scales, (float(k[0]), float(k[-1])))
 
 
-def _tracked(values: Values) -> Values:
-    """Roots (branches, 1 + K) joined to continuous branches, each going on along its own slope, from the top down."""
+def _of_function(function: Callable[[NDArray[np.float64]], Any]) -> Roots:
+    """A function of k with its values checked."""
+    name = getattr(function, "__name__", type(function).__name__)
+
+    def roots(k: NDArray[np.float64]) -> Values:
+        with np.errstate(all="ignore"):
+            given = function(k)
+        try:
+            values = np.atleast_2d(np.asarray(given, dtype=np.complex128))
+        except (TypeError, ValueError):
+            values = np.empty(0, dtype=np.complex128)
+        if values.ndim != 2 or values.shape[1:] != k.shape or not len(values):
+            shape = f" of shape {np.shape(given)}" if isinstance(given, np.ndarray) else ""
+            raise ConfigurationError(
+                f"{name} gave a {type(given).__name__}{shape} at {len(k)} wave numbers; expected (branches, {len(k)})"
+            )
+        return np.where(np.isfinite(values), values, np.nan + 0j)
+
+    return roots
+
+
+def _tracked(k: NDArray[np.float64], values: Values) -> Values:
+    """Roots (branches, K) joined to continuous branches, each going on along its own slope, from the top down."""
     from scipy.optimize import linear_sum_assignment
 
-    if not np.isfinite(values[:, 1:]).all():
-        bad = K[~np.isfinite(values[:, 1:]).all(0)][0]
-        raise ConfigurationError(f"the relation has no finite value at k = {bad:.4g}; expected one for 10⁻⁴ < k < 10⁴")
     values = values.copy()
-    if not np.isfinite(values[:, 0]).all():  # as for 0/0 at k = 0; the limit is meant
-        values[:, 0] = np.nan
-    if len(values) > 1:
-        for i in range(values.shape[1] - 2, 0, -1):
-            ahead = values[:, i + 1]
-            if i + 2 < values.shape[1]:
-                slope = (values[:, i + 2] - ahead) / np.log(K[i + 1] / K[i])
-                ahead = ahead - slope * np.log(K[i] / K[i - 1])
-            _, order = linear_sum_assignment(np.abs(ahead[:, None] - values[None, :, i]))
-            values[:, i] = values[order, i]
-        if np.isfinite(values[:, 0]).all():
-            _, order = linear_sum_assignment(np.abs(values[:, 1][:, None] - values[None, :, 0]))
-            values[:, 0] = values[order, 0]
-    missing = np.isnan(values[:, 0])
-    values[missing, 0] = values[missing, 1]
+    if len(values) == 1:
+        return values
+    for i in range(values.shape[1] - 2, -1, -1):
+        ahead = values[:, i + 1]
+        if i + 2 < values.shape[1]:
+            ahead = 2 * ahead - values[:, i + 2]
+        _, order = linear_sum_assignment(np.abs(ahead[:, None] - values[None, :, i]))
+        values[:, i] = values[order, i]
     return values
 
 
-def _judge(values: Values, scale: NDArray[np.float64], roots: Callable[[NDArray[np.float64]], Values]) -> Branch:
-    """The verdict on ω (1 + K), with the size of what its rounding comes from (K,)."""
-    start, omega = values[0], values[1:]
+def _starts(values: Values, zero: Values) -> list[complex | None]:
+    """ω(0) of each branch: the roots at 0, or limits where those are not finite; None where there is none."""
+    from scipy.optimize import linear_sum_assignment
+
+    if not np.isfinite(zero).all():  # a pole, or 0/0, of which the limit is meant
+        return [limit_at_zero(omega) for omega in values]
+    _, order = linear_sum_assignment(np.abs(values[:, 0][:, None] - zero[None, :]))
+    return [complex(value) + 0j for value in zero[order]]
+
+
+def _pole(k: NDArray[np.float64], omega: Values) -> Branch:
+    """The verdict where ω has no value at k = 0: there is no mass to compare waves with."""
+    low = complex(omega[0]) + 0j
+    at_all = abs(low.imag) > 1e-9 * abs(low)
+    mass = "none: it has no phase" if not at_all else "gone at once: Im ω(0) = −∞" if low.imag < 0 else "infinite"
+    told = f"ω has no value at k = 0 (it is {low:.3g} at k = {k[0]:.3g}, and grows as k falls): no mass to compare with"
+    return Branch(complex(np.inf, np.inf), "no", False, "unchecked", "no", mass, (told,))
+
+
+def _judge(
+    k: NDArray[np.float64],
+    start: complex,
+    omega: Values,
+    scale: NDArray[np.float64],
+    roots: Roots,
+    at: NDArray[np.float64],
+) -> Branch:
+    """The verdict on ω (K,) that starts at ω(0), with the size of what its rounding comes from (K,)."""
     rise = omega.imag - start.imag
     # Roots have the rounding of the largest of them; where ω itself is not told from ω(0), nothing is.
     rounding = 1e-13 * np.maximum(scale, abs(start))
@@ -157,90 +207,38 @@ def _judge(values: Values, scale: NDArray[np.float64], roots: Callable[[NDArray[
     reasons = []
     smooth: Answer = "yes"
     if above.any():
-        worst = int(rise.argmax())
+        worst = int(np.where(resolved, rise, -np.inf).argmax())
         smooth = "no"
-        beyond = " and beyond" if worst == len(K) - 1 else ""
-        reasons.append(f"waves of k = {K[worst]:.3g}{beyond} outgrow the mass: Im ω − Im ω(0) = {rise[worst]:.3g} > 0")
+        beyond = " and beyond" if worst == len(k) - 1 else ""
+        reasons.append(f"waves of k = {k[worst]:.3g}{beyond} outgrow the mass: Im ω − Im ω(0) = {rise[worst]:.3g} > 0")
     elif equal[resolved].all():
         smooth = "no"
         reasons.append("no wave fades: Im ω = Im ω(0) for all k, details are carried on for ever")
     elif equal.any():
-        last = int(np.flatnonzero(equal)[-1])
-        if equal[: last + 1][resolved[: last + 1]].all():
+        end = int(np.flatnonzero(equal)[-1])
+        if equal[: end + 1][resolved[: end + 1]].all():
             smooth = "conditional"
             reasons.append(
-                f"waves of k ≤ {K[last]:.3g} do not fade: for data and times much smaller than that wave only"
+                f"waves of k ≤ {k[end]:.3g} do not fade: for data and times much smaller than that wave only"
             )
         else:
             smooth = "no"
-            reasons.append(f"waves of k = {K[last]:.3g} fade no faster than the mass")
-    tenth = int(np.searchsorted(K, K[-1] / 10))
-    fading = bool(rise[-1] < 1.02 * rise[tenth] < 0)
-    density: Answer | None = None
+            reasons.append(f"waves of k = {k[end]:.3g} fade no faster than the mass")
+    # An ω that oscillates has no limit either.
+    last = rise[int(np.searchsorted(k, k[-1] / 10)) :]
+    fading = bool(last[-1] < 1.02 * last[0] < 0 and (np.diff(last) <= 1e-9 * np.abs(last[1:])).all())
+    density: Answer = "unchecked"
     if smooth == "yes" and not fading:
-        rest = f"a front or an atom stays until t ≫ {-1 / rise[-1]:.3g}"
-        reasons.append(f"large k fade no faster than e^({rise[-1]:.3g} t): {rest}")
+        rest = f"a front or an atom stays until t ≫ {-1 / last.max():.3g}"
+        reasons.append(f"large k fade no faster than e^({last.max():.3g} t): {rest}")
     elif smooth == "yes":
-        density, told = _density(values, roots)
-        reasons += told
-    good = (smooth, "yes" if fading or smooth != "yes" else "conditional", density or "yes")
-    verdict: Answer = "no" if "no" in good else "conditional" if "conditional" in good else "yes"
-    if verdict == "yes":
-        reasons.insert(0, "every wave fades faster than the mass, and the more the shorter it is")
-    growth = start.imag if abs(start.imag) > 1e-12 * max(1.0, float(np.abs(values).min())) else 0.0
+        answer, told = positive(k, omega, start, roots, at)
+        density, reasons = cast(Answer, answer), reasons + told
+    verdict: Answer = max(smooth, density, key=ORDER.index) if smooth == "yes" and fading else "conditional"
+    verdict = "no" if smooth == "no" else verdict
+    if smooth == "yes" and fading:
+        also = "" if verdict == "yes" else "; Eq. 9.8 holds, which is not enough"
+        reasons.insert(0, f"every wave fades faster than the mass, and the more the shorter it is{also}")
+    growth = start.imag if abs(start.imag) > 1e-12 * float(np.abs(omega).min()) else 0.0
     fate = "constant" if growth == 0 else f"e^({growth:.3g} t): particles {'die' if growth < 0 else 'are born'}"
-    return Branch(complex(start), smooth, fading, density, verdict, fate, tuple(reasons))
-
-
-def _density(values: Values, roots: Callable[[NDArray[np.float64]], Values]) -> tuple[Answer | None, list[str]]:
-    """Whether kernels are positive at the four widths."""
-    rise = values[1:].imag - values[0].imag
-    travels = bool((np.abs(values[1:].real - values[0].real) > 1e-9 * np.abs(values[1:])).any())
-    made = 0
-    negative: dict[float, tuple[int, float]] = {}
-    for width in WIDTHS:
-        t = -1 / float(np.interp(math.log(width), np.log(K), rise))
-        enough = rise * t < -34
-        if not enough.any() or (top := K[int(enough.argmax())]) > 3_000 * width:
-            continue
-        made += 1
-        for dim in (1,) if travels else (1, 2, 3):
-            least = _least(values, roots, t, width, top, dim)
-            if least < -NEGATIVE:
-                negative.setdefault(t, (dim, least))
-    if made == 0:
-        return None, ["kernels were not made: too many short waves remain at every width"]
-    where = "in one dimension" if travels else "in one to three dimensions"
-    if not negative:
-        return "yes", [f"its kernel is positive {where}, at {made} widths from 1/30 to 30"]
-    t, (dim, least) = max(negative.items())
-    told = f"its kernel is negative in {dim} dimension{'s' * (dim > 1)}, down to {100 * least:.2g} % of its maximum"
-    if len(negative) == made:
-        return "no", [f"{told}, at every width: p is no density"]
-    return "conditional", [
-        f"{told}, at t = {t:.3g} and {len(negative) - 1} other of {made} widths: only at other times"
-    ]
-
-
-def _least(
-    values: Values, roots: Callable[[NDArray[np.float64]], Values], t: float, width: float, top: float, dim: int
-) -> float:
-    """The least value of the kernel over its greatest, r up to ten widths: Gauss points on panels that widen with k."""
-    from scipy.special import j0
-
-    nodes, weights = np.polynomial.legendre.leggauss(12)
-    edges = top * np.linspace(0, 1, 121) ** 2
-    half = 0.5 * np.diff(edges)[:, None]
-    k, w = (edges[:-1, None] + half * (nodes + 1)).ravel(), (half * weights).ravel()
-    near = np.interp(np.log(k), np.log(K), values[1:].real) + 1j * np.interp(np.log(k), np.log(K), values[1:].imag)
-    every = roots(k)
-    omega = np.take_along_axis(every, np.abs(every - near).argmin(0)[None], 0)[0]
-    shape = np.exp(-1j * (omega - values[0]) * t)
-    r = np.linspace(0.01, 10, 80) / width
-    if dim == 1:
-        x = np.concatenate((-r[::-1], r))
-        kernel = (np.exp(1j * np.outer(x, k)) @ (w * shape)).real
-    else:
-        wave = j0(np.outer(r, k)) if dim == 2 else np.sin(np.outer(r, k)) / np.outer(r, k)
-        kernel = wave @ (w * shape.real * k ** (dim - 1))
-    return float(kernel.min() / kernel.max())
+    return Branch(start, smooth, fading, density, verdict, fate, tuple(reasons))

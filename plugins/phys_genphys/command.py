@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,8 +37,9 @@ def genphys() -> None:
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="Value of a name in it; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 def classify(relation: str, settings: tuple[str, ...], as_json: bool) -> None:
-    """Judge every branch of a dispersion RELATION: yes, conditional or no, with reasons.
+    """Judge every branch of a dispersion RELATION: yes, conditional, unchecked or no, with reasons.
 
+    Eq. 9.8 by itself is not enough: yes is said only if a kernel was made and is positive, unchecked if none could be.
     Numbers, w, k, dt, lap, I, pi, + - * / **, sqrt, exp, log, sin, cos, tan, sinh, cosh, tanh, abs and names with
     --set are understood; the text is read, never run.
     """
@@ -58,11 +60,14 @@ def _setting(text: str) -> tuple[str, float]:
 def _report(found: Classification) -> str:
     rows = []
     for branch in found.branches:
-        facts = [branch.verdict, f"{branch.omega_0:.4g}", branch.smooth, branch.density or "", branch.mass]
+        start = f"{branch.omega_0:.4g}" if math.isfinite(abs(branch.omega_0)) else "none"
+        facts = [branch.verdict, start, branch.smooth, "yes" if branch.fading else "no", branch.density, branch.mass]
         rows.append((*facts, branch.reasons[0]))
-        rows += [("", "", "", "", "", reason) for reason in branch.reasons[1:]]
-    header = ("branch", "w(0)", "Eq. 9.8", "density", "mass", "why")
-    return f"{heading(found.verdict)}  {found.relation}\n{table(rows, header, indent='  ')}"
+        rows += [("", "", "", "", "", "", reason) for reason in branch.reasons[1:]]
+    header = ("branch", "w(0)", "Eq. 9.8", "fading", "kernel", "mass", "why")
+    low, high = found.asked
+    asked = f"asked of {low:.2g} < k < {high:.2g}"
+    return f"{heading(found.verdict)}  {found.relation}  ({asked})\n{table(rows, header, indent='  ')}"
 
 
 @genphys.command(epilog=examples(("phys-samplers genphys tables", "printed and found, row by row")))

@@ -16,6 +16,7 @@ import ast
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -92,9 +93,13 @@ def read(text: str, parameters: Mapping[str, float] | None = None) -> Relation:
         if name in RESERVED or not name.isidentifier():
             problem = "it is taken" if name in RESERVED else "it is no name"
             raise ConfigurationError(f"parameter {name!r} cannot be one: {problem}")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
             raise ConfigurationError(f"parameter {name} is {value!r}; expected a finite number")
-    if not isinstance(text, str) or not 0 < len(text.strip()) <= LONGEST:
+    if not isinstance(text, str):
+        raise ConfigurationError(
+            f"the relation is a {type(text).__name__}; expected a text such as 'w = -I*k**2', or a function of k"
+        )
+    if not 0 < len(text.strip()) <= LONGEST:
         raise ConfigurationError(f"the relation has {len(text)} characters; expected 1 to {LONGEST}")
     parts: list[ast.expr] = []
     sides = text.split("=")
