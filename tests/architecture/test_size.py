@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 364
-LINES = 60_835
+MODULES = 366
+LINES = 61_059
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
