@@ -18,6 +18,9 @@ from typing import Any
 from phys_samplers.catalogue import registry
 from phys_samplers.errors import ConfigurationError
 
+from .claims import Claims
+from .claims_read import load_claims
+from .claims_run import decided_by
 from .conflicts import Conflict, find_conflicts
 from .environment import Fingerprints, choose_device, cpu_count, environment
 from .execution import inline_threads
@@ -33,6 +36,7 @@ from .tuned_suite import tune_suite
 
 __all__ = [
     "Budget",
+    "Claims",
     "Conflict",
     "Damage",
     "Override",
@@ -42,9 +46,11 @@ __all__ = [
     "RunInterrupted",
     "Suite",
     "compare",
+    "decided_by",
     "find_conflicts",
     "list_suites",
     "load",
+    "load_claims",
     "load_suite",
     "merge",
     "plan",

@@ -212,7 +212,7 @@ def load_suite(suite: str | Path | Suite | Mapping[str, Any]) -> Suite:
     if path.suffix != ".toml":
         path = SHIPPED / f"{suite}.toml"
     try:
-        data = _toml(read_bytes(path, LARGEST))
+        data = parse_toml(read_bytes(path, LARGEST))
     except FileNotFoundError:
         known = [p.stem for p in SHIPPED.glob("*.toml")]
         raise ConfigurationError(
@@ -227,7 +227,12 @@ def load_suite(suite: str | Path | Suite | Mapping[str, Any]) -> Suite:
     return suite
 
 
-def _toml(payload: bytes) -> dict[str, Any]:
+def parse_toml(payload: bytes) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises:
+        Malformed: if it is none.
+    """
     try:
         content = payload.decode("utf-8")
         if any(line.count(".") > MOST_DOTS for line in content.splitlines()):

@@ -157,6 +157,7 @@ COMMANDS = {
     "sample": ("phys_samplers.cli.fit:sample", "Draw samples from a fitted model."),
     "tune": ("phys_samplers.cli.tune:tune", "Choose a sampler's options on a task's validation rows."),
     "bench": ("phys_samplers.cli.bench:bench", "Score samplers side by side."),
+    "claims": ("phys_samplers.cli.claims:claims", "List what the sources claim, and what became of it."),
     "rl": ("phys_samplers.cli.rl:rl", "Train agents that know the law of their return; watch them."),
     "judge": ("phys_samplers.cli.judge:judge", "Sample a density; say which sampler to trust."),
     "check": ("phys_samplers.cli.plugins:check", "Check that a sampler keeps the contract."),

@@ -1,0 +1,108 @@
+"""Claims of the sources as tables for a terminal, and as a page of the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .claims import VERDICTS, Claims, SourceClaim
+from .tables import Column, Entry, Table, markdown_text
+
+TONES = {"holds": "good", "does not hold": "bad"}
+HEAD = """\
+# Claims of the sources
+
+<!-- made by: phys-samplers claims -o docs/claims.md -->
+
+Every quantitative claim of the two papers, the thesis and the slides that this library implements, with what became
+of it here. The page is made from `benchmarks/phys_bench/sources/*.toml` by `phys-samplers claims -o docs/claims.md`;
+rows of suites take their numbers from the suites. `phys-samplers claims --run runs/SUITE` decides those rows by the
+records of a run of yours.
+"""
+RULES = """\
+A measured number stands on the page that its row names, or was made on the day that stands there by the row's
+command. One thread of a shared machine without a GPU, unless a row says otherwise. Brackets are 95 % intervals over
+seeds. Dimensions, steps and networks here are small: "does not hold" says what was found at the row's size, and no
+more.
+"""
+
+
+def summary(claims: Claims) -> Table:
+    """How many claims of each source have each verdict."""
+    columns = [Column("verdict"), *(Column(source.name) for source in claims.sources), Column("all")]
+    rows = []
+    for verdict, count in claims.counts.items():
+        each = [claims.select(source.name).counts[verdict] for source in claims.sources]
+        rows.append([Entry(verdict), *(Entry(str(n)) for n in each), Entry(str(count))])
+    total = [len(claims.select(source.name)) for source in claims.sources]
+    rows.append([Entry("all"), *(Entry(str(n)) for n in total), Entry(str(len(claims)))])
+    return Table("Verdicts", columns, rows)
+
+
+def terminal(claims: Claims, width: int) -> str:
+    """Counts, and a row a claim; a single claim in full."""
+    if not claims:
+        return "no claim is like that"
+    if len(claims) == 1:
+        return "\n".join(f"{name:12} {value}" for name, value in _facts(claims[0]))
+    columns = [Column(title, words=True) for title in ("place", "claim", "paper", "here", "verdict")]
+    parts = [summary(claims).terminal(width)]
+    for source in claims.sources:
+        rows = [
+            [Entry(one.place), Entry(one.claim), Entry(one.paper or "–"), Entry(_short(one)), Entry(one.verdict)]
+            for one in claims.select(source.name)
+        ]
+        parts.append(Table(f"{source.name}: {source.title}", columns, rows).terminal(width))
+    return "\n\n".join(part for part in parts if part)
+
+
+def page(claims: Claims) -> str:
+    """The page of the documentation, as Markdown."""
+    parts = [HEAD, summary(claims).markdown(0), _list(f"**{name}**: {text}" for name, text in VERDICTS.items()), RULES]
+    titles = ("place", "claim", "in print", "here", "floor", "verdict", "run by", "CPU-s, machine, day")
+    columns = [Column(title, words=True) for title in titles]
+    for source in claims.sources:
+        found = claims.select(source.name)
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in found.counts.items() if count)
+        rows = [[Entry(text) for text in _cells(claim)] for claim in found]
+        parts += [f"## {markdown_text(source.title)}", f"{len(found)} claims: {counts}."]
+        parts += [Table("", columns, rows).markdown(0), "### What it names", _systems(found)]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _cells(claim: SourceClaim) -> Sequence[str]:
+    about = "; ".join(part for part in (claim.seeds and f"seeds {claim.seeds}", claim.size) if part)
+    here = claim.measured + (f" ({about})" if claim.measured and about else "")
+    why = f": {claim.why}" if claim.why else ""
+    page_name = claim.page.rpartition("/")[2]
+    here += f" – {page_name}" if page_name else ""
+    seconds = "" if claim.cpu_seconds is None else f"{claim.cpu_seconds:g} s"
+    made = ", ".join(part for part in (seconds, claim.machine, claim.date) if part)
+    return (
+        claim.place, claim.claim, claim.paper or "–", here or "–", claim.floor or "–", claim.verdict + why,
+        claim.command or "–", made or "–",
+    )  # fmt: skip
+
+
+def _systems(claims: Claims) -> str:
+    """What a source names, and whether it is here."""
+    (source,) = claims.sources
+    counted = {name: sum(name in claim.systems for claim in claims) for name in source.systems}
+    return _list(
+        f"{markdown_text(name)}: {', '.join(f'`{part}`' for part in parts) or 'not here'}, {counted[name]} claims"
+        for name, parts in source.systems.items()
+    )
+
+
+def _facts(claim: SourceClaim) -> Iterable[tuple[str, str]]:
+    for name, value in claim.to_dict().items():
+        text = ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+        if text:
+            yield name, text
+
+
+def _short(claim: SourceClaim) -> str:
+    return claim.measured or claim.why
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
