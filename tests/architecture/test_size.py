@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 366
-LINES = 61_059
+MODULES = 371
+LINES = 61_795
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
