@@ -10,6 +10,7 @@ same numbers laid out by rows, and differs in the last bits on some processors.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -23,7 +24,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from phys_registry import RegistryError
+from phys_registry.errors import PluginError, TargetError, UnknownComponent
 from phys_samplers import catalogue
 from phys_samplers.atomic import write_atomically
 from phys_samplers.errors import CheckpointError
@@ -134,10 +135,17 @@ def save(model: Fitted, path: str | Path) -> Path:
         },
     }
     metadata["seal"] = _seal(metadata)
+    fresh, name = not folder.exists(), f"tensors-{digest[:16]}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"tensors-{digest[:16]}.safetensors"
-    write_atomically(folder / name, payload)
-    write_atomically(folder / METADATA, (json.dumps(metadata, indent=1) + "\n").encode())
+    try:
+        write_atomically(folder / name, payload)
+        write_atomically(folder / METADATA, (json.dumps(metadata, indent=1) + "\n").encode())
+    except BaseException:
+        if fresh:  # of a disk that is full nothing is left
+            with contextlib.suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
+                folder.rmdir()
+        raise
     for stale in folder.glob("tensors-*.safetensors"):
         if stale.name != name:
             stale.unlink()
@@ -158,9 +166,9 @@ def load(path: str | Path, *, target: Target | None = None, device: torch.device
     kind, name = metadata.get("kind", "sampler"), metadata["sampler"]
     try:
         recipe = catalogue.registry.make(kind, name, **_python(metadata["options"]))
-    except RegistryError as error:
+    except (UnknownComponent, TargetError, PluginError) as error:
         raise CheckpointError(
-            f"{folder} holds a model of {kind} {name!r}, which cannot be made here: {_words(error)}; install or load "
+            f"{place} holds a model of {kind} {name!r}, which cannot be made here: {_words(error)}; install or load "
             "the plugin, in the version that saved the model"
         ) from error
     except Exception as error:

@@ -182,7 +182,7 @@ def run(
         folder.prepare()
     except OSError as error:
         raise ConfigurationError(
-            f"{folder.path} cannot be written to ({error.strerror}); give another folder (out=...)"
+            f"{folder.path} cannot be written to ({error.strerror}); give another folder (`--out`, in Python `out=`)"
         ) from error
     with folder.owned():
         problem = folder.head_damage()

@@ -174,5 +174,6 @@ def check_owner(folder: RunFolder, suite: str) -> None:
     found = (head.get("suite") or {}).get("name", suite)
     if found != suite:
         raise ConfigurationError(
-            f"{folder.path} holds a run of suite {found!r}; give another folder for suite {suite!r} (out=...)"
+            f"{folder.path} holds a run of suite {found!r}; give another folder for suite {suite!r} "
+            "(`--out`, in Python `out=`)"
         )

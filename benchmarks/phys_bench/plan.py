@@ -122,7 +122,8 @@ def seconds_left(
 def in_words(seconds: float) -> str:
     """How long cells will take, for people."""
     long = next((f"{seconds / n:.1f} {unit}" for n, unit in ((3600, "h"), (60, "min")) if seconds >= n), "")
-    return f"about {long or f'{seconds:.0f} s'} of fitting and sampling, over the number of workers"
+    short = f"{seconds:.0f} s" if seconds >= 1 else "a second"
+    return f"about {long or short} of fitting and sampling, over the number of workers"
 
 
 def plan_cells(

@@ -316,7 +316,8 @@ def merge(runs: Sequence[Results], *, on_conflict: str = "error") -> Results:
     named = "; ".join(f"{c.task} / {c.sampler} / seed {c.seed}: {c.reason}" for c in conflicts[:5]) + more
     if conflicts and on_conflict == "error":
         raise ConfigurationError(
-            f"{len(conflicts)} cells differ between the runs: {named}; choose with on_conflict='first' or 'last'"
+            f"{len(conflicts)} cells differ between the runs: {named}; "
+            "keep the first or the last of each (`--on-conflict`, in Python `on_conflict=`)"
         )
     chosen: dict[tuple[str, str, int], tuple[Results, int]] = {}
     for run in runs:

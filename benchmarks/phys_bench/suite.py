@@ -183,7 +183,7 @@ class Suite:
     ) -> Suite:
         """The same suite with other tasks, samplers or seeds; without what it says of cells that are left out."""
         given = {"tasks": _listed(tasks), "samplers": _listed(samplers), "seeds": seeds}
-        check, data = Checks("run()"), {key: value for key, value in given.items() if value is not None}
+        check, data = Checks("this run"), {key: value for key, value in given.items() if value is not None}
         changes: dict[str, Any] = {"samplers": check.texts(data, "samplers")} if "samplers" in data else {}
         changes |= {"tasks": check.tasks(data)} if "tasks" in data else {}
         suite = replace(self, **changes, seeds=check.seeds(data, "seeds", self.seeds))
@@ -241,7 +241,7 @@ def parse_toml(payload: bytes) -> dict[str, Any]:
     except RecursionError:
         raise Malformed("it is nested too deeply") from None
     except ValueError as error:  # of the encoding, of TOML, of an integer with too many digits
-        raise Malformed(str(error)) from None
+        raise Malformed(str(error).partition("; use sys.")[0]) from None
 
 
 def list_suites() -> list[Suite]:

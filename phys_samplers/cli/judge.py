@@ -29,7 +29,9 @@ from phys_samplers.layout import examples
     "-s", "--sampler", "samplers", multiple=True, metavar="SAMPLER", help="Run this one; repeatable. Default: six."
 )
 @click.option("-n", "count", type=Whole(min=200), default=2_000, show_default=True, help="Samples of each.")
-@click.option("--scale", type=click.FloatRange(min=0, min_open=True), help="Standard deviation of starting points.")
+@click.option(
+    "--scale", type=click.FloatRange(min=0, min_open=True, max=1e30), help="Standard deviation of starting points."
+)
 @click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path), help="Write the samples to keep here.")
 @seed_option
 @device_option

@@ -10,7 +10,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from phys_registry import ComponentSpec, SpecError, parse_spec
+from phys_registry.errors import brief
 from phys_samplers.cli.output import Failure
+
+DIGITS = 18  # of a seed at most: a longer one is a slip
 
 
 class Whole(click.IntRange):
@@ -23,7 +26,7 @@ class Whole(click.IntRange):
         try:
             int(value)
         except (TypeError, ValueError):
-            self.fail(f"{value!r} is not a whole number; expected digits alone, e.g. 1000", param, ctx)
+            self.fail(f"{brief(value)} is not a whole number; expected digits alone, e.g. 1000", param, ctx)
         found = super().convert(value, param, ctx)
         assert isinstance(found, int)
         return found
@@ -175,6 +178,8 @@ def read_seeds(text: str | None) -> int | list[int] | None:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isdecimal() for part in parts):
         raise Failure(f"--seeds {text!r} is neither a number of seeds (5) nor a list of seeds (0,3,7)")
+    if longest := max((part for part in parts if len(part) > DIGITS), key=len, default=""):
+        raise Failure(f"--seeds: {longest[:DIGITS]}... has {len(longest):,} digits; seeds have {DIGITS} at most")
     return [int(part) for part in parts] if "," in text else int(parts[0])
 
 

@@ -292,7 +292,9 @@ def _advice(evidence: Sequence[Evidence], opinions: Sequence[Opinion]) -> str:
     found = {opinion.verdict for opinion in opinions}
     steps = []
     if found & {"failed", "misses mass", "heavy weights"}:
-        steps.append("give a starting scale that covers the density (scale=), or move its centre to the origin")
+        steps.append(
+            "start at a scale that covers the density (`--scale`, in Python `scale=`), or move it to the origin"
+        )
     if found & {"too few draws", "not mixed", "unresolved"}:
         steps.append("raise budgets (temperatures, steps, particles)")
     return (

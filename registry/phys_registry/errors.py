@@ -85,7 +85,7 @@ def brief(value: object) -> str:
     """
     if isinstance(value, int) and value.bit_length() > 1_990:  # which Python may refuse to write
         return f"an integer of {value.bit_length():,} bits"
-    text = printable(_spoken(repr, value))
+    text = printable(" ".join(_spoken(repr, value).split()))
     return text if len(text) <= 200 else text[:197] + "..."
 
 

@@ -361,6 +361,8 @@ COMMANDS = [
     ("bench run quick --seeds x", "neither a number of seeds"),
     ("bench run quick --seeds 0", "seeds is 0"),
     ("bench run quick --seeds 999999999", "at most 100,000 seeds"),
+    (f"bench run quick --seeds {'9' * 5000}", "999... has 5,000 digits"),
+    (f"judge gmm9 -n {'9' * 5000}", "999... is not a whole number"),
     ("bench run quick --workers 0", "0"),
     ("bench run quick --executor threads", "threads"),
     ("bench run quick --tasks moonz --dry-run", "'moons'"),

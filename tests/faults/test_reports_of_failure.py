@@ -104,6 +104,8 @@ def test_a_full_disk_is_named_with_its_file(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(OSError, match="No space left") as caught:
         write_atomically(tmp_path / "record.json", b"x")
     assert caught.value.filename == str(tmp_path / "record.json")
+    with pytest.raises(OSError, match="No space left"):
+        make("sampler", "langevin").fit(make("task", "gmm9")).save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 
