@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 371
-LINES = 61_795
+LINES = 61_815
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
