@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from phys_samplers.sampler import Model as Model
     from phys_samplers.sampler import Sampler as Sampler
     from phys_samplers.sampler import load as load
+    from phys_samplers.samples import Samples as Samples
     from phys_samplers.target import Density as Density
-    from phys_samplers.target import Samples as Samples
     from phys_samplers.target import Target as Target
     from phys_samplers.target import Task as Task
 

@@ -18,6 +18,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from phys_samplers.conditions import ConditionCode
+from phys_samplers.errors import MissingCapability
 from phys_samplers.fields.stacked import replica
 from phys_samplers.options import check_values, fit_option
 from phys_samplers.randomness import Streams
@@ -60,7 +62,12 @@ class TrainedSampler(StackedSampler):
         decay: ``cosine`` takes the learning rate to zero over ``steps``; ``constant`` keeps it.
         ema_decay: of the averaged weights, which are the ones used; 0 for the live ones.
         clip_norm: largest gradient norm; None for no clipping.
+
+    Attributes:
+        takes_conditions: whether it learns the laws given the conditions of a target that has them.
     """
+
+    takes_conditions: ClassVar[bool] = False
 
     steps: int = fit_option(4_000, least=1)
     learning_rate: float = fit_option(4e-3, above=0)
@@ -100,6 +107,11 @@ class TrainedSampler(StackedSampler):
     ) -> list[Model | Exception]:
         """All seeds as one stacked network; see ``Sampler.fit_replicas``, and ``fit`` for ``checkpoint``."""
         require(target, *self.needs, by=type(self).__name__)
+        if target.conditions is not None and not self.takes_conditions:
+            raise MissingCapability(
+                f"{type(self).__name__} learns no laws given a condition, and rows of target {target.name!r} have one; "
+                "leave the condition out, or use a sampler that does: edm, ddpm, pfgmpp"
+            )
         target = target.to(device)
         objective = self.training_objective(target, seeds=seeds, device=device)
         return fit_objective(
@@ -157,7 +169,9 @@ def fit_objective(
 def _identity(recipe: Sampler, target: Target, seeds: Sequence[int]) -> dict[str, object]:
     """What a checkpoint must belong to, JSON-like: the options that decide the fit, seeds, target and its rows."""
     options = {name: repr(value) for name, value in recipe.options().items() if name in recipe.fit_options()}
-    rows = [None if part is None else digest(part) for part in (target.train, target.validation)]
+    parts = [target.train, target.validation]
+    parts += [] if target.conditions is None else [target.conditions.train, target.conditions.validation]
+    rows = [None if part is None else digest(part) for part in parts]
     return {
         "recipe": type(recipe).__name__,
         "options": options,
@@ -211,11 +225,13 @@ class Problem:
         module: the stacked network.
         loss: of the network on a batch of rows.
         finish: makes the model of one trained replica, from its network and its seed.
+        code: of the conditions that the loss wants beside the rows; None for rows alone.
     """
 
     module: nn.Module
     loss: Loss
     finish: Callable[[nn.Module, int], Model]
+    code: ConditionCode | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +289,9 @@ class RowsSampler(TrainedSampler):
         standardiser = self.standardiser(target.train.detach())
         rows = standardiser.forward(target.train.detach())
         problem = self.problem(target, rows, standardiser, streams=Streams(seeds, "weights", device="cpu"))
-        module, loss = problem.module.to(device), problem.loss
+        module, loss, given = problem.module.to(device), problem.loss, target.conditions
+        if problem.code is not None and given is not None:
+            rows = problem.code.beside(rows, given.train)
         batches, noise = Streams(seeds, "batches", device=device), Streams(seeds, "noise", device=device)
         references, beside = Streams(seeds, "references", device=device), loss.beside(self.batch_size, len(rows))
 
@@ -287,7 +305,10 @@ class RowsSampler(TrainedSampler):
 
         held = None
         if target.validation is not None and len(target.validation) > 1:
-            held = standardiser.forward(target.validation.detach()).expand(len(seeds), -1, -1)
+            held = standardiser.forward(target.validation.detach())
+            if problem.code is not None and given is not None and given.validation is not None:
+                held = problem.code.beside(held, given.validation)
+            held = held.expand(len(seeds), -1, -1)
 
         def validation_loss() -> Tensor:
             # The same rows and the same noise at every call and for every replica.

@@ -71,7 +71,7 @@ def own_target(spec: ComponentSpec, text: str) -> Target:
 
 def rows_of(path: Path) -> Target:
     """The target that a file of rows is."""
-    from phys_samplers.target import Samples
+    from phys_samplers.samples import Samples
 
     if not path.is_file():
         raise FileError(f"{str(path)!r} is not a file; expected rows, a task, or FILE.py:NAME")

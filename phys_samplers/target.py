@@ -10,6 +10,7 @@ A ``Target`` says by *capability* what it offers; a sampler says what it needs; 
 ``modes``      mode centres and weights
 ``particles``  the layout (n, m) of a system of n particles in R^m
 ``sets``       samples are wanted, and scored, as sets of ``set_size``
+``conditions`` rows are given class labels or covariates
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
@@ -31,9 +31,10 @@ from phys_samplers.shown import Facts, Shown, size
 from phys_samplers.supports import Constraint, Support, support_of
 
 if TYPE_CHECKING:
-    from phys_samplers.table import Column, Rows
+    from phys_samplers.conditions import Conditions
+    from phys_samplers.table import Column
 
-CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes", "particles", "sets")
+CAPABILITIES = ("samples", "log_prob", "score", "sample", "log_z", "modes", "particles", "sets", "conditions")
 
 
 @runtime_checkable
@@ -88,6 +89,7 @@ class Target(Shown):
         features: (B, *event_shape) → (B, F), what metrics that compare features (``frechet``) see of rows; it takes
             rows on any device and does not depend on what is scored.
         set_size: n, if samples are wanted as sets of n, one after the other; see ``phys_samplers.metrics.sets``.
+        conditions: what each row is given, if the laws given it are wanted; see ``phys_samplers.conditions``.
         evaluations: counts what is asked of the density, if given.
     """
 
@@ -101,6 +103,7 @@ class Target(Shown):
     modes: Modes | None = None
     features: Callable[[Tensor], Tensor] | None = None
     set_size: int | None = None
+    conditions: Conditions | None = None
     evaluations: Evaluations | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -119,6 +122,9 @@ class Target(Shown):
                     f"{bad} of {len(rows)} {split} rows of target {self.name!r} hold NaN or infinite values; "
                     "drop or impute them before fitting"
                 )
+        if self.conditions is not None:
+            rows_of = {split: getattr(self, split) for split in ("train", "validation", "heldout")}
+            self.conditions.check(rows_of, self.name)
 
     def _title(self) -> str:
         return f"{type(self).__name__} {self.name!r}"
@@ -170,6 +176,8 @@ class Target(Shown):
             offers.add("particles")
         if self.set_size is not None:
             offers.add("sets")
+        if self.conditions is not None:
+            offers.add("conditions")
         if self.law is not None:
             if callable(getattr(self.law, "log_prob", None)):
                 offers.add("log_prob")
@@ -261,6 +269,8 @@ class Target(Shown):
                 moved[split] = rows.to(device)
         if isinstance(self.law, nn.Module) and any(b.device != device for b in self.law.buffers()):
             moved["law"] = copy.deepcopy(self.law).to(device)
+        if self.conditions is not None and self.conditions.train.device != device:
+            moved["conditions"] = self.conditions.to(device)
         return replace(self, **moved) if moved else self
 
 
@@ -329,50 +339,6 @@ def require(target: Any, *needs: str, by: str) -> None:
             "or Density(log_prob, event_shape)"
         )
     target.require(*needs, by=by)
-
-
-def Samples(  # noqa: N802 - reads as a constructor: Samples(tensor)
-    rows: Rows, *, validation_fraction: float = 0.1, seed: int = 0, name: str = "samples"
-) -> Target:
-    """A target from data: a shuffled split into training and validation rows.
-
-    Args:
-        rows: (N, *event_shape) of real numbers: a tensor, an array, a data frame, or the path of a ``.csv``, ``.npy``,
-            ``.npz`` or ``.parquet`` file. Names and types of columns are kept: see ``Model.frame``.
-        validation_fraction: share of the rows kept for early stopping.
-        seed: of the shuffle.
-        name: for messages.
-
-    Raises:
-        ConfigurationError: on what is no table of numbers; of a file it names the line and column.
-    """
-    from phys_samplers.randomness import make_generator
-    from phys_samplers.table import read
-
-    what = f"the rows of {rows}" if isinstance(rows, str | Path) else "rows"
-    found, columns = read(rows)
-    if not found.is_floating_point() or found.ndim < 2 or len(found) < 4:
-        raise ConfigurationError(
-            f"{what} have dtype {found.dtype} and shape {tuple(found.shape)}; "
-            "expected at least 4 rows of a floating-point tensor (N, D)"
-        )
-    if not 0.0 <= validation_fraction < 1.0:
-        raise ConfigurationError(f"validation_fraction is {validation_fraction}; expected 0 <= fraction < 1")
-    order = torch.randperm(len(found), generator=make_generator(seed, "split")).to(found.device)
-    held = round(validation_fraction * len(found))
-    if len(found) - held < 2:
-        raise ConfigurationError(
-            f"validation_fraction is {validation_fraction}, which leaves {len(found) - held} of {len(found)} rows to "
-            "train on; expected a fraction that leaves at least 2"
-        )
-    shuffled = found[order]
-    return Target(
-        event_shape=tuple(found.shape[1:]),
-        name=name,
-        train=shuffled[held:],
-        validation=shuffled[:held] if held else None,
-        columns=columns,
-    )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -34,7 +34,8 @@ from torch import Tensor
 from phys_bench.data import bundled_table, digit_images, uci
 from phys_samplers import make
 from phys_samplers.randomness import make_generator
-from phys_samplers.target import Samples, Target
+from phys_samplers.samples import Samples
+from phys_samplers.target import Target
 
 HELD_OUT = 0.3
 """Share of the normal rows that the ROC curve is computed with."""

@@ -33,7 +33,7 @@ from torch import Tensor
 from phys_samplers import make
 from phys_samplers.metric import Scored
 from phys_samplers.randomness import make_generator
-from phys_samplers.target import Samples
+from phys_samplers.samples import Samples
 
 DIMENSIONS = (100.0, 1000.0, 10_000.0, None)
 WIDTHS = (4, 8, 32)

@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 from phys_samplers import make
 from phys_samplers.randomness import Streams, make_generator
-from phys_samplers.target import Samples
+from phys_samplers.samples import Samples
 
 
 def milliseconds(work: Callable[[], object], calls: int) -> float:

@@ -35,6 +35,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from phys_samplers.conditions import apart, strangers_of
 from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Noise, Normals
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import Field, stacked_product
@@ -46,10 +47,10 @@ from phys_samplers.schedules.base import NoiseSchedule
 Parametrisation = Literal["edm", "v", "epsilon", "x0"]
 
 
-def denoise_at(module: nn.Module, x: Tensor, sigma: float) -> Tensor:
-    """D(x, σ) (B, D) at x (B, D) and one level, by a stacked denoiser of one replica."""
+def denoise_at(module: nn.Module, x: Tensor, sigma: float, *code: Tensor) -> Tensor:
+    """D(x, σ) (B, D) at x (B, D) and one level, by a stacked denoiser of one replica; with codes (B, K) if any."""
     level = torch.full((1, 1), sigma, dtype=x.dtype, device=x.device)
-    clean: Tensor = module(x.unsqueeze(0), level).squeeze(0)
+    clean: Tensor = module(x.unsqueeze(0), level, *(some.unsqueeze(0).to(x.dtype) for some in code)).squeeze(0)
     return clean
 
 
@@ -62,6 +63,7 @@ class Denoiser(nn.Module):
         sigma_data: standard deviation of the (standardised) data.
         parametrisation: what F predicts.
         streams: one per replica.
+        code_width: K of the codes of what it is given, see ``phys_samplers.conditions``; 0 for a law of x alone.
 
     Raises:
         ConfigurationError: if there is no such parametrisation.
@@ -75,6 +77,7 @@ class Denoiser(nn.Module):
         streams: Streams,
         sigma_data: float = 1.0,
         parametrisation: Parametrisation = "edm",
+        code_width: int = 0,
     ) -> None:
         super().__init__()
         if parametrisation not in get_args(Parametrisation):
@@ -83,13 +86,16 @@ class Denoiser(nn.Module):
             )
         self.sigma_data = sigma_data
         self.parametrisation = parametrisation
-        self.network = field.build(dim, dim, streams=streams, conditioned=True, out_gain=0.1)
+        self.code_width = code_width
+        taken = {"code_width": code_width} if code_width else {}
+        self.network = field.build(dim, dim, streams=streams, conditioned=True, out_gain=0.1, **taken)
 
-    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """D(x, σ): (R, B, D), (R, B) or (R, 1) → (R, B, D)."""
+    def forward(self, x: Tensor, sigma: Tensor, code: Tensor | None = None) -> Tensor:
+        """D(x, σ | code): (R, B, D), (R, B) or (R, 1), codes (R, B, K) or (R, 1, K) if it takes any → (R, B, D)."""
         s = sigma.unsqueeze(-1)
         scale = (s.square() + self.sigma_data**2).rsqrt()
-        raw = self.network(x * scale, sigma.log() * 0.25)
+        given = () if code is None else (code,)
+        raw = self.network(x * scale, sigma.log() * 0.25, *given)
         match self.parametrisation:
             case "epsilon":
                 return torch.addcmul(x, raw, s, value=-1)
@@ -136,6 +142,8 @@ class DenoisingLoss(Loss):
             Alg. 1): rows of the batch up to its size; above it the batch and further training rows; all the training
             rows, and exact targets of that set, if n is their number or more. 1 is denoising score matching; None
             stands for ``stable_target``'s groups of the batch.
+        condition_dropout: share of the rows whose condition is not shown, where they have one: of these the network
+            learns the unconditional law, for classifier-free guidance (Ho & Salimans 2022, Alg. 1).
     """
 
     log_sigma_mean: float = -0.5
@@ -146,6 +154,7 @@ class DenoisingLoss(Loss):
     sigma_max: float = 10.0
     stable_target: bool = True
     reference: int | None = fit_option(None, least=1)
+    condition_dropout: float = fit_option(0.1, least=0, most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,7 +166,7 @@ class DenoisingLoss(Loss):
             )
 
     def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
-        """See ``Loss``; ``module`` is a ``Denoiser``."""
+        """See ``Loss``; ``module`` is a ``Denoiser``. Codes that it takes are the last coordinates of the rows."""
         return self._loss(module, rows, streams, None)
 
     def beside(self, batch: int, available: int) -> int | None:
@@ -171,13 +180,20 @@ class DenoisingLoss(Loss):
         return self._loss(module, rows, streams, others if whole else torch.cat((rows, others), 1))
 
     def _loss(self, module: nn.Module, rows: Tensor, streams: Streams, reference: Tensor | None) -> Tensor:
+        width: int = getattr(module, "code_width", 0)
+        (rows, code), sources = apart(rows, width), None if reference is None else apart(reference, width)
         sigma = self.sample_sigma(streams, rows.shape[1]).to(rows.dtype)
         noised = self.perturb(rows, sigma, streams)
-        if reference is not None:
-            target = self.posterior_mean(noised, sigma, reference)
+        given: tuple[Tensor, ...] = ()
+        shown = None
+        if code is not None:
+            shown = streams.uniform(rows.shape[1]).ge(self.condition_dropout).unsqueeze(-1)
+            given = (code * shown,)
+        if sources is not None:
+            target = self.posterior_mean(noised, sigma, sources[0], strangers_of(code, sources[1], shown))
         else:
-            target = self._targets(noised, sigma, rows)
-        error = (module(noised, sigma) - target).square().mean(-1)
+            target = self._targets(noised, sigma, rows, code, shown)
+        error = (module(noised, sigma, *given) - target).square().mean(-1)
         return (error * self.weight(module, noised, sigma)).mean(-1)
 
     def weight(self, module: nn.Module, noised: Tensor, sigma: Tensor) -> Tensor:
@@ -193,15 +209,21 @@ class DenoisingLoss(Loss):
         """log N(x; y, σ² I) up to a constant of x, for squared distances |x − y|² (R, B, M) and σ (R, B, 1)."""
         return squared / (-2 * sigma.square())
 
-    def _targets(self, noised: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+    def _targets(
+        self, noised: Tensor, sigma: Tensor, rows: Tensor, code: Tensor | None, shown: Tensor | None
+    ) -> Tensor:
         size = (_GROUP if self.stable_target else 1) if self.reference is None else self.reference
         if size == 1:
             return rows
         # Groups keep the cost linear in the batch; every group holds the sources of its own points.
-        groups = zip(noised.split(size, 1), sigma.split(size, 1), rows.split(size, 1), strict=True)
-        return torch.cat([self.posterior_mean(*group) for group in groups], 1)
+        means = []
+        for start in range(0, rows.shape[1], size):
+            x, level, sources = (part[:, start : start + size] for part in (noised, sigma, rows))
+            own, seen = (None if part is None else part[:, start : start + size] for part in (code, shown))
+            means.append(self.posterior_mean(x, level, sources, strangers_of(own, own, seen)))
+        return torch.cat(means, 1)
 
-    def posterior_mean(self, noised: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+    def posterior_mean(self, noised: Tensor, sigma: Tensor, rows: Tensor, strangers: Tensor | None = None) -> Tensor:
         """Σ_j w_j y_j with w_j ∝ k(x | y_j) over the rows y: (R, B, D), (R, B), (R, M, D) → (R, B, D).
 
         The stable target field of Xu, Tong & Jaakkola 2023 (arXiv:2302.00670). As the rows hold the one that generated
@@ -209,12 +231,17 @@ class DenoisingLoss(Loss):
         (exchangeable, each equally likely to be the source), so its mean given the point is still E[x₀ | x]: unbiased
         for every number of rows, with no more variance than x₀ itself (Rao–Blackwell). Many rows come in chunks, whose
         sums are kept relative to the largest weight so far, so that memory does not grow with them.
+
+        ``strangers`` (R, B, M) are the rows that a point, whose condition is shown, cannot be from; the same holds for
+        E[x₀ | x, c] with those that are left, which are equally likely to be the source too.
         """
         chunks, mean = rows.split(_CHUNK, 1), torch.zeros_like(noised)
         total, top = mean[..., :1], torch.full_like(mean[..., :1], -math.inf)
-        for chunk in chunks:
+        for index, chunk in enumerate(chunks):
             squared = torch.cdist(noised, chunk, compute_mode="use_mm_for_euclid_dist").square_()
             log_w = self.log_kernel(squared, sigma.unsqueeze(-1), rows.shape[-1])
+            if strangers is not None:  # finite, so that a chunk of strangers alone counts until a chunk with others
+                log_w = log_w.masked_fill(strangers.split(_CHUNK, 2)[index], torch.finfo(log_w.dtype).min)
             if len(chunks) == 1:
                 return stacked_product(torch.softmax(log_w, -1), chunk)
             high = torch.maximum(top, log_w.amax(-1, keepdim=True))

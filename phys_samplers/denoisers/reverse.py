@@ -25,6 +25,8 @@ class ReverseProcess(Sampler):
         clip: bring every D into the box of the training rows.
         guidance: a potential, by name or object, that pushes the particles of a set apart (see ``guidance``): samples
             then come in sets of its ``set_size``, one after the other, and are independent between sets only.
+        guidance_weight: w of classifier-free guidance, where there are conditions: 0 is the law given the condition,
+            −1 the law of all rows, above 0 sharpens (see ``conditional``).
     """
 
     schedule: Part = draw_option("edm")
@@ -32,6 +34,7 @@ class ReverseProcess(Sampler):
     sampling_steps: int = draw_option(40, least=1)
     clip: bool = draw_option(False)
     guidance: Part | None = draw_option(None)
+    guidance_weight: float = draw_option(0.0, least=-1)
 
     def __post_init__(self) -> None:
         super().__post_init__()

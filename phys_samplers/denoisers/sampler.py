@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from phys_samplers.conditions import ConditionCode
+from phys_samplers.denoisers.conditional import Conditional
 from phys_samplers.denoisers.denoiser import (
     Denoise,
     Denoiser,
@@ -20,7 +22,6 @@ from phys_samplers.denoisers.denoiser import (
     ProbabilityFlow,
     ReverseSDE,
     broad_normal,
-    denoise_at,
 )
 from phys_samplers.denoisers.guidance import check_sets, guided, weigh
 from phys_samplers.denoisers.inversion import carry
@@ -94,9 +95,11 @@ class DenoiserSampler(ReverseProcess, RowsSampler):
         """The network's specification as an object."""
         return make_field(self.field, width=self.width, depth=self.depth)
 
-    def denoiser(self, dim: int, streams: Streams) -> nn.Module:
-        """The stacked network D(x, σ)."""
-        return Denoiser(self.field_part(), dim, streams=streams, parametrisation=self.parametrisation)
+    def denoiser(self, dim: int, streams: Streams, code_width: int = 0) -> nn.Module:
+        """The stacked network D(x, σ), or D(x, σ | c) with codes of ``code_width`` numbers."""
+        return Denoiser(
+            self.field_part(), dim, streams=streams, parametrisation=self.parametrisation, code_width=code_width
+        )
 
     def model(
         self, module: nn.Module, standardiser: Standardiser, bounds: Tensor, event_shape: tuple[int, ...]
@@ -107,11 +110,15 @@ class DenoiserSampler(ReverseProcess, RowsSampler):
     def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
         """See ``RowsSampler.problem``."""
         bounds = torch.stack(rows.aminmax(dim=0))
+        code = None if target.conditions is None else ConditionCode.fit(target.conditions)
 
         def finish(module: nn.Module, seed: int) -> DenoiserModel:
-            return self.model(module, standardiser, bounds, target.event_shape)
+            model = self.model(module, standardiser, bounds, target.event_shape)
+            model.code = code
+            return model
 
-        return Problem(self.denoiser(rows.shape[1], streams), self.training_loss(), finish)
+        given = () if code is None else (code.width,)
+        return Problem(self.denoiser(rows.shape[1], streams, *given), self.training_loss(), finish, code)
 
     def restore(
         self,
@@ -123,12 +130,15 @@ class DenoiserSampler(ReverseProcess, RowsSampler):
         device: torch.device | str = "cpu",
     ) -> DenoiserModel:
         """See ``Sampler.restore``."""
-        standardiser = Standardiser.from_tensors(tensors)
-        module = load_weights(self.denoiser(len(standardiser.mean), Streams([0], "restore")), tensors, device)
-        return self.model(module, standardiser, tensors["bounds"], event_shape)
+        standardiser, code = Standardiser.from_tensors(tensors), ConditionCode.from_tensors(tensors)
+        given = () if code is None else (code.width,)
+        module = load_weights(self.denoiser(len(standardiser.mean), Streams([0], "restore"), *given), tensors, device)
+        model = self.model(module, standardiser, tensors["bounds"], event_shape)
+        model.code = code
+        return model
 
 
-class DenoiserModel(Model):
+class DenoiserModel(Conditional, Model):
     """A trained denoiser with its schedule.
 
     A family with another law at the largest level overrides both ``prior`` and ``prior_log_prob``.
@@ -173,10 +183,6 @@ class DenoiserModel(Model):
         """Where the model computes."""
         return self.standardiser.mean.device
 
-    def denoise(self, x: Tensor, sigma: float) -> Tensor:
-        """D(x, σ) at standardised x (B, D)."""
-        return denoise_at(self.module, x, sigma)
-
     def clipped(self, x: Tensor, sigma: float) -> Tensor:
         """D(x, σ) brought into the box of the training rows."""
         return self.denoise(x, sigma).clamp_(self.bounds[0], self.bounds[1])
@@ -216,13 +222,20 @@ class DenoiserModel(Model):
         return kind(denoise, prior, self.dim, schedule=schedule)
 
     @torch.no_grad()
-    def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
+    def draw(
+        self, n: int, *, seed: int = 0, start: Tensor | None = None, condition: Any = None, **options: Any
+    ) -> Draw:
         """``n`` samples: from the prior down the schedule; see ``Model.draw``.
 
-        ``start`` takes the place of the prior, at the largest level (in the variable u = x/α).
+        ``start`` takes the place of the prior, at the largest level (in the variable u = x/α). ``condition`` is one for
+        all samples, or one each (see ``given``).
         """
+        if condition is not None or options:
+            model = self if condition is None else self.given(condition)
+            return (model.with_options(**options) if options else model).draw(n, seed=seed, start=start)
         self.check_draw(n, start)
-        recipe = self.recipe.for_draw(options) if options else self.recipe
+        self.check_condition(n)
+        recipe = self.recipe
         integrator, schedule, times = recipe.integrator_part, recipe.schedule_part, recipe.times
         if (potential := recipe.potential) is not None:
             check_sets(potential, n)
@@ -242,6 +255,7 @@ class DenoiserModel(Model):
             alpha = schedule.level(times[-1])[0]
             clean = self.clipped if recipe.clip else self.denoise
             x, nfe = clean(x / alpha, schedule.ratio(times[-1])), nfe + 1
+        nfe *= self.evaluations_each
         facts = {"integrator": integrator.name, "sampling_steps": solution.steps, "lost": solution.lost}
         if recipe.potential is not None:
             facts["set_size"] = recipe.potential.set_size
@@ -264,21 +278,24 @@ class DenoiserModel(Model):
         Raises:
             ConfigurationError: without a guidance, or on a bad ``n`` or option.
         """
-        self.check_draw(n, None)
-        recipe = self.recipe.for_draw({**options, "integrator": "ddim[eta=1]"})
+        model = self.with_options(**{**options, "integrator": "ddim[eta=1]"})
+        model.check_draw(n, None)
+        model.check_condition(n)
+        recipe = model.recipe
         potential = recipe.potential
         if potential is None:
             raise ConfigurationError("guidance is None; expected a potential whose sets are weighed")
         check_sets(potential, n)
         generator = make_generator(seed, "sample", device=self.device)
         levels = tuple(map(recipe.schedule_part.ratio, recipe.times))
-        denoise = self.clipped if recipe.clip else self.denoise
+        denoise = model.clipped if recipe.clip else model.denoise
         start = self.prior(n, generator, levels[0])
         u, log_w = weigh(denoise, potential, self.standardiser, self.event_shape, start, levels, generator)
         facts = {"set_size": potential.set_size, "ess": float(log_w.logsumexp(0) * 2 - (2 * log_w).logsumexp(0))}
         facts["ess"] = math.exp(facts["ess"]) / len(log_w)
         weights_each = log_w.repeat_interleave(potential.set_size)
-        return Draw(self.standardiser.inverse(u, self.event_shape), len(levels) - 1, facts, weights_each)
+        nfe = (len(levels) - 1) * model.evaluations_each
+        return Draw(self.standardiser.inverse(u, self.event_shape), nfe, facts, weights_each)
 
     @torch.no_grad()
     def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
@@ -372,5 +389,6 @@ class DenoiserModel(Model):
         return end.unflatten(1, self.event_shape) if up else self.standardiser.inverse(end, self.event_shape)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Network, standardisation and the box of the data."""
-        return {**weights(self.module), **self.standardiser.tensors(), "bounds": self.bounds}
+        """Network, standardisation, the box of the data, and the code of conditions."""
+        own = {**weights(self.module), **self.standardiser.tensors(), "bounds": self.bounds}
+        return own if self.code is None else {**own, **self.code.tensors()}

@@ -5,7 +5,8 @@ of them trained as one batched network cost far less than R runs. A single netwo
 code path. Initial weights of replica r come from replica r's own stream.
 
 Each field model is a frozen *spec* (a component of kind ``field``) whose ``build`` makes the stacked network. Networks
-map ``x`` (R, B, in) and, if conditioned, ``t`` (R, B) to (R, B, out).
+map ``x`` (R, B, in) and, if conditioned, ``t`` (R, B) to (R, B, out); one that takes codes of K numbers as well has a
+third argument (R, B, K).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -193,7 +194,14 @@ class Field(ABC):
 
     @abstractmethod
     def build(
-        self, in_features: int, out_features: int, *, streams: Streams, conditioned: bool = False, out_gain: float = 1.0
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        streams: Streams,
+        conditioned: bool = False,
+        out_gain: float = 1.0,
+        code_width: int = 0,
     ) -> nn.Module:
         """The stacked network.
 
@@ -203,6 +211,7 @@ class Field(ABC):
             streams: one per replica; draws the initial weights.
             conditioned: whether ``forward`` takes a second argument ``t`` (R, B).
             out_gain: scale of the last layer's initial weights.
+            code_width: K, if ``forward`` takes a third argument ``code`` (R, B, K), of a condition for example.
         """
 
 
@@ -222,24 +231,18 @@ class Perceptron(Field):
 class MLP(Perceptron):
     """A plain perceptron; time, if any, enters as one more input feature."""
 
-    def build(
-        self, in_features: int, out_features: int, *, streams: Streams, conditioned: bool = False, out_gain: float = 1.0
-    ) -> nn.Module:
+    def build(self, in_features: int, out_features: int, *, streams: Streams, **options: Any) -> nn.Module:
         """See ``Field.build``."""
-        return StackedMLP(self, in_features, out_features, streams=streams, conditioned=conditioned, out_gain=out_gain)
+        return StackedMLP(self, in_features, out_features, streams=streams, **options)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualMLP(Perceptron):
     """Hidden layers added to a running state (He et al. 2016), time as one more input feature."""
 
-    def build(
-        self, in_features: int, out_features: int, *, streams: Streams, conditioned: bool = False, out_gain: float = 1.0
-    ) -> nn.Module:
+    def build(self, in_features: int, out_features: int, *, streams: Streams, **options: Any) -> nn.Module:
         """See ``Field.build``."""
-        return StackedMLP(
-            self, in_features, out_features, streams=streams, conditioned=conditioned, out_gain=out_gain, residual=True
-        )
+        return StackedMLP(self, in_features, out_features, streams=streams, residual=True, **options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,20 +260,11 @@ class FourierMLP(Perceptron):
     residual: bool = False
 
     def build(
-        self, in_features: int, out_features: int, *, streams: Streams, conditioned: bool = True, out_gain: float = 1.0
+        self, in_features: int, out_features: int, *, streams: Streams, conditioned: bool = True, **options: Any
     ) -> nn.Module:
         """See ``Field.build``."""
-        return StackedMLP(
-            self,
-            in_features,
-            out_features,
-            streams=streams,
-            conditioned=conditioned,
-            out_gain=out_gain,
-            residual=self.residual,
-            frequencies=self.frequencies,
-            bandwidth=self.bandwidth,
-        )
+        own: dict[str, Any] = {"residual": self.residual, "frequencies": self.frequencies, "bandwidth": self.bandwidth}
+        return StackedMLP(self, in_features, out_features, streams=streams, conditioned=conditioned, **own, **options)
 
 
 class StackedMLP(nn.Module):
@@ -283,14 +277,16 @@ class StackedMLP(nn.Module):
         out_features: int,
         *,
         streams: Streams,
-        conditioned: bool,
-        out_gain: float,
+        conditioned: bool = False,
+        out_gain: float = 1.0,
+        code_width: int = 0,
         residual: bool = False,
         frequencies: int = 0,
         bandwidth: float = 1.0,
     ) -> None:
         super().__init__()
         self.activation = activation(spec.activation)
+        in_features += code_width  # the first layer's product with a one-hot code is the embedding of a class
         self.residual = residual
         self.conditioned = conditioned
         self.embedding: FourierFeatures | None = None
@@ -308,13 +304,17 @@ class StackedMLP(nn.Module):
         )
         self.out = StackedLinear(spec.width, out_features, streams=streams, gain=out_gain)
 
-    def forward(self, x: Tensor, t: Tensor | None = None) -> Tensor:
-        """(R, B, in), (R, B) or (R, 1) → (R, B, out)."""
+    def forward(self, x: Tensor, t: Tensor | None = None, code: Tensor | None = None) -> Tensor:
+        """(R, B, in), (R, B) or (R, 1), and codes (R, B, K) if it takes any → (R, B, out)."""
+        seen = [x]
         if self.conditioned:
             if t is None:
                 raise ConfigurationError("this network is conditioned on time; expected a second argument t (R, B)")
             features = t.unsqueeze(-1) if self.embedding is None else self.embedding(t)
-            x = torch.cat((x, features.expand(*x.shape[:2], -1)), -1)
+            seen.append(features.expand(*x.shape[:2], -1))
+        if code is not None:
+            seen.append(code.expand(*x.shape[:2], -1))
+        x = torch.cat(seen, -1) if len(seen) > 1 else x
         for index, layer in enumerate(self.hidden):
             y = self.activation(layer(x))
             x = x + y if self.residual and index else y

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,10 +75,10 @@ class UNet(Field):
         return side
 
     def build(
-        self, in_features: int, out_features: int, *, streams: Streams, conditioned: bool = True, out_gain: float = 1.0
+        self, in_features: int, out_features: int, *, streams: Streams, conditioned: bool = True, **options: Any
     ) -> nn.Module:
-        """See ``Field.build``."""
-        return StackedUNet(self, in_features, out_features, streams=streams, conditioned=conditioned, out_gain=out_gain)
+        """See ``Field.build``; codes are embedded beside time, which a network that takes them must have too."""
+        return StackedUNet(self, in_features, out_features, streams=streams, conditioned=conditioned, **options)
 
 
 class StackedUNet(nn.Module):
@@ -91,9 +92,12 @@ class StackedUNet(nn.Module):
         *,
         streams: Streams,
         conditioned: bool,
-        out_gain: float,
+        out_gain: float = 1.0,
+        code_width: int = 0,
     ) -> None:
         super().__init__()
+        if code_width and not conditioned:
+            raise ConfigurationError("a U-Net takes codes beside time; expected conditioned=True with code_width")
         self.activation = activation(spec.activation)
         self.conditioned = conditioned
         self.channels = spec.channels
@@ -119,14 +123,14 @@ class StackedUNet(nn.Module):
         if conditioned:
             hidden = 4 * spec.width
             self.features = FourierFeatures(spec.frequencies, spec.bandwidth, streams=streams)
-            self.embed = StackedLinear(2 * spec.frequencies, hidden, streams=streams, gain=UNIT_GAIN)
+            self.embed = StackedLinear(2 * spec.frequencies + code_width, hidden, streams=streams, gain=UNIT_GAIN)
             self.modulate = StackedLinear(hidden, sum(self.sizes), streams=streams)
         else:
             self.modulation = nn.Parameter(torch.zeros(streams.replicas, 1, sum(self.sizes)))
 
-    def forward(self, x: Tensor, t: Tensor | None = None) -> Tensor:
-        """(R, B, in), (R, B) or (R, 1) → (R, B, out)."""
-        modulations = iter(self._modulation(t).split(self.sizes, -1))
+    def forward(self, x: Tensor, t: Tensor | None = None, code: Tensor | None = None) -> Tensor:
+        """(R, B, in), (R, B) or (R, 1), and codes (R, B, K) if it takes any → (R, B, out)."""
+        modulations = iter(self._modulation(t, code).split(self.sizes, -1))
         image = self.enter(fold(x, self.channels, self.side)) + self.place.flatten(0, 1)
         states = []
         for level, block in enumerate(self.down):
@@ -140,13 +144,17 @@ class StackedUNet(nn.Module):
         image = self.out(self.activation(self.norm(image, modulations)))
         return unfold(image.mean((2, 3), keepdim=True) if self.pooled else image, len(x))
 
-    def _modulation(self, t: Tensor | None) -> Tensor:
+    def _modulation(self, t: Tensor | None, code: Tensor | None) -> Tensor:
         """Scales and shifts of all norms, (R, B or 1, sum of sizes)."""
         if not self.conditioned:
             return self.modulation
         if t is None:
             raise ConfigurationError("this network is conditioned on time; expected a second argument t (R, B)")
-        return self.modulate(self.activation(self.embed(self.features(t))))
+        features = self.features(t)
+        if code is not None:
+            rows = max(features.shape[1], code.shape[1])
+            features = torch.cat((features.expand(-1, rows, -1), code.expand(-1, rows, -1)), -1)
+        return self.modulate(self.activation(self.embed(features)))
 
 
 class ResidualBlock(nn.Module):

@@ -22,6 +22,7 @@ class EDM(DenoiserSampler):
     """
 
     trained_by: ClassVar[type[Loss]] = DenoisingLoss
+    takes_conditions: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class DDPM(DenoiserSampler):
     """
 
     trained_by: ClassVar[type[Loss]] = DenoisingLoss
+    takes_conditions: ClassVar[bool] = True
 
     loss: Part = "denoising[levels=schedule]"
     parametrisation: Parametrisation = "epsilon"

@@ -11,12 +11,12 @@ Theorem 8 has −√D E_x/E_r against σ ∇log p: the field points away from th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from phys_electrostatic.flow import PoissonFlowModel, log_kernel, point_level, widening
-from phys_samplers.denoisers.denoiser import Denoiser, DenoisingLoss, Parametrisation
+from phys_samplers.denoisers.denoiser import Denoiser, DenoisingLoss
 from phys_samplers.denoisers.sampler import DenoiserModel, DenoiserSampler
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import Field
@@ -36,15 +36,13 @@ class PoissonDenoiser(Denoiser):
         aux_dim: number D of augmented dimensions.
     """
 
-    def __init__(
-        self, field: Field, dim: int, *, streams: Streams, aux_dim: float, parametrisation: Parametrisation = "edm"
-    ) -> None:
-        super().__init__(field, dim, streams=streams, parametrisation=parametrisation)
+    def __init__(self, field: Field, dim: int, *, streams: Streams, aux_dim: float, **options: Any) -> None:
+        super().__init__(field, dim, streams=streams, **options)
         self.aux_dim = aux_dim
 
-    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """D(x, σ): (R, B, N), (R, B) or (R, 1) → (R, B, N)."""
-        return super().forward(x, point_level(x, sigma, self.aux_dim))
+    def forward(self, x: Tensor, sigma: Tensor, code: Tensor | None = None) -> Tensor:
+        """D(x, σ | code): (R, B, N), (R, B) or (R, 1), (R, B, K) → (R, B, N)."""
+        return super().forward(x, point_level(x, sigma, self.aux_dim), code)
 
     def point_weight(self, x: Tensor, sigma: Tensor) -> Tensor:
         """1/c_out² at the level of each point (R, B)."""
@@ -100,6 +98,7 @@ class PFGMpp(DenoiserSampler):
     """
 
     trained_by: ClassVar[type[Loss]] = DenoisingLoss
+    takes_conditions: ClassVar[bool] = True
 
     loss: Part = "poisson-denoising"
     aux_dim: float | None = fit_option(128.0, above=0)
@@ -124,12 +123,17 @@ class PFGMpp(DenoiserSampler):
             )
         return replace(loss, aux_dim=self.aux_dim)
 
-    def denoiser(self, dim: int, streams: Streams) -> nn.Module:
+    def denoiser(self, dim: int, streams: Streams, code_width: int = 0) -> nn.Module:
         """The stacked network, preconditioned for heavy tails."""
         if self.aux_dim is None:
-            return super().denoiser(dim, streams)
+            return super().denoiser(dim, streams, code_width)
         return PoissonDenoiser(
-            self.field_part(), dim, streams=streams, aux_dim=self.aux_dim, parametrisation=self.parametrisation
+            self.field_part(),
+            dim,
+            streams=streams,
+            aux_dim=self.aux_dim,
+            parametrisation=self.parametrisation,
+            code_width=code_width,
         )
 
     def model(

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.randomness import make_generator
-from phys_samplers.target import CAPABILITIES, Density, Modes, Samples, Target, Task
+from phys_samplers.samples import Samples
+from phys_samplers.target import CAPABILITIES, Density, Modes, Target, Task
 from phys_samplers.testing import DiagonalNormal, gaussian_target
 
 
@@ -24,7 +25,7 @@ def test_capabilities_follow_what_is_there() -> None:
     assert Target(event_shape=(2,)).capabilities == frozenset()
     assert Target(event_shape=(2,), train=rows()).capabilities == {"samples"}
     assert Density(quadratic, (2,)).capabilities == {"log_prob", "score"}
-    assert gaussian_target().capabilities == set(CAPABILITIES) - {"particles", "sets"}
+    assert gaussian_target().capabilities == set(CAPABILITIES) - {"particles", "sets", "conditions"}
 
     class Pair:
         event_shape, particles = (6,), (2, 3)

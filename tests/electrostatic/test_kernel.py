@@ -17,7 +17,7 @@ from phys_electrostatic.flow import log_kernel, student, student_log_prob
 from phys_samplers import make
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import make_generator
-from phys_samplers.target import Samples
+from phys_samplers.samples import Samples
 
 DRAWS, DISTANCE = 20_000, 0.0235
 ROWS = torch.randn(64, 2, generator=make_generator(0, "rows"))

@@ -14,7 +14,8 @@ from phys_samplers.errors import ConfigurationError, TrainingDiverged
 from phys_samplers.metric import Scored
 from phys_samplers.metrics.densities import DensityTV
 from phys_samplers.randomness import make_generator
-from phys_samplers.target import Samples, Task
+from phys_samplers.samples import Samples
+from phys_samplers.target import Task
 
 SHORT = "langevin[sampling_steps=3,step_size=0.01]"
 PERSISTENT = "langevin[sampling_steps=5,step_size=0.01,starts=data,buffer_size=128]"

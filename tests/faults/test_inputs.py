@@ -20,7 +20,7 @@ from phys_registry import PhysError, parse_spec
 from phys_samplers import Density, load, make
 from phys_samplers.cli import program
 from phys_samplers.rl.log_files import read_log
-from phys_samplers.target import Samples
+from phys_samplers.samples import Samples
 from phys_samplers.training.logs import JsonLines
 
 NAN, INF = float("nan"), float("inf")

@@ -15,7 +15,7 @@ from phys_genphys.exact import EmpiricalFlow
 from phys_samplers import make
 from phys_samplers.errors import ConfigurationError, IncompatibleError, MissingCapability
 from phys_samplers.randomness import Streams, make_generator
-from phys_samplers.target import Samples
+from phys_samplers.samples import Samples
 
 ROWS = torch.randn(64, 2, generator=make_generator(0, "rows"), dtype=torch.float64)
 

@@ -14,7 +14,7 @@ from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.judging.evidence import Evidence
 from phys_samplers.judging.verdict import Judgement, weigh
 from phys_samplers.randomness import make_generator
-from phys_samplers.target import Samples
+from phys_samplers.samples import Samples
 
 
 def run(name: str, *, shift: float = 0.0, **facts: Any) -> Evidence:

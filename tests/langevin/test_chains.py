@@ -19,7 +19,8 @@ from phys_samplers.errors import (
     MissingCapability,
 )
 from phys_samplers.laws import StandardNormal, uniform_spans
-from phys_samplers.target import Samples, Target
+from phys_samplers.samples import Samples
+from phys_samplers.target import Target
 
 SHORT: list[Any] = [
     LangevinDynamics(sampling_steps=40, step_size=0.1, ascent_steps=0),

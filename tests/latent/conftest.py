@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from phys_samplers.randomness import make_generator
-from phys_samplers.target import Samples, Target
+from phys_samplers.samples import Samples
+from phys_samplers.target import Target
 
 
 def manifold(n: int, seed: int = 0) -> torch.Tensor:

@@ -22,7 +22,8 @@ from phys_latent.vae import (
 from phys_samplers import load
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import Streams, make_generator
-from phys_samplers.target import Samples, Target
+from phys_samplers.samples import Samples
+from phys_samplers.target import Target
 
 TINY = VAE(steps=300, latent_dim=3, width=32, depth=1, batch_size=64, learning_rate=5e-3, validate_every=100)
 

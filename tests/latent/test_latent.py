@@ -16,7 +16,8 @@ from phys_samplers import load, make
 from phys_samplers.errors import ConfigurationError, MissingCapability, TrainingDiverged
 from phys_samplers.exact import TrainingRows
 from phys_samplers.randomness import derive_seed
-from phys_samplers.target import Density, Samples, Target
+from phys_samplers.samples import Samples
+from phys_samplers.target import Density, Target
 from phys_samplers.training import TrainingReport
 
 NETWORK: dict[str, Any] = {"latent_dim": 3, "width": 32, "depth": 1, "batch_size": 64, "learning_rate": 5e-3}

@@ -11,7 +11,8 @@ from phys_samplers import load, make
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.metric import Scored
 from phys_samplers.randomness import make_generator
-from phys_samplers.target import Density, Samples, Target
+from phys_samplers.samples import Samples
+from phys_samplers.target import Density, Target
 
 
 @pytest.fixture
