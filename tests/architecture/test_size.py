@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 371
-LINES = 61_815
+MODULES = 374
+LINES = 62_251
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
