@@ -8,9 +8,10 @@ that one network learns the conditional and the unconditional law (Ho & Salimans
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -119,9 +120,40 @@ def as_condition(given: Any, covariates: int = 1) -> Tensor:
     return found
 
 
+class Code(ABC):
+    """What turns a condition into numbers that a network sees.
+
+    Attributes:
+        has_law: whether conditions have a law of their own, ``draw(n, generator)``, that samples take them from.
+    """
+
+    has_law: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """K, numbers of a code."""
+
+    @abstractmethod
+    def __call__(self, condition: Any) -> Tensor:
+        """Codes (B, K) of conditions, one or more.
+
+        Raises:
+            ConfigurationError: on what is none.
+        """
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Its numbers, by the names that they have in a checkpoint."""
+
+    def draw(self, n: int, generator: torch.Generator) -> Any:
+        """``n`` conditions of their law."""
+        raise TypeError(f"conditions of {type(self).__name__} have no law of their own")
+
+
 @dataclass(frozen=True)
-class ConditionCode:
-    """Conditions as what networks see; see the module.
+class ConditionCode(Code):
+    """Class labels or covariates as what networks see; see the module.
 
     Args:
         labels: the known classes (K,), rising; None for covariates.
@@ -143,14 +175,14 @@ class ConditionCode:
 
     @property
     def width(self) -> int:
-        """K, numbers of a code."""
+        """See ``Code.width``."""
         if self.labels is not None:
             return len(self.labels)
         assert self.mean is not None
         return len(self.mean) + 1
 
     def __call__(self, condition: Any) -> Tensor:
-        """Codes (B, K) of conditions, one or more.
+        """See ``Code.__call__``.
 
         Raises:
             ConfigurationError: on covariates for labels or the other way round, or on a class that is not known.
@@ -197,8 +229,8 @@ class ConditionCode:
 
 
 def apart(rows: Tensor, width: int) -> tuple[Tensor, Tensor | None]:
-    """Rows and the codes of ``width`` numbers that are their last coordinates."""
-    return (rows[..., :-width], rows[..., -width:]) if width else (rows, None)
+    """Rows, which are data and have no gradient, and the codes of ``width`` numbers that are their last coordinates."""
+    return (rows[..., :-width].detach(), rows[..., -width:]) if width else (rows, None)
 
 
 @torch.no_grad()

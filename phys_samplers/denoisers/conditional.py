@@ -15,10 +15,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.conditions import ConditionCode
+from phys_samplers.conditions import Code
 from phys_samplers.denoisers.denoiser import denoise_at
 from phys_samplers.denoisers.reverse import ReverseProcess
 from phys_samplers.errors import ConfigurationError
+from phys_samplers.randomness import make_generator
+from phys_samplers.standardise import Standardiser
 
 
 def denoise_given(module: nn.Module, x: Tensor, sigma: float, code: Tensor | None, weight: float) -> Tensor:
@@ -47,12 +49,14 @@ class Conditional:
 
     Attributes:
         code: of the conditions that it was fitted with; None if it was fitted without.
-        asked: codes (B, K) or (1, K) of the conditions that it is asked for; None if it is not.
+        asked: codes (B, K) or (1, K) of the conditions that it is asked for; None if it is not: draws then take them
+            from their law, where they have one, and all else is of the law of all rows.
     """
 
     recipe: ReverseProcess
     module: nn.Module
-    code: ConditionCode | None = None
+    standardiser: Standardiser
+    code: Code | None = None
     asked: Tensor | None = None
 
     def given(self, condition: Any) -> Self:
@@ -78,7 +82,14 @@ class Conditional:
         if self.code is None:
             return denoise_at(self.module, x, sigma)
         self.check_condition(len(x))
-        return denoise_given(self.module, x, sigma, self.asked, self.recipe.guidance_weight)
+        weight = -1.0 if self.asked is None else self.recipe.guidance_weight
+        return denoise_given(self.module, x, sigma, self.asked, weight)
+
+    def drawn_for(self, n: int, seed: int) -> Self:
+        """This model asked for ``n`` conditions of their law, where they have one and it is not asked for others."""
+        if self.code is None or not self.code.has_law or self.asked is not None or self.recipe.guidance_weight == -1:
+            return self
+        return self.given(self.code.draw(n, make_generator(seed, "conditions", device=self.standardiser.mean.device)))
 
     @property
     def evaluations_each(self) -> int:
@@ -97,7 +108,7 @@ class Conditional:
                 f"guidance_weight is {weight:g}, but the model was fitted without conditions; expected 0, or a fit to "
                 "rows with conditions: Samples(rows, condition=...)"
             )
-        if self.code is None or (self.asked is None and weight == -1):
+        if self.code is None or (self.asked is None and (weight == -1 or self.code.has_law)):
             return
         if self.asked is None:
             raise ConfigurationError(

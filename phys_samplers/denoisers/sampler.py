@@ -95,8 +95,12 @@ class DenoiserSampler(ReverseProcess, RowsSampler):
         """The network's specification as an object."""
         return make_field(self.field, width=self.width, depth=self.depth)
 
-    def denoiser(self, dim: int, streams: Streams, code_width: int = 0) -> nn.Module:
-        """The stacked network D(x, σ), or D(x, σ | c) with codes of ``code_width`` numbers."""
+    def denoiser(self, dim: int, streams: Streams) -> nn.Module:
+        """The stacked network D(x, σ)."""
+        return self.denoiser_given(dim, streams, 0)
+
+    def denoiser_given(self, dim: int, streams: Streams, code_width: int) -> nn.Module:
+        """The stacked network D(x, σ | c) with codes of ``code_width`` numbers, of families that take conditions."""
         return Denoiser(
             self.field_part(), dim, streams=streams, parametrisation=self.parametrisation, code_width=code_width
         )
@@ -117,8 +121,10 @@ class DenoiserSampler(ReverseProcess, RowsSampler):
             model.code = code
             return model
 
-        given = () if code is None else (code.width,)
-        return Problem(self.denoiser(rows.shape[1], streams, *given), self.training_loss(), finish, code)
+        return Problem(self._network(rows.shape[1], streams, code), self.training_loss(), finish, code)
+
+    def _network(self, dim: int, streams: Streams, code: ConditionCode | None) -> nn.Module:
+        return self.denoiser(dim, streams) if code is None else self.denoiser_given(dim, streams, code.width)
 
     def restore(
         self,
@@ -131,8 +137,7 @@ class DenoiserSampler(ReverseProcess, RowsSampler):
     ) -> DenoiserModel:
         """See ``Sampler.restore``."""
         standardiser, code = Standardiser.from_tensors(tensors), ConditionCode.from_tensors(tensors)
-        given = () if code is None else (code.width,)
-        module = load_weights(self.denoiser(len(standardiser.mean), Streams([0], "restore"), *given), tensors, device)
+        module = load_weights(self._network(len(standardiser.mean), Streams([0], "restore"), code), tensors, device)
         model = self.model(module, standardiser, tensors["bounds"], event_shape)
         model.code = code
         return model
@@ -235,6 +240,8 @@ class DenoiserModel(Conditional, Model):
             return (model.with_options(**options) if options else model).draw(n, seed=seed, start=start)
         self.check_draw(n, start)
         self.check_condition(n)
+        if (asked := self.drawn_for(n, seed)) is not self:
+            return asked.draw(n, seed=seed, start=start)
         recipe = self.recipe
         integrator, schedule, times = recipe.integrator_part, recipe.schedule_part, recipe.times
         if (potential := recipe.potential) is not None:
@@ -278,7 +285,7 @@ class DenoiserModel(Conditional, Model):
         Raises:
             ConfigurationError: without a guidance, or on a bad ``n`` or option.
         """
-        model = self.with_options(**{**options, "integrator": "ddim[eta=1]"})
+        model = self.with_options(**{**options, "integrator": "ddim[eta=1]"}).drawn_for(n, seed)
         model.check_draw(n, None)
         model.check_condition(n)
         recipe = model.recipe

@@ -123,10 +123,10 @@ class PFGMpp(DenoiserSampler):
             )
         return replace(loss, aux_dim=self.aux_dim)
 
-    def denoiser(self, dim: int, streams: Streams, code_width: int = 0) -> nn.Module:
+    def denoiser_given(self, dim: int, streams: Streams, code_width: int) -> nn.Module:
         """The stacked network, preconditioned for heavy tails."""
         if self.aux_dim is None:
-            return super().denoiser(dim, streams, code_width)
+            return super().denoiser_given(dim, streams, code_width)
         return PoissonDenoiser(
             self.field_part(),
             dim,

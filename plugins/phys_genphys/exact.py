@@ -30,7 +30,7 @@ class EmpiricalFlow(PhysicalFlow):
         share = torch.softmax(self.pde.log_density(squared, level, self.dim), -1).nan_to_num(0.0)
         return share, squared, level
 
-    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def forward(self, x: Tensor, sigma: Tensor, code: Tensor | None = None) -> Tensor:
         """D(x, σ): (R, B, N), (R, B) or (R, 1) → (R, B, N)."""
         share, squared, level = self._shares(x, sigma)
         pull = self.pde.pull(squared, level, self.dim)

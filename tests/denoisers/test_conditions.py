@@ -220,7 +220,7 @@ def test_a_weight_of_0_is_the_conditional_network_and_of_minus_1_the_uncondition
 def test_a_dropout_of_1_learns_the_unconditional_law() -> None:
     """The first layer sees no code, so what it does with one never changes."""
     recipe = make("sampler", "edm", **{**TINY, "loss": "denoising[condition_dropout=1.0]", "ema_decay": 0.0})
-    before = recipe.denoiser(2, Streams([0], "weights", device="cpu"), 3).network.hidden[0].weight
+    before = recipe.denoiser_given(2, Streams([0], "weights", device="cpu"), 3).network.hidden[0].weight
     after = recipe.fit(target(), seed=0).module.network.hidden[0].weight
     assert torch.equal(before[:, 3:], after[:, 3:])
     assert not torch.equal(before[:, :3], after[:, :3])
