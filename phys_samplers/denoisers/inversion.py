@@ -14,16 +14,20 @@ error of the solver. Codes of diffusion are interpolated on great circles (``bet
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
 from phys_samplers.denoisers.denoiser import Denoise
 from phys_samplers.denoisers.likelihood import angles
+from phys_samplers.denoisers.reverse import ReverseProcess
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators.base import Integrator
 from phys_samplers.integrators.driver import integrate
+from phys_samplers.options import Part, make_part
+from phys_samplers.standardise import Standardiser
 
 
 class AngleFlow(Dynamics):
@@ -96,3 +100,38 @@ def between(first: Tensor, last: Tensor, points: int) -> Tensor:
     line = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()
     codes = line * torch.lerp(lengths[0], lengths[1], share)
     return codes.unflatten(2, first.shape[1:])
+
+
+class Inverted:
+    """What a model with a denoiser adds for codes."""
+
+    recipe: ReverseProcess
+    standardiser: Standardiser
+    event_shape: tuple[int, ...]
+
+    @abstractmethod
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        """D(x, σ) at standardised x (B, D)."""
+
+    @torch.no_grad()
+    def encode(self, x: Tensor, *, integrator: Part = "rk4", steps: int = 32) -> Tensor:
+        """Codes (B, *event_shape) of x (B, *event_shape): where the probability-flow ODE carries it (``inversion``).
+
+        Args:
+            x: points, in data units.
+            integrator: any scheme for ODEs, by name or object.
+            steps: of it.
+        """
+        u = self.standardiser.forward(x.detach().to(self.standardiser.mean.device))
+        return self._carry(u, integrator, steps, up=True)
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor, *, integrator: Part = "rk4", steps: int = 32) -> Tensor:
+        """The points, in data units, of codes (B, *event_shape); with equal options the inverse of ``encode``."""
+        return self._carry(codes.detach().to(self.standardiser.mean.device).flatten(1), integrator, steps, up=False)
+
+    def _carry(self, u: Tensor, integrator: Part, steps: int, *, up: bool) -> Tensor:
+        schedule, scheme = self.recipe.schedule_part, make_part("integrator", integrator)
+        levels = (schedule.ratio(schedule.end), schedule.ratio(schedule.start))
+        end = carry(self.denoise, u, levels=levels, integrator=scheme, steps=steps, up=up)
+        return end.unflatten(1, self.event_shape) if up else self.standardiser.inverse(end, self.event_shape)

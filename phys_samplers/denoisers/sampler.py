@@ -24,7 +24,7 @@ from phys_samplers.denoisers.denoiser import (
     broad_normal,
 )
 from phys_samplers.denoisers.guidance import check_sets, guided, weigh
-from phys_samplers.denoisers.inversion import carry
+from phys_samplers.denoisers.inversion import Inverted
 from phys_samplers.denoisers.likelihood import Divergence, Likelihood, log_likelihood
 from phys_samplers.denoisers.reverse import ReverseProcess
 from phys_samplers.dynamics import Dynamics
@@ -143,7 +143,7 @@ class DenoiserSampler(ReverseProcess, RowsSampler):
         return model
 
 
-class DenoiserModel(Conditional, Model):
+class DenoiserModel(Conditional, Inverted, Model):
     """A trained denoiser with its schedule.
 
     A family with another law at the largest level overrides both ``prior`` and ``prior_log_prob``.
@@ -372,28 +372,6 @@ class DenoiserModel(Conditional, Model):
     def log_prob(self, x: Tensor, **options: Any) -> Tensor:
         """log p (B,) at x (B, *event_shape); see ``likelihood`` for what it is and for the options."""
         return self.likelihood(x, **options).log_prob
-
-    @torch.no_grad()
-    def encode(self, x: Tensor, *, integrator: Part = "rk4", steps: int = 32) -> Tensor:
-        """Codes (B, *event_shape) of x (B, *event_shape): where the probability-flow ODE carries it (``inversion``).
-
-        Args:
-            x: points, in data units.
-            integrator: any scheme for ODEs, by name or object.
-            steps: of it.
-        """
-        return self._carry(self.standardiser.forward(x.detach().to(self.device)), integrator, steps, up=True)
-
-    @torch.no_grad()
-    def decode(self, codes: Tensor, *, integrator: Part = "rk4", steps: int = 32) -> Tensor:
-        """The points, in data units, of codes (B, *event_shape); with equal options the inverse of ``encode``."""
-        return self._carry(codes.detach().to(self.device).flatten(1), integrator, steps, up=False)
-
-    def _carry(self, u: Tensor, integrator: Part, steps: int, *, up: bool) -> Tensor:
-        schedule, scheme = self.recipe.schedule_part, make_part("integrator", integrator)
-        levels = (schedule.ratio(schedule.end), schedule.ratio(schedule.start))
-        end = carry(self.denoise, u, levels=levels, integrator=scheme, steps=steps, up=up)
-        return end.unflatten(1, self.event_shape) if up else self.standardiser.inverse(end, self.event_shape)
 
     def tensors(self) -> dict[str, Tensor]:
         """Network, standardisation, the box of the data, and the code of conditions."""
