@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.schema import short
@@ -50,7 +51,6 @@ def _decided(claim: SourceClaim, results: Results, said: Mapping[Row, Measured |
     if not found:
         return claim
     first = found[0]
-    environment = results.head.get("environment") or {}
     floor = first.floor if isinstance(first, Measured) else None
     chosen = {name for one in found for name in _samplers(one.row)}
     cells = [cell for cell in results.cells if cell.task == first.row.task and cell.sampler in chosen]
@@ -65,10 +65,17 @@ def _decided(claim: SourceClaim, results: Results, said: Mapping[Row, Measured |
         seeds=", ".join(str(seed) for seed in results.seeds),
         size="",
         page="",
-        machine=", ".join(str(environment[key]) for key in ("system", "machine", "device") if environment.get(key)),
+        machine=_machine(results.head.get("environment") or {}),
         cpu_seconds=round(seconds, 1) or None,
         date=str(results.head.get("started") or "")[:10],
     )
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    """As ``Linux x86_64, 2 cores, cpu``; empty where the run does not say."""
+    where = " ".join(str(environment[key]) for key in ("system", "machine") if environment.get(key))
+    cores = f"{environment['cpu_count']} cores" if environment.get("cpu_count") else ""
+    return ", ".join(part for part in (where, cores, str(environment.get("device") or "")) if part)
 
 
 def _samplers(row: Row) -> tuple[str, ...]:

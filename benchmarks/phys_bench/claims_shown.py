@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable
 
 from .claims import VERDICTS, Claims, SourceClaim
 from .tables import Column, Entry, Table, markdown_text
@@ -20,9 +21,9 @@ records of a run of yours.
 """
 RULES = """\
 A measured number stands on the page that its row names, or was made on the day that stands there by the row's
-command. One thread of a shared machine without a GPU, unless a row says otherwise. Brackets are 95 % intervals over
-seeds. Dimensions, steps and networks here are small: "does not hold" says what was found at the row's size, and no
-more.
+command. Brackets are 95 % intervals over seeds. CPU-s are seconds of one thread for the whole command, as far as they
+are known; where no machine is named it is two shared cores without a GPU. Dimensions, steps and networks here are
+small: "does not hold" says what was found at the row's size, and no more.
 """
 
 
@@ -58,29 +59,46 @@ def terminal(claims: Claims, width: int) -> str:
 def page(claims: Claims) -> str:
     """The page of the documentation, as Markdown."""
     parts = [HEAD, summary(claims).markdown(0), _list(f"**{name}**: {text}" for name, text in VERDICTS.items()), RULES]
-    titles = ("place", "claim", "in print", "here", "floor", "verdict", "run by", "CPU-s, machine, day")
-    columns = [Column(title, words=True) for title in titles]
+    head = ["place", "claim", "in print", "here", "floor", "verdict", "command"]
     for source in claims.sources:
         found = claims.select(source.name)
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in found.counts.items() if count)
-        rows = [[Entry(text) for text in _cells(claim)] for claim in found]
+        counts = ", ".join(f"{verdict} {count}" for verdict, count in found.counts.items() if count)
+        rows = [head, [":--"] * len(head), *map(_cells, found)]
         parts += [f"## {markdown_text(source.title)}", f"{len(found)} claims: {counts}."]
-        parts += [Table("", columns, rows).markdown(0), "### What it names", _systems(found)]
+        parts += [
+            "\n".join(f"| {' | '.join(row)} |" for row in rows),
+            "### What it names, and how many claims speak of it",
+            _systems(found),
+        ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _cells(claim: SourceClaim) -> Sequence[str]:
-    about = "; ".join(part for part in (claim.seeds and f"seeds {claim.seeds}", claim.size) if part)
-    here = claim.measured + (f" ({about})" if claim.measured and about else "")
-    why = f": {claim.why}" if claim.why else ""
-    page_name = claim.page.rpartition("/")[2]
-    here += f" – {page_name}" if page_name else ""
-    seconds = "" if claim.cpu_seconds is None else f"{claim.cpu_seconds:g} s"
-    made = ", ".join(part for part in (seconds, claim.machine, claim.date) if part)
-    return (
-        claim.place, claim.claim, claim.paper or "–", here or "–", claim.floor or "–", claim.verdict + why,
-        claim.command or "–", made or "–",
-    )  # fmt: skip
+def findings(before: Claims, after: Claims) -> str:
+    """What a run decided, as rows ``[[found]]`` of a file of sources."""
+    keys = ("verdict", "measured", "why", "floor", "seeds", "cpu_seconds", "machine", "date")
+    blocks = []
+    for old, new in zip(before, after, strict=True):
+        if new.measured and new != old:
+            facts = {"rows": new.id, **{key: getattr(new, key) for key in keys if getattr(new, key)}}
+            lines = (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in facts.items())
+            blocks.append("\n".join(["[[found]]", *lines]))
+    return "\n\n".join(blocks)
+
+
+def _cells(claim: SourceClaim) -> list[str]:
+    """The Markdown of a row."""
+    about = "; ".join(part for part in (claim.seeds and f"seeds: {claim.seeds}", claim.size) if part)
+    here = markdown_text(claim.measured + (f" ({about})" if claim.measured and about else "")) or "–"
+    if claim.page:
+        name = claim.page.rpartition("/")[2]
+        here += f" [{name.removesuffix('.md')}]({name})"
+    why = f": {markdown_text(claim.why)}" if claim.why else ""
+    seconds = f"{claim.cpu_seconds:g} CPU-s" if claim.cpu_seconds else ""
+    made = ", ".join(part for part in (seconds, claim.date, claim.machine if claim.date else "") if part)
+    command = f"`{claim.command}`".replace("|", r"\|") if claim.command else "–"
+    facts = [markdown_text(text) or "–" for text in (claim.place, claim.claim, claim.paper)]
+    floor = markdown_text(claim.floor) or "–"
+    return [*facts, here, floor, f"**{claim.verdict}**{why}", f"{command} {markdown_text(made)}".rstrip()]
 
 
 def _systems(claims: Claims) -> str:
@@ -88,7 +106,7 @@ def _systems(claims: Claims) -> str:
     (source,) = claims.sources
     counted = {name: sum(name in claim.systems for claim in claims) for name in source.systems}
     return _list(
-        f"{markdown_text(name)}: {', '.join(f'`{part}`' for part in parts) or 'not here'}, {counted[name]} claims"
+        f"{markdown_text(name)}: {', '.join(f'`{part}`' for part in parts) or 'not here'} ({counted[name]})"
         for name, parts in source.systems.items()
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from phys_samplers.cli.bench.records import benchmark
-from phys_samplers.cli.output import echo_json, json_option
+from phys_samplers.cli.output import Failure, echo_json, json_option
 from phys_samplers.layout import examples, terminal_width
 
 
@@ -34,9 +34,18 @@ from phys_samplers.layout import examples, terminal_width
     help="Decide the claims that are rows of a suite by the records of this run.",
 )
 @click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path), help="Write the page, as Markdown, here.")
+@click.option(
+    "--toml", "as_toml", is_flag=True, help="With --run: print what it decided, as rows for a file of sources."
+)
 @json_option
 def claims(
-    words: tuple[str, ...], source: str, verdict: str, folder: Path | None, out: Path | None, as_json: bool
+    words: tuple[str, ...],
+    source: str,
+    verdict: str,
+    folder: Path | None,
+    out: Path | None,
+    as_toml: bool,
+    as_json: bool,
 ) -> None:
     """List what the papers, the thesis and the slides claim, and what became of each claim here.
 
@@ -46,9 +55,14 @@ def claims(
     Verdicts: holds, holds in part, does not hold, not told at this scale (the difference is smaller than its noise),
     not testable here (it asks for data, models or machines that are not to be had), not run yet.
     """
-    found = benchmark("claims_read").load_claims()
+    found = shipped = benchmark("claims_read").load_claims()
     if folder is not None:
-        found = benchmark("claims_run").decided_by(found, benchmark("folders").load(folder))
+        found = benchmark("claims_run").decided_by(shipped, benchmark("folders").load(folder))
+    if as_toml:
+        if folder is None:
+            raise Failure("--toml says what a run decided; name it, --run DIR")
+        click.echo(benchmark("claims_shown").findings(shipped, found))
+        return
     one = [claim for claim in found if (claim.id,) == words]
     found = type(found)(found.sources, one) if one else found.select(source, verdict, words)
     if out is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,11 +14,14 @@ import pytest
 from click.testing import CliRunner
 
 from phys_bench import claims_shown
+from phys_bench.cells import Floor
 from phys_bench.claims import MEASURED, VERDICTS, Claims, SourceClaim
 from phys_bench.claims_read import SHIPPED, load_claims, problem_of, read_source
 from phys_bench.claims_run import decided_by
+from phys_bench.findings import Decided, Measured
 from phys_bench.published import Claim, Published
 from phys_bench.results import Results
+from phys_bench.statistics import Estimate
 from phys_bench.suite import list_suites
 from phys_samplers.catalogue import registry
 from phys_samplers.cli import program
@@ -183,40 +185,69 @@ def test_every_command_that_is_shipped_can_be_run() -> None:
 # A run decides
 
 
-ROWS: tuple[Published | Claim, ...] = (
-    Published(task="t", sampler="a", metric="low", value=1.0, source="Table 1"),
-    Published(task="t", sampler="b", metric="low", value=9.0, source="Table 1", comparable=False, reason="no kernel"),
-    Claim(task="t", metric="low", better="a", worse="b", source="Table 1"),
-    Claim(task="t", metric="low", better="b", worse="a", source="Table 1"),
-    Published(task="t", sampler="c", metric="low", value=1.0, source="Table 1"),
-    Published(task="t", sampler="d", metric="low", value=1.0, source="Table 1"),
+NUMBER_ROW = Published(task="t", sampler="a", metric="low", value=1.0, source="Table 1")
+ORDER_ROW = Claim(task="t", metric="low", better="a", worse="b", source="Table 1")
+ABOUT_ONE = Estimate(1.0, 0.1, 0.75, 1.25, 3)
+HEAD = {"started": "2026-11-30T12:00:00", "environment": {"system": "Linux", "machine": "x", "cpu_count": 2}}
+
+
+class Run(Results):
+    """A run whose records say these verdicts."""
+
+    def __init__(self, said: Measured | Decided) -> None:
+        super().__init__([], {**HEAD, "suite": {"name": "s", "seeds": [0, 1, 2]}})
+        self.said = said
+
+    def published(self) -> list[Measured]:
+        return [self.said] if isinstance(self.said, Measured) else []
+
+    def claims(self) -> list[Decided]:
+        return [self.said] if isinstance(self.said, Decided) else []
+
+
+def decided(said: Measured | Decided) -> SourceClaim:
+    claim = replace(CLAIMS[0], verdict="not run yet", measured="", why="later", page="", rows=(("s", said.row),))
+    (found,) = decided_by(Claims(CLAIMS.sources, [claim]), Run(said))
+    assert isinstance(found, SourceClaim)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("word", "verdict"),
+    [
+        ("reproduced", "holds"),
+        ("better", "holds in part"),
+        ("worse", "does not hold"),
+        ("equal", "does not hold"),
+        ("undecided", "not told at this scale"),
+        ("not comparable", "not testable here"),
+        ("failed", "not told at this scale"),
+        ("timeout", "not told at this scale"),
+    ],
 )
+def test_a_number_of_a_suite_is_decided_by_records(word: str, verdict: str) -> None:
+    found = decided(Measured(NUMBER_ROW, 1.0, ABOUT_ONE, Floor(0.5, 0.01), "low", word, ""))
+    assert found.verdict == verdict
+    assert found.measured == "a: 1 [0.750, 1.25]"
+    assert (found.floor, found.seeds, found.date) == ("0.500", "0, 1, 2", "2026-11-30")
+    assert found.machine == "Linux x, 2 cores"
 
 
-def made(values: dict[str, Sequence[float | str]]) -> Claims:
-    """Claims of the rows above, by a run with these scores."""
-    from tests.bench.test_published import results
-
-    numbers_ = [row for row in ROWS if isinstance(row, Published)]
-    run = results(3, numbers_, [row for row in ROWS if isinstance(row, Claim)], **values)
-    base = replace(CLAIMS[0], verdict="not run yet", measured="", why="later", page="")
-    claims = Claims(CLAIMS.sources, [replace(base, id=str(i), rows=(("s", row),)) for i, row in enumerate(ROWS)])
-    return decided_by(claims, run)
+def test_what_diverged_does_not_hold_and_what_was_not_run_stays() -> None:
+    found = decided(Measured(NUMBER_ROW, 1.0, None, None, "low", "diverged", "3 of 3 diverged"))
+    assert (found.verdict, found.measured) == ("does not hold", "a: 3 of 3 diverged")
+    left = decided(Measured(NUMBER_ROW, 1.0, None, None, "low", "not run", ""))
+    assert (left.verdict, left.why) == ("not run yet", "later")
 
 
-def test_records_decide_rows_of_their_suite() -> None:
-    found = made({"a": [1.0, 1.1, 0.9], "b": [5.0, 5.1, 5.3], "c": [2.0, 2.1, 1.9]})
-    verdicts = ["holds", "not testable here", "holds", "does not hold", "does not hold", "not run yet"]
-    assert [claim.verdict for claim in found] == verdicts
-    assert "a: 1 [0.752, 1.25]" in found[0].measured
-    assert "better at 3 of 3 seeds" in found[2].measured
-    assert found[0].seeds == "0, 1, 2"
-    assert found[5].why == "later"
-    diverged = made({"a": ["diverged"] * 3, "b": [1.0, 1.1, 1.2]})
-    assert diverged[0].verdict == "does not hold"
-    assert "3 of 3 diverged" in diverged[0].measured
-    unsure = made({"a": [1.0, 5.0, 0.2], "b": [1.1, 0.9, 3.0]})
-    assert unsure[2].verdict == "not told at this scale"
+@pytest.mark.parametrize(
+    ("word", "verdict"),
+    [("holds", "holds"), ("does not hold", "does not hold"), ("undecided", "not told at this scale")],
+)
+def test_an_order_of_a_suite_is_decided_by_records(word: str, verdict: str) -> None:
+    found = decided(Decided(ORDER_ROW, 2, 3, "low", ABOUT_ONE, word, ("", "1 of 3 failed")))
+    assert found.verdict == verdict
+    assert found.measured == "better by 1 [0.750, 1.25], better at 2 of 3 seeds (1 of 3 failed)"
 
 
 def test_a_run_of_another_suite_is_refused() -> None:
@@ -249,6 +280,20 @@ def test_the_command_filters_and_counts() -> None:
     assert "no claim is like that" in run.invoke(program, ["claims", "xyzzy"]).output
     taught = run.invoke(program, ["claims", "--help"]).output
     assert all(verdict in " ".join(taught.split()) for verdict in VERDICTS)
+
+
+def test_what_a_run_decided_is_written_as_rows_that_are_read_again(tmp_path: Path) -> None:
+    wanted = [claim for claim in CLAIMS.select("vgs") if claim.id.startswith("vgs-fig4/")]
+    old = Claims(CLAIMS.sources, wanted)
+    new = [replace(claim, verdict="holds", measured='0.5 "x"', why="", date="2026-11-30", page="") for claim in wanted]
+    text = claims_shown.findings(old, Claims(CLAIMS.sources, new))
+    head = 'name = "own"\ntitle = "Own"\nreferences = []\nsuites = ["paper-vgs-fig4"]\n[systems]\n'
+    (tmp_path / "own.toml").write_text(f"{head}\n{text}\n", encoding="utf-8")
+    found = load_claims(tmp_path)
+    assert [(claim.id, claim.verdict, claim.measured) for claim in found] == [
+        (claim.id, "holds", '0.5 "x"') for claim in wanted
+    ]
+    assert "--run DIR" in CliRunner().invoke(program, ["claims", "--toml"]).output
 
 
 def test_claims_are_plain_data() -> None:
