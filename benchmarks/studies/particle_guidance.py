@@ -143,6 +143,7 @@ def table(path: Path, picture: Path | None) -> None:
         axis.axhline(10 * (1 - 0.9**10), color="grey", lw=1, ls="--", label="independent")
         axis.set(xlabel="share of samples in no mode", title=title, ylim=(5.8, 10.2))
         axis.set_xscale("symlog", linthresh=1e-3)
+        axis.set_xlim(-1e-4, 1)
     axes[0].set_ylabel("modes of ten in a set of ten")
     axes[1].legend(frameon=False)
     figure.tight_layout()

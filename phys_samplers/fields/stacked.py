@@ -267,6 +267,21 @@ class FourierMLP(Perceptron):
         return StackedMLP(self, in_features, out_features, streams=streams, conditioned=conditioned, **own, **options)
 
 
+PIECE = 16_384
+"""Rows that a perceptron takes at once where no graph is kept: its layers' outputs stay in the cache, and memory does
+not grow with the number of samples."""
+
+
+def in_pieces(network: nn.Module, rows: int, x: Tensor, *given: Tensor | None) -> Tensor:
+    """``network(x, *given)`` by pieces of ``rows`` of the B rows of x (R, B, in).
+
+    What else is given is None or has B rows, (R, B, ...), or one, which is for all.
+    """
+    count = -(-x.shape[1] // rows)
+    parts = [[one] * count if one is None or one.shape[1] == 1 else one.split(rows, 1) for one in (x, *given)]
+    return torch.cat([network(*part) for part in zip(*parts, strict=True)], 1)
+
+
 class StackedMLP(nn.Module):
     """The network behind the three specs; see there for the arguments."""
 
@@ -306,6 +321,8 @@ class StackedMLP(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor | None = None, code: Tensor | None = None) -> Tensor:
         """(R, B, in), (R, B) or (R, 1), and codes (R, B, K) if it takes any → (R, B, out)."""
+        if x.shape[1] > PIECE and not torch.is_grad_enabled():
+            return in_pieces(self, PIECE, x, t, code)
         seen = [x]
         if self.conditioned:
             if t is None:

@@ -23,7 +23,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.fields.stacked import Field, FourierFeatures, StackedConv2d, StackedLinear, activation, fold, unfold
+from phys_samplers.fields.stacked import (
+    Field,
+    FourierFeatures,
+    StackedConv2d,
+    StackedLinear,
+    activation,
+    fold,
+    in_pieces,
+    unfold,
+)
 from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 
@@ -81,6 +90,10 @@ class UNet(Field):
         return StackedUNet(self, in_features, out_features, streams=streams, conditioned=conditioned, **options)
 
 
+PIECE = 1_024
+"""Images that a network takes at once where no graph is kept, so that memory does not grow with their number."""
+
+
 class StackedUNet(nn.Module):
     """The network behind ``UNet``; see there for the arguments."""
 
@@ -130,6 +143,8 @@ class StackedUNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor | None = None, code: Tensor | None = None) -> Tensor:
         """(R, B, in), (R, B) or (R, 1), and codes (R, B, K) if it takes any → (R, B, out)."""
+        if x.shape[1] > PIECE and not torch.is_grad_enabled():
+            return in_pieces(self, PIECE, x, t, code)
         modulations = iter(self._modulation(t, code).split(self.sizes, -1))
         image = self.enter(fold(x, self.channels, self.side)) + self.place.flatten(0, 1)
         states = []
