@@ -87,6 +87,6 @@ def _measured(found: Measured | Decided) -> str:
         value = f"{number(found.estimate.mean)} {interval(found.estimate)}".strip() if found.estimate else ""
         return f"{found.row.sampler}: {'; '.join(part for part in (value, found.trouble) if part) or found.verdict}"
     difference = found.difference
-    value = f"better by {number(difference.mean)} {interval(difference)}, " if difference else ""
+    value = f"ahead by {number(difference.mean)} {interval(difference)}, " if difference else ""
     trouble = "; ".join(text for text in found.trouble if text)
-    return f"{value}better at {found.wins} of {found.pairs} seeds{f' ({trouble})' if trouble else ''}"
+    return f"{value}ahead at {found.wins} of {found.pairs} seeds{f' ({trouble})' if trouble else ''}"

@@ -59,7 +59,7 @@ def terminal(claims: Claims, width: int) -> str:
 def page(claims: Claims) -> str:
     """The page of the documentation, as Markdown."""
     parts = [HEAD, summary(claims).markdown(0), _list(f"**{name}**: {text}" for name, text in VERDICTS.items()), RULES]
-    head = ["place", "claim", "in print", "here", "floor", "verdict", "command"]
+    head = ["place", "claim", "in print", "here", "verdict", "command"]
     for source in claims.sources:
         found = claims.select(source.name)
         counts = ", ".join(f"{verdict} {count}" for verdict, count in found.counts.items() if count)
@@ -87,7 +87,8 @@ def findings(before: Claims, after: Claims) -> str:
 
 def _cells(claim: SourceClaim) -> list[str]:
     """The Markdown of a row."""
-    about = "; ".join(part for part in (claim.seeds and f"seeds: {claim.seeds}", claim.size) if part)
+    floor, seeds = claim.floor and f"floor: {claim.floor}", claim.seeds and f"seeds: {claim.seeds}"
+    about = "; ".join(part for part in (floor, seeds, claim.size) if part)
     here = markdown_text(claim.measured + (f" ({about})" if claim.measured and about else "")) or "–"
     if claim.page:
         name = claim.page.rpartition("/")[2]
@@ -97,8 +98,7 @@ def _cells(claim: SourceClaim) -> list[str]:
     made = ", ".join(part for part in (seconds, claim.date, claim.machine if claim.date else "") if part)
     command = f"`{claim.command}`".replace("|", r"\|") if claim.command else "–"
     facts = [markdown_text(text) or "–" for text in (claim.place, claim.claim, claim.paper)]
-    floor = markdown_text(claim.floor) or "–"
-    return [*facts, here, floor, f"**{claim.verdict}**{why}", f"{command} {markdown_text(made)}".rstrip()]
+    return [*facts, here, f"**{claim.verdict}**{why}", f"{command} {markdown_text(made)}".rstrip()]
 
 
 def _systems(claims: Claims) -> str:

@@ -247,7 +247,7 @@ def test_what_diverged_does_not_hold_and_what_was_not_run_stays() -> None:
 def test_an_order_of_a_suite_is_decided_by_records(word: str, verdict: str) -> None:
     found = decided(Decided(ORDER_ROW, 2, 3, "low", ABOUT_ONE, word, ("", "1 of 3 failed")))
     assert found.verdict == verdict
-    assert found.measured == "better by 1 [0.750, 1.25], better at 2 of 3 seeds (1 of 3 failed)"
+    assert found.measured == "ahead by 1 [0.750, 1.25], ahead at 2 of 3 seeds (1 of 3 failed)"
 
 
 def test_a_run_of_another_suite_is_refused() -> None:
