@@ -194,10 +194,22 @@ class Model(Shown, ABC):
             raise ConfigurationError(f"n is {n:,}; expected at most {MOST_NUMBERS:,} numbers in all; draw in parts")
         if start is not None and not isinstance(start, Tensor):
             raise ConfigurationError(f"start is {brief(start)}; expected a tensor {(n, *self.event_shape)}, or None")
+        if start is not None and start.is_complex():
+            raise ConfigurationError(f"start has dtype {start.dtype}; expected real particles")
         if start is not None and (tuple(start.shape) != (n, *self.event_shape) or not torch.isfinite(start).all()):
             raise ConfigurationError(
                 f"start has shape {tuple(start.shape)}; expected finite particles of shape {(n, *self.event_shape)}"
             )
+
+    def check_points(self, x: Tensor) -> None:
+        """Refuse what are no points to ask the model about, with a clear error."""
+        wanted = f"expected finite floating-point numbers of shape (B, {', '.join(map(str, self.event_shape))})"
+        if not isinstance(x, Tensor):
+            raise ConfigurationError(f"x is {brief(x)}; {wanted}")
+        if not x.is_floating_point() or x.shape != (*x.shape[:1], *self.event_shape):
+            raise ConfigurationError(f"x has shape {tuple(x.shape)} and dtype {x.dtype}; {wanted}")
+        if not torch.isfinite(x).all():
+            raise ConfigurationError(f"x has {int((~torch.isfinite(x)).sum()):,} numbers that are not finite; {wanted}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from typing import Literal, Self
 
 import torch
@@ -161,8 +162,8 @@ def check_level(sigma: float) -> float:
     Raises:
         ConfigurationError: if it is not positive and finite.
     """
-    if not 0 < sigma < math.inf:
+    if isinstance(sigma, bool) or not isinstance(sigma, Real | Tensor) or not 0 < sigma < math.inf:
         raise ConfigurationError(
-            f"sigma is {sigma}; expected a positive finite level of noise, or None for the model's own default"
+            f"sigma is {sigma!r}; expected a positive finite level of noise, or None for the model's own default"
         )
     return sigma

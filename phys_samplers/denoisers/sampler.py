@@ -314,8 +314,9 @@ class DenoiserModel(Conditional, Inverted, Model):
                 standardised data, of the size sigma over the ``width`` of the standardiser.
 
         Raises:
-            ConfigurationError: if sigma is not positive and finite.
+            ConfigurationError: if sigma is not positive and finite, or x are no points.
         """
+        self.check_points(x)
         schedule = self.recipe.schedule_part
         blur = schedule.ratio(schedule.end) if sigma is None else self.standardiser.blur(sigma)
         flat = self.standardiser.forward(x)

@@ -179,6 +179,7 @@ class PoissonFlowModel(DenoiserModel):
         Raises:
             ConfigurationError: if sigma is not positive and finite.
         """
+        self.check_points(x)
         level = 1.0 if sigma is None else check_level(sigma)
         flat = self.standardiser.forward(x)
         field = (flat - self.denoise(flat, level)) / level

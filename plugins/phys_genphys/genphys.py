@@ -16,6 +16,7 @@ copies made early stay copies, and one resampling at the end is the same law wit
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -36,6 +37,9 @@ from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw
 from phys_samplers.standardise import Standardiser, check_level
 from phys_samplers.target import Target
+
+FEW = 0.1
+"""Effective draws a sample below which there is a warning."""
 
 
 class PhysicalFlow(Denoiser):
@@ -208,6 +212,12 @@ class GenPhys(DenoiserSampler):
                 "eta=0, dpmpp-2m): the flow of an equation is an ODE in its levels"
             )
 
+    @property
+    def levels(self) -> tuple[float, float]:
+        """The least and the greatest level of a draw."""
+        schedule = self.schedule_part
+        return schedule.ratio(schedule.end), schedule.ratio(schedule.start)
+
     def training_loss(self) -> Loss:
         """The loss of this recipe's equation.
 
@@ -228,7 +238,10 @@ class GenPhys(DenoiserSampler):
 
     def problem(self, target: Target, rows: Tensor, standardiser: Standardiser, *, streams: Streams) -> Problem:
         """See ``RowsSampler.problem``."""
-        self.pde.check(rows.shape[1])
+        loss = self.training_loss()
+        assert isinstance(loss, FieldRegression)
+        low, high = self.levels
+        self.pde.check(rows.shape[1], (min(low, loss.sigma_min), high))
         return super().problem(target, rows, standardiser, streams=streams)
 
     def model(
@@ -268,6 +281,7 @@ class GenPhysModel(DenoiserModel):
         """``n`` samples; see ``Model.draw``. ``start`` takes the place of the prior, with equal weights."""
         self.check_draw(n, start)
         recipe = self.recipe.for_draw(options) if options else self.recipe
+        recipe.pde.check(self.dim, recipe.levels)
         schedule = recipe.schedule_part
         grid = tuple(map(schedule.ratio, recipe.times))
         streams = Streams([seed], "sample", device=self.device)
@@ -305,6 +319,12 @@ class GenPhysModel(DenoiserModel):
         share = log_weight.double().softmax(0)
         mass = torch.logsumexp(log_weight.double(), 0) - math.log(n)
         facts |= {"ess": float(1 / (n * share.square().sum())), "log_mass": float(mass)}
+        if facts["ess"] < FEW and n > 1:
+            warnings.warn(
+                f"{n:,} samples are worth {facts['ess'] * n:.3g} independent ones: births and deaths along lines do "
+                "not make up for the weights of their starts; take smaller constants of the equation, or train longer",
+                stacklevel=2,
+            )
         if not recipe.resample:
             return Draw(self.standardiser.inverse(x, self.event_shape), nfe, facts, log_weight)
         chosen = systematic(log_weight, make_generator(seed, "resample")).to(x.device)
@@ -350,8 +370,9 @@ class GenPhysModel(DenoiserModel):
             sigma: the level in units of the standardised data; 1, their spread, by default.
 
         Raises:
-            ConfigurationError: if sigma is not positive and finite.
+            ConfigurationError: if sigma is not positive and finite, or x are no points.
         """
+        self.check_points(x)
         level = 1.0 if sigma is None else check_level(sigma)
         flat = self.standardiser.forward(x)
         found = {"v": ((flat - self.denoise(flat, level)) / level).unflatten(1, self.event_shape)}

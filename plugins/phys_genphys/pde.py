@@ -29,10 +29,15 @@ from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.options import check_values, fit_option
 from phys_samplers.randomness import Streams
 
+LEAST_BETA = 0.15
+"""Of fractional diffusion: at .1 one draw in a thousand has a square that single precision does not hold."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PDE(ABC):
     """A linear, isotropic equation whose point source is a density flow; a frozen dataclass of its constants.
+
+    Its laws are asked in inner loops and check nothing: levels are positive, times and squares not negative.
 
     Attributes:
         conserves: whether R = 0, so that particles neither die nor are born.
@@ -53,8 +58,16 @@ class PDE(ABC):
         """See the class."""
         return 1.0
 
-    def check(self, dim: int) -> None:  # noqa: B027 - most serve every dimension
-        """Refuse a number of coordinates that the equation has no density in."""
+    def check(self, dim: int, levels: tuple[float, float]) -> None:  # noqa: B027 - most serve all
+        """Refuse coordinates, or constants for the least and the greatest level, that the equation does not serve.
+
+        Args:
+            dim: coordinates N.
+            levels: the least and the greatest level, in units of the standardised data.
+
+        Raises:
+            ConfigurationError: saying which constants would do.
+        """
 
     @property
     @abstractmethod
@@ -189,12 +202,19 @@ class FractionalDiffusion(PDE):
     kernel takes negative values: no density, whatever the table says of the biharmonic equation (β = 2).
 
     Args:
-        beta: β.
+        beta: β, from .15 on: the tails, as |x|^{−2β}, of smaller ones run over the numbers.
     """
 
     has_density: ClassVar[bool] = False
 
     beta: float = fit_option(0.75, above=0, most=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beta < LEAST_BETA:
+            raise ConfigurationError(
+                f"beta is {self.beta}; expected at least {LEAST_BETA}: draws, with tails as |x|^(−2β), overflow below"
+            )
 
     @property
     def relation(self) -> str:

@@ -32,9 +32,12 @@ from torch import Tensor
 
 from phys_genphys.bessel import bessel_y, first_zero, log_k, log_scaled_k
 from phys_genphys.pde import PDE, Poisson
+from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 
+LOST = 0.05
+"""Share of lines that may leave Helmholtz's ball; samples of normal rows then have .96 of their spread."""
 NODES = 16
 """Of the quadrature of κ: its relative error is 10⁻⁶ below r = 3σ, 2·10⁻³ at 100σ."""
 
@@ -101,7 +104,7 @@ class Helmholtz(Poisson):
 
     Args:
         k0: k₀, in inverse units of the standardised data. Lines that leave the ball before the last level are lost: the
-            fewer, the smaller k₀ is.
+            fewer, the smaller k₀ is; with more than a twentieth of them lost it is refused.
     """
 
     conserves: ClassVar[bool] = False
@@ -121,6 +124,20 @@ class Helmholtz(Poisson):
     def reach(self, dim: int) -> float:
         """The radius of the ball."""
         return first_zero(0.5 * (dim - 1)) / self.k0
+
+    def check(self, dim: int, levels: tuple[float, float]) -> None:
+        """See ``PDE.check``: the lines with ρ beyond the ball at the greatest level t, those of cos θ < t/reach."""
+        from scipy.special import betainc, betaincinv
+
+        shape, reach = (0.5, 0.5 * dim), self.reach(dim)
+        lost = float(betainc(*shape, min(1.0, (levels[1] / reach) ** 2)))
+        if lost > LOST:
+            most = math.floor(1e5 * math.sqrt(betaincinv(*shape, LOST)) / levels[1] * reach * self.k0) / 1e5
+            raise ConfigurationError(
+                f"k0 is {self.k0:g}: in {dim} coordinates p is a density up to {reach:.3g} from a row, and at the "
+                f"largest level {levels[1]:g} the outermost {100 * lost:.0f} % of the lines are beyond: samples would "
+                f"be too narrow; expected k0 of at most {most:g}, or a smaller sigma_max of the schedule"
+            )
 
     def transform(self, k: Tensor, t: Tensor) -> Tensor:
         """cos(√(k₀² − k²) t) for k ≤ k₀, e^{−√(k² − k₀²) t} above; of the kernel on all of space."""

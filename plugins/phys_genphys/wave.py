@@ -23,10 +23,13 @@ import torch
 from torch import Tensor
 
 from phys_genphys.pde import PDE, refuse_dimension
+from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 
 HALVINGS = 60
+DAMPED = 10.0
+"""εt from which on the front is nothing beside the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +37,24 @@ class DissipativeWave(PDE):
     """φ_tt + 2εφ_t − Δφ = 0; see the module. The level is σ = √(t/ε).
 
     Args:
-        epsilon: ε, in inverse units of the standardised data. At the smallest level εt = ε²σ² should be above 10.
+        epsilon: ε, in inverse units of the standardised data. At the smallest level εt = ε²σ² must be above 10.
     """
 
     straight: ClassVar[bool] = False
 
     epsilon: float = fit_option(400.0, above=0)
 
-    def check(self, dim: int) -> None:
+    def check(self, dim: int, levels: tuple[float, float]) -> None:
         """See ``PDE.check``."""
         refuse_dimension("the dissipative wave", dim, 2, "its front holds derivatives of a delta function")
+        damping = (self.epsilon * levels[0]) ** 2
+        if damping < DAMPED:
+            least = math.sqrt(DAMPED) / levels[0]
+            raise ConfigurationError(
+                f"epsilon is {self.epsilon:g}: at the least level {levels[0]:g} a front is left, e^(−εt) with εt = "
+                f"{damping:.2g}; expected εt of at least {DAMPED:g} there: epsilon from {least:.4g} on, "
+                "or a larger sigma_min of both schedule and loss"
+            )
 
     @property
     def relation(self) -> str:

@@ -177,11 +177,34 @@ def test_the_wave_is_negative_at_its_front_in_two_dimensions() -> None:
 
 def test_what_there_is_not_is_said() -> None:
     with pytest.raises(ConfigurationError, match="expected data of at most 2 coordinates"):
-        DissipativeWave().check(3)
+        DissipativeWave().check(3, (0.01, 20.0))
     with pytest.raises(MissingCapability, match="stable_target"):
         FractionalDiffusion().log_density(levels(1.0, 1), levels(1.0, 1), 2)
     with pytest.raises(ConfigurationError, match="beta"):
         FractionalDiffusion(beta=2.0)
+    with pytest.raises(ConfigurationError, match="overflow"):
+        FractionalDiffusion(beta=0.1)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5, 40])
+def test_helmholtz_says_the_largest_k0_that_leaves_the_lines_in_its_ball(dim: int) -> None:
+    """At the k₀ it names a twentieth of 20,000 lines is beyond the ball at the level, within five standard errors."""
+    with pytest.raises(ConfigurationError, match=r"k0 of at most [\d.]+") as refused:
+        Helmholtz(k0=0.5).check(dim, (0.01, 20.0))
+    pde = Helmholtz(k0=float(str(refused.value).split("at most ")[1].split(",")[0]))
+    pde.check(dim, (0.01, 20.0))
+    level = levels(20.0, 1, 20_000)
+    rho = (pde.noise(level, dim, Streams([1], "lines")).square().sum(-1) + level.square()).sqrt()
+    lost = float((rho > pde.reach(dim)).double().mean())
+    assert 0.05 - 5 * math.sqrt(0.05 * 0.95 / 20_000) < lost < 0.05 + 5 * math.sqrt(0.05 * 0.95 / 20_000)
+    Helmholtz().check(dim, (0.01, 20.0))
+
+
+def test_the_wave_wants_to_be_damped_at_its_least_level() -> None:
+    with pytest.raises(ConfigurationError, match=r"epsilon from 316\.2 on"):
+        DissipativeWave(epsilon=40.0).check(2, (0.01, 20.0))
+    DissipativeWave(epsilon=317.0).check(2, (0.01, 20.0))
+    DissipativeWave(epsilon=40.0).check(2, (0.1, 20.0))
 
 
 @pytest.mark.parametrize("a", [1e-2, 1e-5, 1e-8])

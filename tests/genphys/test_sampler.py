@@ -10,7 +10,14 @@ from torch import Tensor
 
 from phys_electrostatic import EmpiricalDenoiser
 from phys_electrostatic.flow import student_log_prob
-from phys_genphys import FieldRegression, Helmholtz, MixedDiffusionPoisson, Poisson, ScreenedPoisson
+from phys_genphys import (
+    FieldRegression,
+    FractionalDiffusion,
+    Helmholtz,
+    MixedDiffusionPoisson,
+    Poisson,
+    ScreenedPoisson,
+)
 from phys_genphys.exact import EmpiricalFlow
 from phys_samplers import make
 from phys_samplers.errors import ConfigurationError, IncompatibleError, MissingCapability
@@ -145,8 +152,60 @@ def test_what_does_not_fit_is_refused() -> None:
     rows = torch.randn(50, 3, generator=make_generator(0, "three"))
     with pytest.raises(ConfigurationError, match="at most 2 coordinates"):
         make("sampler", "genphys", pde="dissipative-wave", steps=1).fit(Samples(rows), seed=0)
+    for pde, match in (
+        ("helmholtz[k0=0.02]", "k0 of at most 0.00"),
+        ("dissipative-wave[epsilon=40]", "epsilon from 316"),
+    ):
+        with pytest.raises(ConfigurationError, match=match):
+            make("sampler", "genphys", pde=pde, steps=10**9).fit(Samples(rows[:, :2]), seed=0)
+    kept = make("sampler", "genphys", pde="helmholtz", steps=1).fit(Samples(rows), seed=0)
+    with pytest.raises(ConfigurationError, match="smaller sigma_max"):
+        kept.draw(10, schedule="edm[sigma_max=200]")
     model = make("sampler", "genphys", steps=1).fit(Samples(rows), seed=0)
     with pytest.raises(MissingCapability, match="no score"):
         model.score(rows)
     with pytest.raises(MissingCapability, match="no likelihood"):
         model.log_prob(rows)
+
+
+NO_POINTS = [
+    None,
+    [[0.0, 0.0]],
+    torch.zeros(3, 3),
+    torch.zeros(2),
+    torch.zeros(1, 3, 2),
+    torch.zeros(3, 2, dtype=torch.long),
+    torch.zeros(3, 2, dtype=torch.complex64),
+    torch.full((3, 2), math.nan),
+    torch.full((3, 2), math.inf),
+]
+
+
+def test_what_are_no_points_rows_or_levels_is_refused_with_what_was_expected() -> None:
+    recipe = make("sampler", "genphys", pde="diffusion", steps=1)
+    model = recipe.fit(Samples(ROWS.float()), seed=0)
+    flow, level = EmpiricalFlow(Poisson(), ROWS.float()), torch.ones(1, 1)
+    for given in NO_POINTS:
+        for ask in (model.fields, model.score):
+            with pytest.raises(
+                ConfigurationError, match=r"x .*expected finite floating-point numbers of shape \(B, 2\)"
+            ):
+                ask(given)
+    for given in (*NO_POINTS[:4], torch.zeros(1, 3, 2, dtype=torch.long), torch.zeros(1, 3, 3)):
+        with pytest.raises(ConfigurationError, match=r"x is .*expected floating-point numbers \(R, B, 2\)"):
+            flow(given, level)
+    for given in (*NO_POINTS[1:5], *NO_POINTS[6:]):
+        with pytest.raises(ConfigurationError, match=r"start .*expected"):
+            model.draw(3, start=given)
+    for rows in (*NO_POINTS[:2], *NO_POINTS[3:], torch.zeros(0, 2)):
+        with pytest.raises(ConfigurationError, match=r"rows .* expected"):
+            EmpiricalFlow(Poisson(), rows)
+    for sigma in (0.0, -1.0, math.nan, math.inf, "1", True, [1.0]):
+        with pytest.raises(ConfigurationError, match=r"sigma is .*expected a positive"):
+            model.fields(ROWS.float(), sigma)
+    for sigma in (-level, level * math.nan, 1.0, torch.ones(7, 9), None):
+        with pytest.raises(ConfigurationError, match=r"sigma is .*expected positive levels"):
+            flow(ROWS.float().unsqueeze(0), sigma)
+    for pde in (None, "poisson", FractionalDiffusion()):
+        with pytest.raises(ConfigurationError, match="whose density is known"):
+            EmpiricalFlow(pde, ROWS)
