@@ -323,7 +323,7 @@ class GenPhysModel(DenoiserModel):
             warnings.warn(
                 f"{n:,} samples are worth {facts['ess'] * n:.3g} independent ones: births and deaths along lines do "
                 "not make up for the weights of their starts; take smaller constants of the equation, or train longer",
-                stacklevel=2,
+                stacklevel=3,  # past the decorator
             )
         if not recipe.resample:
             return Draw(self.standardiser.inverse(x, self.event_shape), nfe, facts, log_weight)

@@ -36,6 +36,8 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
 
+MOST_DEATHS = 10.0
+"""mt at the largest level from which on trained births leave few effective draws: .7 a sample at 10, .01 at 20."""
 LOST = 0.05
 """Share of lines that may leave Helmholtz's ball; samples of normal rows then have .96 of their spread."""
 NODES = 16
@@ -50,7 +52,7 @@ class ScreenedPoisson(Poisson):
     particles are those that have died least on the way back, and without them the weights have no variance.
 
     Args:
-        m: screening, in inverse units of the standardised data.
+        m: screening, in inverse units of the standardised data; at most 10 over the largest level.
     """
 
     conserves: ClassVar[bool] = False
@@ -66,6 +68,16 @@ class ScreenedPoisson(Poisson):
     def relation(self) -> str:
         """See ``PDE.relation``."""
         return f"dt**2 + lap - {self.m!r}**2"
+
+    def check(self, dim: int, levels: tuple[float, float]) -> None:
+        """See ``PDE.check``: log weights are differences of numbers of the order of mt, which a network has to get."""
+        deaths = self.m * levels[1]
+        if deaths > MOST_DEATHS * (1 + 1e-9):
+            raise ConfigurationError(
+                f"m is {self.m:g}: at the largest level {levels[1]:g} a share e^(−{deaths:.3g}) of the particles is "
+                f"left, and to make up for it is beyond a network; expected m of at most {MOST_DEATHS / levels[1]:g}, "
+                f"or a sigma_max of schedule and loss of at most {MOST_DEATHS / self.m:g}"
+            )
 
     def transform(self, k: Tensor, t: Tensor) -> Tensor:
         """e^{−t√(k² + m²)}."""

@@ -122,6 +122,22 @@ def test_without_births_the_weights_of_yukawa_are_wrong() -> None:
     assert draw.log_weights is not None
 
 
+def test_births_that_do_not_make_up_for_the_weights_are_said() -> None:
+    """Half as many deaths again as there are: the weights of 500 draws hang on few, and there is a warning."""
+
+    class Wrong(Exact):
+        def growth(self, x: Tensor, sigma: Tensor) -> Tensor:
+            return 1.5 * super().growth(x, sigma)
+
+    pde = ScreenedPoisson(m=0.5)
+    rows = torch.randn(40, 2, generator=make_generator(5, "rows"))
+    model = exact_model(pde, rows)
+    model.module = Wrong(pde, rows)
+    with pytest.warns(UserWarning, match=r"500 samples are worth .* independent ones"):
+        draw = model.draw(500, seed=1)
+    assert draw.diagnostics["ess"] < 0.1
+
+
 def test_forward_deaths_leave_the_mass() -> None:
     """Lines from a source at small t, each dying at its own rate, leave e^{−mt}: 200,000 lines, within 1e-2; forty
     levels by Simpson's rule. The law of what is left is that of the kernel at t (Kolmogorov–Smirnov on the radius)."""
@@ -153,7 +169,8 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="at most 2 coordinates"):
         make("sampler", "genphys", pde="dissipative-wave", steps=1).fit(Samples(rows), seed=0)
     for pde, match in (
-        ("helmholtz[k0=0.02]", "k0 of at most 0.00"),
+        ("screened-poisson[m=0.6]", r"m of at most 0\.5,.* of at most 16\.6667"),
+        ("helmholtz[k0=0.02]", r"k0 of at most 0\.00"),
         ("dissipative-wave[epsilon=40]", "epsilon from 316"),
     ):
         with pytest.raises(ConfigurationError, match=match):
