@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 374
-LINES = 62_390
+LINES = 62_522
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
