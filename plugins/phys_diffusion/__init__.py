@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from phys_registry.lazy import lazy
 
 if TYPE_CHECKING:
+    from phys_diffusion.disco import DisCo as DisCo
     from phys_diffusion.recipes import DDPM as DDPM
     from phys_diffusion.recipes import EDM as EDM
 

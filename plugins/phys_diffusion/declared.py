@@ -45,6 +45,16 @@ def phys_components() -> Iterable[Component]:
         presets={"default": {}, "paper": DDPM_PAPER},
     )
     yield Component(
+        "sampler",
+        "disco",
+        "phys_diffusion.disco:DisCo",
+        summary="EDM told discrete latents that an encoder learns with it, drawn from their own law (DisCo-Diff)",
+        reference="arXiv:2407.03300, Eq. 2 and 3; thesis, ch. 4",
+        needs={"samples"},
+        citation="xu2024disco",
+        presets={"default": {}},
+    )
+    yield Component(
         "return_model",
         "edm",
         "phys_diffusion.returns:EDMReturns",
