@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 374
-LINES = 62_522
+MODULES = 377
+LINES = 63_132
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
