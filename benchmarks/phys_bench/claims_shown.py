@@ -28,14 +28,14 @@ small: "does not hold" says what was found at the row's size, and no more.
 
 
 def summary(claims: Claims) -> Table:
-    """How many claims of each source have each verdict."""
-    columns = [Column("verdict"), *(Column(source.name) for source in claims.sources), Column("all")]
-    rows = []
-    for verdict, count in claims.counts.items():
-        each = [claims.select(source.name).counts[verdict] for source in claims.sources]
-        rows.append([Entry(verdict), *(Entry(str(n)) for n in each), Entry(str(count))])
-    total = [len(claims.select(source.name)) for source in claims.sources]
-    rows.append([Entry("all"), *(Entry(str(n)) for n in total), Entry(str(len(claims)))])
+    """How many claims of each source have each verdict; without what none has."""
+    sources = [source for source in claims.sources if len(claims.select(source.name))]
+    columns = [Column("verdict"), *(Column(source.name) for source in sources), Column("all")]
+    counts = {verdict: [claims.select(one.name).counts[verdict] for one in sources] for verdict in VERDICTS}
+    counts["all"] = [len(claims.select(source.name)) for source in sources]
+    rows = [
+        [Entry(verdict), *(Entry(str(n)) for n in (*each, sum(each)))] for verdict, each in counts.items() if any(each)
+    ]
     return Table("Verdicts", columns, rows)
 
 
@@ -49,7 +49,13 @@ def terminal(claims: Claims, width: int) -> str:
     parts = [summary(claims).terminal(width)]
     for source in claims.sources:
         rows = [
-            [Entry(one.place), Entry(one.claim), Entry(one.paper or "–"), Entry(_short(one)), Entry(one.verdict)]
+            [
+                Entry(one.place, sub="" if one.rows else one.id),
+                Entry(one.claim),
+                Entry(one.paper or "–"),
+                Entry(_short(one)),
+                Entry(one.verdict),
+            ]
             for one in claims.select(source.name)
         ]
         parts.append(Table(f"{source.name}: {source.title}", columns, rows).terminal(width))
