@@ -44,7 +44,7 @@ class Log:
         action: a (N,), integers; None to judge the behaviour itself.
         next_policy: π(· | z') (N, A), of the policy that is judged; needed with ``action``.
         weight: ω (N,), such as importance weights; None for 1.
-        episode: numbers (N,), which a bootstrap keeps together; None for rows that are independent.
+        episode: numbers (N,), which bands keep together; None for rows that are independent.
     """
 
     observation: Tensor

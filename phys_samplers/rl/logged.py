@@ -1,8 +1,8 @@
 """A policy judged from logged transitions: laws of its returns at many discount factors and rewards, with bands.
 
-Bands come from a bootstrap over groups of episodes (of rows, where episodes are not named): the estimate ± t s, with s
-its spread over resamples of the G groups times √(G/(G − 1)) and t Student's quantile with G − 1 degrees of freedom.
-Percentiles of the resamples cover too little here.
+Bands come from a jackknife over groups of episodes (of rows, where episodes are not named): the estimate ± t s, with
+s² = (G − 1)/G Σ (θ_g − θ̄)² over the estimates θ_g without one of the G groups (Efron & Stein 1981), and t Student's
+quantile with G − 1 degrees of freedom. Each θ_g is one more solve of the same moments, started at the estimate.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from phys_samplers.randomness import make_generator
 from phys_samplers.rl.features import SAMPLE
 from phys_samplers.rl.law import ReturnLaw, ReturnScale
 from phys_samplers.rl.law_solve import Features, LawSolve, Log
-from phys_samplers.rl.moments import Moments, Total
-from phys_samplers.rl.solve import Solution, chosen_ridge, dense, grid, solve
+from phys_samplers.rl.moments import Moments, Total, dense
+from phys_samplers.rl.solve import FAINT, Solution, chosen_ridge, directions, grid, solve
 
 WORST = 0.1
 """Share of the worst returns whose mean is reported."""
 LEFT_OUT = 1e-3
 """Probability that a range of returns found from the data may leave out at each end, at any observation."""
-RESAMPLES = 100
-"""Of a bootstrap."""
+CLOSE = 1e-4
+"""Residual of the solves without a group."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def evaluate(
         features: a function (N, F) → (N, d) instead of the recipe's.
         returns: between what returns lie; None for a range that is found from the data, for each γ.
         band: probability of the bands; None for none.
-        groups: of episodes, which the bootstrap draws from.
-        seed: of the bootstrap.
+        groups: of episodes, which the jackknife leaves out in turn.
+        seed: of the lot by which episodes fall into groups.
 
     Returns:
         One for each γ and reward function, in this order.
@@ -117,16 +117,17 @@ def evaluate(
     asked = dense(phi.of(_as_integers(queries, phi)), 1 + phi.map.count)[:, 1:]
     if query_policy is not None:
         asked = (query_policy.double().unsqueeze(2) * asked.unsqueeze(1)).flatten(1)
+    axes = directions(moments[0].total(), FAINT)
+    moments, asked = [some.along(axes) for some in moments], dense(asked, len(axes)) @ axes[:, 1:]
     filled = torch.nonzero(moments[0].square[:, 0, 0] > 0).squeeze(1)
     if band is not None and len(filled) == 1:
         raise ConfigurationError(
             "the log has one episode, of which no band can be drawn; expected two or more, or band=None"
         )
-    times = [_resample(filled, groups, generator) for _ in range(RESAMPLES)] if band is not None else []
     judged = []
     for gamma in gammas:
         for column, some in enumerate(moments):
-            judged.append(_judge(recipe, some, gamma, column, asked, returns, band, times))
+            judged.append(_judge(recipe, some, gamma, column, asked, returns, band, filled))
     return judged
 
 
@@ -138,7 +139,7 @@ def _judge(
     asked: Tensor,
     returns: tuple[float, float] | None,
     band: float | None,
-    times: Sequence[Tensor],
+    filled: Tensor,
 ) -> Judged:
     total, kept = moments.total(), moments.kept
     assert kept is not None
@@ -153,16 +154,21 @@ def _judge(
             if done:
                 break
     assert ridge is not None
-    found = solve(total, gamma, scale, atoms=recipe.atoms, ridge=ridge)
+    axes = directions(total, ridge)
+    moments, asked = moments.along(axes), dense(asked, len(axes)) @ axes[:, 1:]
+    found = solve(moments.total(), gamma, scale, atoms=recipe.atoms, ridge=ridge)
     law = found.law(asked)
     if band is None:
         return Judged(gamma, column, law, found.residual, ridge)
     others = []
-    for one in times:
-        some = moments.total(one)
-        others.append(solve(some, gamma, scale, atoms=recipe.atoms, ridge=ridge, start=found.theta).law(asked))
+    for group in filled.tolist():
+        times = torch.ones(moments.groups)
+        times[group] = 0
+        without = moments.total(times)
+        other = solve(without, gamma, scale, atoms=recipe.atoms, ridge=ridge, tolerance=CLOSE, start=found.theta)
+        others.append(other.law(asked))
     mean, tail, below = (
-        _band(statistic(law), torch.stack([statistic(other) for other in others]), int(times[0].sum()), band)
+        _band(statistic(law), torch.stack([statistic(other) for other in others]), band)
         for statistic in (_mean, worst_mean, _below)
     )
     return Judged(gamma, column, law, found.residual, ridge, mean, tail, below.clamp(0, 1))
@@ -183,16 +189,11 @@ def _below(law: ReturnLaw) -> Tensor:
     return law.weights.cumsum(-1)
 
 
-def _band(estimate: Tensor, others: Tensor, groups: int, probability: float) -> Tensor:
-    spread = others.std(0) * (groups / (groups - 1)) ** 0.5
+def _band(estimate: Tensor, without: Tensor, probability: float) -> Tensor:
+    groups = len(without)
+    spread = without.std(0, correction=0) * (groups - 1) ** 0.5
     half = float(special.stdtrit(groups - 1, 0.5 + probability / 2)) * spread
     return torch.stack((estimate - half, estimate + half), -1)
-
-
-def _resample(filled: Tensor, groups: int, generator: torch.Generator) -> Tensor:
-    """How often each group counts, drawn with replacement from those that have rows."""
-    drawn = filled[torch.randint(len(filled), (len(filled),), generator=generator)]
-    return torch.bincount(drawn, minlength=groups).double()
 
 
 def safe_scale(total: Total, gamma: float) -> ReturnScale:

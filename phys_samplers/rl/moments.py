@@ -6,7 +6,7 @@ Of rows (φ, r, φ') with weights ω, φ ∈ R^d with a constant first:
 
 Up to ``LIMIT`` distinct rewards are told apart; more of them are each shared by two neighbouring nodes of a lattice,
 which keeps their mean and adds at most a quarter of its spacing squared to their variance. A reward beyond the lattice
-doubles its spacing. Rows may be kept apart in groups, which a bootstrap resamples.
+doubles its spacing. Rows may be kept apart in groups, which a jackknife leaves out.
 """
 
 from __future__ import annotations
@@ -108,6 +108,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.reward)
 
+    def part(self, first: int, end: int) -> Rows:
+        """Rows that lie together."""
+        return Rows(*(value[first:end] for value in vars(self).values()))
+
     def pick(self, index: Tensor) -> Rows:
         """Some of the rows."""
         return Rows(*(value[index] for value in vars(self).values()))
@@ -133,6 +137,7 @@ class Moments:
         self.going = Nodes(groups, (size, size), LIMIT)
         self.ended = Nodes(groups, (size,), ENDS)
         self.kept: Rows | None = None
+        self.unit: float | None = None
         self._keys = torch.zeros(0)
         self._generator = make_generator(seed, "kept-rows")
 
@@ -141,7 +146,7 @@ class Moments:
         if group is None:
             group = torch.arange(self.count, self.count + len(rows)) % self.groups
         for part, some in zip(range(0, len(rows), CHUNK), group.split(CHUNK), strict=True):
-            self._add(rows.pick(torch.arange(part, min(part + CHUNK, len(rows)))), some)
+            self._add(rows.part(part, part + CHUNK), some)
 
     def _add(self, rows: Rows, group: Tensor) -> None:
         if not bool(torch.isfinite(rows.reward).all() and torch.isfinite(rows.weight).all()):
@@ -178,12 +183,15 @@ class Moments:
             for index in (start, start + (left + 1) * size, start + right + 1, start + (left + 1) * size + right + 1):
                 flat.index_add_(0, index, weight)
             return
-        order = key.argsort(stable=True)
-        places, counts = key[order].unique_consecutive(return_counts=True)
+        places, counts = key.unique(return_counts=True)
         one = torch.ones(len(left), 1, dtype=left.dtype)
-        first = (torch.cat((one, left), 1) * weight.to(left).unsqueeze(1))[order].split(counts.tolist())
-        second = torch.cat((one, right), 1)[order].split(counts.tolist())
-        for place, a, b in zip(places.tolist(), first, second, strict=True):
+        first, second = torch.cat((one, left), 1), torch.cat((one, right), 1)
+        first *= weight.to(left).unsqueeze(1)
+        if len(places) > 1:
+            order = key.argsort(stable=True)
+            first, second = first[order], second[order]
+        sizes = counts.tolist()
+        for place, a, b in zip(places.tolist(), first.split(sizes), second.split(sizes), strict=True):
             sums[place] += (a.T @ b).double()
 
     def _keep(self, rows: Rows) -> None:
@@ -194,6 +202,22 @@ class Moments:
         self.kept = fresh if self.kept is None else _joined(self.kept.pick(old), fresh)
         self._keys = torch.cat((self._keys[old], keys[new]))
 
+    def along(self, directions: Tensor) -> Moments:
+        """The moments of fewer features (1, φ)V, V (d, k) with a constant first."""
+        fewer = Moments(directions.shape[1] - 1, groups=self.groups)
+        fewer.unit = self.total().unit
+        fewer.count, fewer.square = self.count, directions.T @ self.square @ directions
+        for name in ("going", "ended"):
+            old, new = getattr(self, name), getattr(fewer, name)
+            new.values, new.lattice, new.sums = old.values, old.lattice, old.sums @ directions
+        fewer.going.sums = directions.T @ fewer.going.sums
+        if self.kept is not None:
+            now, following = (
+                dense(phi, len(directions)) @ directions[:, 1:] for phi in (self.kept.features, self.kept.following)
+            )
+            fewer.kept = replace(self.kept, features=now, following=following)
+        return fewer
+
     def total(self, times: Tensor | None = None) -> Total:
         """The sums over all groups, each of them counted ``times`` (G,)."""
         one = torch.ones(self.groups, dtype=torch.float64) if times is None else times.double()
@@ -203,7 +227,9 @@ class Moments:
         square, going, ended = (
             torch.tensordot(one, some, 1) / weight for some in (self.square, self.going.sums, self.ended.sums)
         )
-        return Total(square, going, ended, self.going.values, self.ended.values, self.count)
+        shrunk = square.diagonal()[1:]
+        unit = self.unit if self.unit is not None else float(shrunk.mean()) if len(shrunk) else 0.0
+        return Total(square, going, ended, self.going.values, self.ended.values, self.count, unit)
 
 
 @dataclass(frozen=True)
@@ -217,6 +243,7 @@ class Total:
         rewards: r of ``going`` (R,).
         last_rewards: r of ``ended`` (E,).
         rows: N.
+        unit: the mean square of a feature, of all features if some were left out since.
     """
 
     square: Tensor
@@ -225,6 +252,7 @@ class Total:
     rewards: Tensor
     last_rewards: Tensor
     rows: int
+    unit: float
 
     def of_rewards(self, rewards: Tensor, last_rewards: Tensor) -> Total:
         """The same data under other rewards, if these depend on a step through its old reward alone.
@@ -238,3 +266,10 @@ class Total:
 
 def _joined(first: Rows, second: Rows) -> Rows:
     return Rows(*(torch.cat(pair) for pair in zip(vars(first).values(), vars(second).values(), strict=True)))
+
+
+def dense(features: Tensor, size: int) -> Tensor:
+    """(N, d), the constant first, of features (N, d − 1) or of places of ones (N,)."""
+    if features.ndim == 1:
+        features = torch.nn.functional.one_hot(features, size - 1)
+    return torch.cat((features.new_ones(len(features), 1), features), 1).double()

@@ -29,14 +29,18 @@ from torch import Tensor
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.rl.law import ReturnLaw, ReturnScale
-from phys_samplers.rl.moments import Rows, Total
+from phys_samplers.rl.moments import Rows, Total, dense
 
 RIDGES = (1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Among which leaving rows out chooses."""
 COARSE = 33
 """Atoms of the laws that a ridge is chosen by."""
-RESTART = 100
-"""Directions that GMRES keeps."""
+RESTART = (10, 160)
+"""Directions that GMRES keeps at first, and at most: twice as many after a cycle that did not halve the residual."""
+FAINT = 1e-6
+"""A ridge beside which directions of features are left out at once."""
+NEGLIGIBLE = 1e-3
+"""Variance along a direction of features, over the ridge, below which it is left out."""
 
 
 @dataclass(frozen=True)
@@ -118,21 +122,33 @@ def grid(atoms: int) -> Tensor:
     return torch.linspace(0, 1, atoms, dtype=torch.float64)
 
 
-def cholesky(square: Tensor, ridge: float) -> Tensor:
+def cholesky(total: Total, ridge: float) -> Tensor:
     """The factor of A₀ with the ridge on all but the constant.
 
     Raises:
         ConfigurationError: if it has none.
     """
-    shrunk = square.diagonal()[1:]
-    extra = torch.full_like(square.diagonal(), ridge * float(shrunk.mean()) if len(shrunk) else 0.0)
+    extra = torch.full_like(total.square.diagonal(), ridge * total.unit)
     extra[0] = 0.0
-    factor, failed = torch.linalg.cholesky_ex(square + extra.diag())
+    factor, failed = torch.linalg.cholesky_ex(total.square + extra.diag())
     if int(failed):
         raise ConfigurationError(
             f"the features are not told apart by the data at ridge {ridge:g}; expected a larger ridge, e.g. 1e-6"
         )
     return factor
+
+
+def directions(total: Total, ridge: float) -> Tensor:
+    """V (d, k): the constant, and the principal directions of features (centred) that matter beside the ridge.
+
+    A direction whose variance e is far below the ridge λ moves laws by e/(e + λ), and is left out.
+    """
+    square, mean = total.square, total.square[0, 1:]
+    variance, along = torch.linalg.eigh(square[1:, 1:] - torch.outer(mean, mean))
+    along = along[:, variance > NEGLIGIBLE * ridge * total.unit]
+    found = square.new_zeros(len(square), 1 + along.shape[1])
+    found[0, 0], found[0, 1:], found[1:, 1:] = 1.0, -(mean @ along), along
+    return found
 
 
 def neighbours(place: Tensor, atoms: int) -> tuple[Tensor, Tensor]:
@@ -168,7 +184,7 @@ def solve(
     Raises:
         ConfigurationError: if there is no unique solution, or GMRES does not find it.
     """
-    backup, factor = Backup(total, gamma, scale, atoms), cholesky(total.square, ridge)
+    backup, factor = Backup(total, gamma, scale, atoms), cholesky(total, ridge)
     # with A₀ = LLᵀ and ΘᵀL for the unknown, lengths are root mean squares over the data
     pull = torch.linalg.solve_triangular(factor, backup.going.view(-1, *total.square.shape), upper=False)
     pull = torch.linalg.solve_triangular(factor.T, pull, upper=True, left=False).reshape(backup.going.shape)
@@ -194,6 +210,7 @@ def gmres(
     matrix: Callable[[Tensor], Tensor], fixed: Tensor, start: Tensor, tolerance: float, limit: int
 ) -> tuple[Tensor, float, int]:
     """x with matrix(x) = fixed, the residual over the size of what is given, and how often ``matrix`` was applied."""
+    (keep, most), previous = RESTART, math.inf
     x, used = start, 0
     size = max(float(fixed.norm()), float(start.norm()), 1e-300)
     while True:
@@ -202,12 +219,13 @@ def gmres(
         error = float(rest.norm())
         if error <= tolerance * size or used >= limit or not error < 1e150:
             return x, error / size, used
-        basis = rest.new_empty(RESTART + 1, rest.numel())
+        keep, previous = min(2 * keep, most) if error > 0.5 * previous else keep, error
+        basis = rest.new_empty(keep + 1, rest.numel())
         basis[0] = rest.flatten() / error
         columns: list[list[float]] = []
         turns: list[tuple[float, float]] = []  # Givens' rotations, which keep the small system triangular
         right = [error]
-        for k in range(RESTART):
+        for k in range(keep):
             step = matrix(basis[k].view_as(rest)).flatten()
             used += 1
             column = torch.zeros(k + 1, dtype=rest.dtype)
@@ -264,16 +282,9 @@ def chosen_ridge(total: Total, kept: Rows, gamma: float, scale: ReturnScale) -> 
         aim.scatter_add_(1, left + 1, after * upper)
         target, scores = backup(theta), []
         for one in RIDGES:
-            factor = cholesky(total.square, one)
+            factor = cholesky(total, one)
             leverage = (phi * torch.cholesky_solve(phi.T, factor).T).sum(1) * weight / total.rows
             error = (aim - phi @ torch.cholesky_solve(target.T, factor)).cumsum(1)
             scores.append(float((weight * (error.square().sum(1) / (1 - leverage).clamp(min=1e-6) ** 2)).mean()))
         ridge = RIDGES[min(range(len(scores)), key=scores.__getitem__)]
     return ridge
-
-
-def dense(features: Tensor, size: int) -> Tensor:
-    """(N, d), the constant first, of features (N, d − 1) or of places of ones (N,)."""
-    if features.ndim == 1:
-        features = torch.nn.functional.one_hot(features, size - 1)
-    return torch.cat((features.new_ones(len(features), 1), features), 1).double()

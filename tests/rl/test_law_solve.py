@@ -18,8 +18,8 @@ from phys_samplers.rl.law_solve import Features, LawSolve, Log
 from phys_samplers.rl.log_files import read_log
 from phys_samplers.rl.logged import evaluate, safe_scale, worst_mean
 from phys_samplers.rl.markov import MarkovChain
-from phys_samplers.rl.moments import Moments
-from phys_samplers.rl.solve import dense, gmres, solve
+from phys_samplers.rl.moments import Moments, dense
+from phys_samplers.rl.solve import gmres, solve
 
 
 def distance(learned, exact, scale) -> float:
