@@ -62,6 +62,11 @@ def make_environment(environment: Maker, options: Mapping[str, Any] | None = Non
         made = _made(label, lambda: gymnasium.make(environment, disable_env_checker=True, **(options or {})))
     else:
         made = _made(label, environment)
+    if not isinstance(made, gymnasium.Env):
+        raise ConfigurationError(
+            f"environment {label!r} is a {type(made).__module__}.{type(made).__name__}; expected a gymnasium.Env, of "
+            "one agent and one copy (of several agents, wrap one, with what the others do held fixed)"
+        )
     if not isinstance(made.action_space, spaces.Discrete):
         raise ConfigurationError(
             f"the actions of environment {label!r} are {made.action_space}; expected Discrete(n), "
