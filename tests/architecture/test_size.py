@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 377
-LINES = 63_185
+LINES = 63_190
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
