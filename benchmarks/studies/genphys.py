@@ -111,8 +111,18 @@ def interval(values: list[float], digits: int = 2) -> str:
     return f"{statistics.fmean(values):.{digits}f} ± {half:.{digits}f}"
 
 
+def ratio(scores: list[float], floors: list[float]) -> str:
+    """Mean score over mean floor of the same seeds, with half the width of its 95 % t-interval (delta method)."""
+    mean, floor = statistics.fmean(scores), statistics.fmean(floors)
+    if len(scores) < 2:
+        return f"{mean / floor:.2f}"
+    off = [(score - mean / floor * under) / floor for score, under in zip(scores, floors, strict=True)]
+    half = student.ppf(0.975, len(off) - 1) * statistics.stdev(off) / len(off) ** 0.5
+    return f"{mean / floor:.2f} ± {half:.2f}"
+
+
 def table(path: Path) -> list[list[str]]:
-    """One row a method: W2 over the mean floor, by task, cost, and the weights."""
+    """One row a method: W2 over the floor of the same seeds (and their number), by task, cost, and the weights."""
     known = records(path)
     lines = []
     for method in METHODS:
@@ -121,8 +131,8 @@ def table(path: Path) -> list[list[str]]:
             continue
         line = [method]
         for name, found in cells.items():
-            floor = statistics.fmean(one["w2"] for key, one in known.items() if key[:2] == (name, "floor"))
-            line.append(interval([one["w2"] / floor for one in found]) if found else "")
+            floors = [known[name, "floor", one["seed"]]["w2"] for one in found]
+            line.append(ratio([one["w2"] for one in found], floors) + f" ({len(found)})" if found else "")
         every = [one for found in cells.values() for one in found]
         line.append(f"{statistics.fmean(one['fit'] for one in every):.0f}")
         for key, digits in (("ess", 2), ("log_mass", 3)):

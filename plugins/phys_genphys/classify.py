@@ -228,7 +228,12 @@ def _judge(
     last = rise[int(np.searchsorted(k, k[-1] / 10)) :]
     fading = bool(last[-1] < 1.02 * last[0] < 0 and (np.diff(last) <= 1e-9 * np.abs(last[1:])).all())
     density: Answer = "unchecked"
-    if smooth == "yes" and not fading:
+    if smooth == "yes" and not fading and last.max() > -1e-6 * np.abs(rise).max():
+        smooth = "no"
+        reasons.append(
+            "short waves do not fade: Im ω comes back to Im ω(0) for large k, details are carried on for ever"
+        )
+    elif smooth == "yes" and not fading:
         rest = f"a front or an atom stays until t ≫ {-1 / last.max():.3g}"
         reasons.append(f"large k fade no faster than e^({last.max():.3g} t): {rest}")
     elif smooth == "yes":
@@ -241,4 +246,4 @@ def _judge(
         reasons.insert(0, f"every wave fades faster than the mass, and the more the shorter it is{also}")
     growth = start.imag if abs(start.imag) > 1e-12 * float(np.abs(omega).min()) else 0.0
     fate = "constant" if growth == 0 else f"e^({growth:.3g} t): particles {'die' if growth < 0 else 'are born'}"
-    return Branch(start, smooth, fading, density, verdict, fate, tuple(reasons))
+    return Branch(start + 0j, smooth, fading, density, verdict, fate, tuple(reasons))

@@ -26,6 +26,7 @@ def genphys() -> None:
 
 
 @genphys.command(
+    context_settings={"ignore_unknown_options": True},  # a relation may begin with a minus
     epilog=examples(
         ("phys-samplers genphys classify 'w = -I*k**2'", "w as a function of k"),
         ("phys-samplers genphys classify 'w**2 + 2*I*eps*w - k**2 = 0' --set eps=2", "its roots are the branches"),
@@ -45,7 +46,11 @@ def classify(relation: str, settings: tuple[str, ...], as_json: bool) -> None:
     """
     from phys_genphys.classify import classify as judge
 
-    found = judge(relation, **dict(map(_setting, settings)))
+    given = [_setting(text) for text in settings]
+    values = dict(given)
+    if twice := [name for name in values if sum(name == other for other, _ in given) > 1]:
+        raise ConfigurationError(f"--set gives {', '.join(twice)} more than once; expected one value a name")
+    found = judge(relation, **values)
     click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if as_json else _report(found))
 
 

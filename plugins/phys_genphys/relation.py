@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import math
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -40,6 +41,7 @@ FUNCTIONS: Mapping[str, Callable[[Values], Values]] = {
 }
 CONSTANTS: Mapping[str, complex] = {"I": 1j, "pi": math.pi}
 RESERVED = {"w", "k", "dt", "lap", *FUNCTIONS, *CONSTANTS}
+MEANT = {"i": "I", "j": "I", "ω": "w", "omega": "w", "W": "w", "K": "k", "laplacian": "lap"}
 ALLOWED = "numbers, w, k, dt, lap, I, pi, parameters, + - * / **, and " + ", ".join(FUNCTIONS)
 
 
@@ -88,7 +90,8 @@ def read(text: str, parameters: Mapping[str, float] | None = None) -> Relation:
     Raises:
         ConfigurationError: saying what is not understood, or which bound is exceeded.
     """
-    given = dict(parameters or {})
+    # as Python normalises names in what it parses
+    given = {unicodedata.normalize("NFKC", name): value for name, value in (parameters or {}).items()}
     for name, value in given.items():
         if name in RESERVED or not name.isidentifier():
             problem = "it is taken" if name in RESERVED else "it is no name"
@@ -117,6 +120,11 @@ def read(text: str, parameters: Mapping[str, float] | None = None) -> Relation:
         parts = list(trees[0].elts) if isinstance(trees[0], ast.Tuple) else [trees[0]]
     if not parts:
         raise ConfigurationError(f"the relation {text!r} has no branch; expected one or more, e.g. w = -I*k**2")
+    used = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    if unused := sorted(given.keys() - used):
+        raise ConfigurationError(
+            f"the relation {text!r} has no {', '.join(unused)}; expected values of names in it only"
+        )
     relation = Relation(text.strip(), tuple(parts), given)
     trial = np.array([0.37, 1.9])
     for part in parts:
@@ -196,7 +204,8 @@ class _Evaluation:
         if name in self.parameters:
             return [self.one * float(self.parameters[name])]
         known = ", ".join(sorted(self.parameters)) or "none"
-        raise ConfigurationError(f"{name!r} has no value (given: {known}); give it, e.g. --set {name}=1; {ALLOWED}")
+        meant = f"write {MEANT[name]}, or give" if name in MEANT else "give"
+        raise ConfigurationError(f"{name!r} has no value (given: {known}); {meant} it, e.g. --set {name}=1; {ALLOWED}")
 
     def _binary(self, left: list[Values], op: ast.operator, right: list[Values]) -> list[Values]:
         if isinstance(op, ast.Add | ast.Sub):

@@ -111,7 +111,7 @@ def test_units_do_not_change_a_verdict(equation) -> None:
         ("dt**2 + lap + 1e-6**2", (1e-6, 1e-6)),
         ("dt**2 + 2*1e6*dt - lap", (1e6, 1e6)),
         ("w = -I*(sqrt(1 + k**2) - 1)", (1, 1)),
-        ("w = -I*(k**2/(1 + k**2) + 1e-9*k**2)", (1, 3e4)),
+        pytest.param("w = -I*(k**2/(1 + k**2) + 1e-9*k**2)", (1, 3e4), marks=pytest.mark.slow),
         ("w = -I*(1 - cos(k))", (1, 1)),
     ],
 )
@@ -172,6 +172,18 @@ def test_without_a_kernel_the_criterion_is_not_enough(monkeypatch: pytest.Monkey
     found = classify("dt - lap")
     assert (found.branches[0].smooth, found.branches[0].density, found.verdict) == ("yes", "unchecked", "unchecked")
     assert "could not be made" in found.branches[0].reasons[1]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("text", ["w = -I*k**2*exp(-k)", "w = -I*sin(k)**2/k", "w = -I*k/(1 + k**4)"])
+def test_short_waves_that_do_not_fade_are_none(text: str) -> None:
+    found = classify(text).branches[0]
+    assert (found.verdict, found.smooth) == ("no", "no")
+    assert "short waves do not fade" in found.reasons[0]
+
+
+def test_names_are_normalised_as_python_does() -> None:
+    assert classify("dt - \N{MICRO SIGN}*lap", **{"\N{MICRO SIGN}": 2.0}).verdict == "yes"
 
 
 def test_branches_are_told_apart() -> None:
@@ -321,9 +333,20 @@ def test_the_command_line() -> None:
     shown = run(program, ["genphys", "classify", "dt - lap"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
     assert "every wave fades faster than the mass" in shown.output
-    for words in (["x*k"], ["dt - lap", "--set", "m"], ["dt - lap", "--set", "m=x"]):
+    minus = run(program, ["genphys", "classify", "-I*k**2", "--json"])
+    assert json.loads(minus.output)["verdict"] == "yes"
+    for words, told in (
+        (["x*k"], "--set x=1"),
+        (["w = -i*k**2"], "write I"),
+        (["dt - lap", "--set", "m"], "NAME=VALUE"),
+        (["dt - lap", "--set", "m=x"], "NAME=VALUE"),
+        (["dt - lap", "--set", "m=1"], "has no m"),
+        (["dt - m*lap", "--set", "m=1", "--set", "m=2"], "more than once"),
+        (["dt - lap", "--jsn"], "--jsn"),
+    ):
         refused = run(program, ["genphys", "classify", *words])
         assert refused.exit_code == 2, refused.output
+        assert told in refused.output
     assert "genphys" in run(program, ["--help"]).output
 
 
