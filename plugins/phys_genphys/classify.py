@@ -242,8 +242,9 @@ def _judge(
     verdict: Answer = max(smooth, density, key=ORDER.index) if smooth == "yes" and fading else "conditional"
     verdict = "no" if smooth == "no" else verdict
     if smooth == "yes" and fading:
-        also = "" if verdict == "yes" else "; Eq. 9.8 holds, which is not enough"
-        reasons.insert(0, f"every wave fades faster than the mass, and the more the shorter it is{also}")
+        holds = "every wave fades faster than the mass, and the more the shorter it is"
+        enough = f"{holds}: Eq. 9.8 holds, which is not enough"
+        reasons = [holds, *reasons] if verdict == "yes" else [*reasons, enough]
     growth = start.imag if abs(start.imag) > 1e-12 * float(np.abs(omega).min()) else 0.0
     fate = "constant" if growth == 0 else f"e^({growth:.3g} t): particles {'die' if growth < 0 else 'are born'}"
     return Branch(start + 0j, smooth, fading, density, verdict, fate, tuple(reasons))
