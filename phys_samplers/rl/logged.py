@@ -26,8 +26,8 @@ WORST = 0.1
 """Share of the worst returns whose mean is reported."""
 LEFT_OUT = 1e-3
 """Probability that a range of returns found from the data may leave out at each end, at any observation."""
-CLOSE = 1e-4
-"""Residual of the solves without a group."""
+SHARE = 0.01
+"""Of the residual that leaving out a group makes, what may remain."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def evaluate(
     actions = 1 if first.next_policy is None else first.next_policy.shape[1]
     if (query_policy is None) != (actions == 1) or (query_policy is not None and query_policy.shape[1] != actions):
         raise ConfigurationError("query_policy goes with the actions of the log; expected (Q, A), or None without them")
-    phi = Features(recipe.map_of(_rows(first.observation, first.next_observation, queries), features), actions)
+    phi = Features(recipe.map_of(sampled_rows(first.observation, first.next_observation, queries), features), actions)
     columns = first.reward.unsqueeze(1).shape[1] if first.reward.ndim == 1 else first.reward.shape[1]
     moments = [Moments(phi.count, groups=1 if band is None else groups) for _ in range(columns)]
     generator = make_generator(seed, "groups")
@@ -114,7 +114,7 @@ def evaluate(
             expanded = group is not None and len(rows) != len(group)
             some.add(rows, None if expanded else group)
         part = next(parts, None)
-    asked = dense(phi.of(_as_integers(queries, phi)), 1 + phi.map.count)[:, 1:]
+    asked = dense(phi.of(as_integers(queries, phi)), 1 + phi.map.count)[:, 1:]
     if query_policy is not None:
         asked = (query_policy.double().unsqueeze(2) * asked.unsqueeze(1)).flatten(1)
     axes = directions(moments[0].total(), FAINT)
@@ -165,7 +165,7 @@ def _judge(
         times = torch.ones(moments.groups)
         times[group] = 0
         without = moments.total(times)
-        other = solve(without, gamma, scale, atoms=recipe.atoms, ridge=ridge, tolerance=CLOSE, start=found.theta)
+        other = solve(without, gamma, scale, atoms=recipe.atoms, ridge=ridge, start=found.theta, share=SHARE)
         others.append(other.law(asked))
     mean, tail, below = (
         _band(statistic(law), torch.stack([statistic(other) for other in others]), band)
@@ -214,7 +214,7 @@ def _narrowed(solution: Solution, features: Tensor) -> ReturnScale:
     return ReturnScale(*ends)
 
 
-def _rows(observation: Tensor, *others: Tensor) -> Tensor:
+def sampled_rows(observation: Tensor, *others: Tensor) -> Tensor:
     """A sample of observations (N, F); integers become one-hot rows."""
     if observation.ndim == 1 and not observation.is_floating_point():
         states = max(int(some.max()) for some in (observation, *others)) + 1
@@ -226,7 +226,8 @@ def _columns(observation: Tensor) -> Tensor:
     return observation.flatten(1) if observation.ndim > 1 else observation.unsqueeze(1)
 
 
-def _as_integers(observation: Tensor, phi: Features) -> Tensor:
+def as_integers(observation: Tensor, phi: Features) -> Tensor:
+    """Observations as features are made of: integers that a table has, or numbers (N, F)."""
     if observation.ndim == 1 and not observation.is_floating_point():
         highest = phi.map.count
         if bool(((observation < 0) | (observation >= highest)).any()):
@@ -241,5 +242,5 @@ def _as_integers(observation: Tensor, phi: Features) -> Tensor:
 def _integers(log: Log, phi: Features) -> Log:
     values = {**vars(log)}
     for name in ("observation", "next_observation"):
-        values[name] = _as_integers(values[name], phi)
+        values[name] = as_integers(values[name], phi)
     return Log(**values)

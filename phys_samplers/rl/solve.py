@@ -168,6 +168,7 @@ def solve(
     tolerance: float = 1e-5,
     limit: int = 5_000,
     start: Tensor | None = None,
+    share: float | None = None,
 ) -> Solution:
     """The laws of returns, given the moments of the data.
 
@@ -180,6 +181,7 @@ def solve(
         tolerance: of the residual.
         limit: applications of the operator at most.
         start: Θᵀ to start from, of mass one.
+        share: of the residual at ``start`` that may remain, for what differs little from there; None for ``tolerance``.
 
     Raises:
         ConfigurationError: if there is no unique solution, or GMRES does not find it.
@@ -196,7 +198,9 @@ def solve(
             coarse = solve(total, gamma, scale, atoms=(atoms + 3) // 4, ridge=ridge, tolerance=1e-3, limit=limit)
             start = torch.zeros_like(start)
             start[::4] = coarse.theta
-    found, residual, iterations = gmres(lambda t: t - backup.linear(t, pull), fixed, start @ factor, tolerance, limit)
+    found, residual, iterations = gmres(
+        lambda t: t - backup.linear(t, pull), fixed, start @ factor, tolerance, limit, share
+    )
     if not residual < max(1e-4, tolerance):
         raise ConfigurationError(
             f"the equation of laws at gamma {gamma:g} is close to singular: its residual is {residual:.1e} after "
@@ -207,7 +211,12 @@ def solve(
 
 
 def gmres(
-    matrix: Callable[[Tensor], Tensor], fixed: Tensor, start: Tensor, tolerance: float, limit: int
+    matrix: Callable[[Tensor], Tensor],
+    fixed: Tensor,
+    start: Tensor,
+    tolerance: float,
+    limit: int,
+    share: float | None = None,
 ) -> tuple[Tensor, float, int]:
     """x with matrix(x) = fixed, the residual over the size of what is given, and how often ``matrix`` was applied."""
     (keep, most), previous = RESTART, math.inf
@@ -217,6 +226,8 @@ def gmres(
         rest = fixed - matrix(x)
         used += 1
         error = float(rest.norm())
+        if share is not None and used == 1:
+            tolerance = min(max(share * error / size, 1e-13), tolerance)
         if error <= tolerance * size or used >= limit or not error < 1e150:
             return x, error / size, used
         keep, previous = min(2 * keep, most) if error > 0.5 * previous else keep, error
