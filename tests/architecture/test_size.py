@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 377
-LINES = 63_220
+MODULES = 378
+LINES = 63_343
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
