@@ -71,17 +71,16 @@ def improve(
         raise ConfigurationError("the log has no actions, or several rewards; expected action, next_policy and one")
     if not 0 < gamma < 1 or not 0 < tail <= 1:
         raise ConfigurationError(f"gamma is {gamma} and tail {tail}; expected gamma in (0, 1) and tail in (0, 1]")
+    policy = log.next_policy.double()
     recipe, scale = LawSolve() if recipe is None else recipe, ReturnScale(*map(float, returns))
-    phi = Features(
-        recipe.map_of(sampled_rows(log.observation, log.next_observation, queries)), log.next_policy.shape[1]
-    )
+    phi = Features(recipe.map_of(sampled_rows(log.observation, log.next_observation, queries)), policy.shape[1])
     log = replace(
         log,
         observation=as_integers(log.observation, phi),
         next_observation=as_integers(log.next_observation, phi),
     )
     following, asked = phi.of(log.next_observation), phi.of(as_integers(queries, phi))
-    policy, settled, count = log.next_policy.double(), False, 0
+    settled, count = False, 0
     while not settled and count < rounds:
         count += 1
         moments = Moments(phi.count)

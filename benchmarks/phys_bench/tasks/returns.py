@@ -7,6 +7,7 @@ of returns, and averaged over the queried states.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
@@ -14,6 +15,7 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.randomness import make_generator
 from phys_samplers.rl.exact import ChainReturns
 from phys_samplers.rl.markov import MarkovChain, optimal_policy, policy_chain, random_policy, tabular
+from phys_samplers.rl.prediction import Prediction
 from phys_samplers.rl.recipe import ReturnTask
 
 METRICS = (
@@ -33,7 +35,13 @@ SOFTENING = 0.1
 
 
 def frozen_lake(
-    *, size: int = 4, policy: str = "random", gamma: float = 0.9, updates: int = UPDATES, batch_size: int = 64
+    *,
+    size: int = 4,
+    policy: str = "random",
+    gamma: float = 0.9,
+    rows: int | None = None,
+    updates: int = UPDATES,
+    batch_size: int = 64,
 ) -> ReturnTask:
     """A slippery lake with holes and a goal that pays 1: X = γᵀ if the goal is reached after T + 1 steps, else 0.
 
@@ -41,6 +49,8 @@ def frozen_lake(
         size: 4 or 8, the side of the map.
         policy: ``"random"``, or ``"optimal"`` for this ``gamma`` (ties go to the lowest action).
         gamma: γ.
+        rows: transitions that are drawn once, by their probabilities, for all to learn from; None for all outcomes
+            with their probabilities.
         updates: optimiser steps.
         batch_size: rows for each.
 
@@ -55,7 +65,7 @@ def frozen_lake(
     table, starts = tabular("FrozenLake-v1", map_name=f"{size}x{size}")
     chances = random_policy(table) if policy == "random" else optimal_policy(table, gamma)
     chain = policy_chain(table, chances, starts)
-    return _task("frozen-lake", chain, gamma, (0.0, 1.0), updates=updates, batch_size=batch_size)
+    return _task("frozen-lake", chain, gamma, (0.0, 1.0), rows=rows, updates=updates, batch_size=batch_size)
 
 
 def cliff_walking(*, gamma: float = 0.95, updates: int = UPDATES, batch_size: int = 64) -> ReturnTask:
@@ -109,7 +119,9 @@ MODES = ((0.60, 0.40), (0.62, 0.40), (0.90, 0.185))
 CATASTROPHE = 0.015
 
 
-def shaped_returns(*, gamma: float = 0.99, updates: int = UPDATES, batch_size: int = 64) -> ReturnTask:
+def shaped_returns(
+    *, gamma: float = 0.99, rows: int | None = None, updates: int = UPDATES, batch_size: int = 64
+) -> ReturnTask:
     """Returns whose law is not told by its mean and spread: modes 0.02 apart, and losses that come once in a while.
 
     A corridor of eight certain steps ends with 0.60 or 0.62 (40 % each), 0.90 (18.5 %) or nothing at all (1.5 %), so
@@ -120,6 +132,7 @@ def shaped_returns(*, gamma: float = 0.99, updates: int = UPDATES, batch_size: i
 
     Args:
         gamma: γ.
+        rows: see ``frozen_lake``.
         updates: optimiser steps.
         batch_size: rows for each.
 
@@ -128,7 +141,7 @@ def shaped_returns(*, gamma: float = 0.99, updates: int = UPDATES, batch_size: i
     """
     _check("shaped-returns", gamma)
     chain = MarkovChain.of(_shaped())
-    return _task("shaped-returns", chain, gamma, (-0.35, 1.45), updates=updates, batch_size=batch_size)
+    return _task("shaped-returns", chain, gamma, (-0.35, 1.45), rows=rows, updates=updates, batch_size=batch_size)
 
 
 def _shaped() -> Iterator[tuple[int, float, float, int | None]]:
@@ -162,15 +175,33 @@ def _task(
     queries: torch.Tensor | None = None,
     *,
     tolerance: float = 3e-4,
+    rows: int | None = None,
     updates: int,
     batch_size: int,
 ) -> ReturnTask:
+    if rows is not None and rows < 1:
+        raise ConfigurationError(f"rows of task {name!r} is {rows}; expected 1 or more, or None for exact outcomes")
     law = ChainReturns(chain, gamma, returns, queries, tolerance)
+    experience = chain.prediction(gamma, returns, queries, updates=updates, batch_size=batch_size)
     return ReturnTask(
         event_shape=law.event_shape,
         name=name,
         law=law,
-        experience=chain.prediction(gamma, returns, queries, updates=updates, batch_size=batch_size),
+        experience=experience if rows is None else _drawn(experience, rows, name),
         metrics=METRICS,
         eval_size=EVAL_SIZE,
+    )
+
+
+def _drawn(experience: Prediction, rows: int, name: str) -> Prediction:
+    """The same with ``rows`` transitions, drawn once."""
+    generator = make_generator(0, "task", name, "rows")
+    kept = torch.multinomial(experience.probability, rows, True, generator=generator)
+    return replace(
+        experience,
+        observation=experience.observation[kept],
+        reward=experience.reward[kept],
+        terminal=experience.terminal[kept],
+        next_observation=experience.next_observation[kept],
+        probability=torch.full((rows,), 1 / rows, dtype=torch.float64),
     )
