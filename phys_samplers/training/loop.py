@@ -11,9 +11,8 @@ import math
 import os
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -157,23 +156,20 @@ class _FlatParameters:
         self.values = nn.Parameter(nn.functional.pad(rows, (0, -self.size % _ALIGNED)))
         self.gradient = torch.zeros_like(self.values)
         self.values.grad = self.gradient
+        self._weights = weights
+        self._filled = self.gradient[:, : self.size]
         start = 0
         for p in weights:
             stop = start + p[0].numel()
             p.data = self.values.data[:, start:stop].unflatten(1, p.shape[1:])
-            p.grad = self.gradient[:, start:stop].unflatten(1, p.shape[1:])
             start = stop
 
-
-@contextmanager
-def _without_layout_warning() -> Iterator[None]:
-    """Weights and gradients are strided views of one matrix on purpose, which autograd warns about."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
-        yield
+    def differentiate(self, per_replica: Tensor) -> None:
+        """Set ``gradient`` to that of each replica's loss (R,)."""
+        parts = torch.autograd.grad(per_replica, self._weights, torch.ones_like(per_replica), materialize_grads=True)
+        torch.cat([part.flatten(1) for part in parts], 1, out=self._filled)  # one launch, where adding takes one each
 
 
-@_without_layout_warning()
 def train(
     module: nn.Module,
     loss: Loss,
@@ -251,9 +247,8 @@ def train(
             if not any(course.running for course in courses):
                 break
             optimiser.param_groups[0]["lr"] = plan.learning_rate * plan.decay_factor(step)
-            flat.gradient.zero_()
             per_replica = loss()
-            per_replica.sum().backward()
+            flat.differentiate(per_replica)
             with torch.no_grad():
                 window[(step - 1) % plan.log_every] = per_replica.detach()
                 if plan.clip_norm is not None:
@@ -303,9 +298,6 @@ def train(
             listener.finished()
     seconds += time.perf_counter() - began
     values.copy_(average if validation is None else best)
-    for p in module.parameters():
-        p.grad = None
-
     results: list[TrainingReport | TrainingDiverged] = []
     for r, course in enumerate(courses):
         if course.diverged is not None:
