@@ -151,7 +151,7 @@ class LawSolve(Sampler):
         bandwidth: of the fastest cosines, in standard deviations of the observations.
         tilings: of tiles.
         bins: tiles a coordinate.
-        ridge: over the mean square of a feature; None for one that is chosen by leaving rows out, and next to none
+        ridge: over the mean square of a feature; None for one that is chosen by cross-validation, and next to none
             where rows have probabilities.
     """
 

@@ -24,7 +24,7 @@ LIMIT = 64
 ENDS = 1024
 """Nodes of the reward of a last step."""
 KEPT = 1024
-"""Rows that are kept, drawn evenly from all, for choosing a ridge by leaving rows out."""
+"""Rows that are kept, drawn evenly from all, for choosing a ridge."""
 CHUNK = 2**16
 """Rows taken at a time."""
 

@@ -32,7 +32,7 @@ from phys_samplers.rl.law import ReturnLaw, ReturnScale
 from phys_samplers.rl.moments import Rows, Total, dense
 
 RIDGES = (1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""Among which leaving rows out chooses."""
+"""Among which cross-validation chooses."""
 COARSE = 33
 """Atoms of the laws that a ridge is chosen by."""
 RESTART = (10, 160)
@@ -276,9 +276,10 @@ def gmres(
 def chosen_ridge(total: Total, kept: Rows, gamma: float, scale: ReturnScale) -> float:
     """The ridge whose laws best predict given backups at rows that are left out.
 
-    With the backups y of a first solve, leaving row i out of the regression of y on φ changes its error to
-    (y_i − w_i)/(1 − ω_i φ_iᵀ A₀⁻¹ φ_i), A₀ with the ridge. The rows are those that were kept of all, the errors those
-    of distribution functions on ``COARSE`` atoms; with the ridge that is found all is done once more.
+    With the backups y of a first solve, the mean square error of their regression on φ over all rows is known from the
+    moments but for a constant, which the rows that were kept tell; of rows left out it is larger by (1 − d/N)⁻², d the
+    effective number of features (generalised cross-validation; Golub, Heath & Wahba 1979). Errors are those of
+    distribution functions on ``COARSE`` atoms; with the ridge that is found all is done once more.
     """
     phi, following = dense(kept.features, len(total.square)), dense(kept.following, len(total.square))
     weight = kept.weight.double() / kept.weight.double().mean()
@@ -291,11 +292,19 @@ def chosen_ridge(total: Total, kept: Rows, gamma: float, scale: ReturnScale) -> 
         after = following @ theta.T
         aim = torch.zeros_like(after).scatter_add_(1, left, after * (1 - upper))
         aim.scatter_add_(1, left + 1, after * upper)
-        target, scores = backup(theta), []
+        target = backup(theta).cumsum(0)
+        errors, counts = [], []
         for one in RIDGES:
             factor = cholesky(total, one)
-            leverage = (phi * torch.cholesky_solve(phi.T, factor).T).sum(1) * weight / total.rows
-            error = (aim - phi @ torch.cholesky_solve(target.T, factor)).cumsum(1)
-            scores.append(float((weight * (error.square().sum(1) / (1 - leverage).clamp(min=1e-6) ** 2)).mean()))
+            fitted = torch.cholesky_solve(target.T, factor)
+            errors.append(float((fitted * (total.square @ fitted - 2 * target.T)).sum()))
+            counts.append(float(torch.cholesky_solve(total.square, factor).trace()))
+            if one == ridge:
+                rest = aim.cumsum(1) - phi @ fitted
+                constant = float((weight * rest.square().sum(1)).mean()) - errors[-1]
+        scores = [
+            max(constant + error, 1e-12) / max(1 - count / total.rows, 1e-6) ** 2
+            for error, count in zip(errors, counts, strict=True)
+        ]
         ridge = RIDGES[min(range(len(scores)), key=scores.__getitem__)]
     return ridge
