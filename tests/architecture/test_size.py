@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 378
-LINES = 63_373
+MODULES = 379
+LINES = 63_603
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
