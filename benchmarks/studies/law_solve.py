@@ -9,10 +9,12 @@
   400 cosines an action, bands, three discount factors.
 - ``coverage``: 90 % bands of means over fifty data sets (seeds 0 to 49), at all states of two chains, γ = .9.
 
-``table``: what was measured, in Markdown.
+``table``: what was measured, in Markdown. ``offline``: likewise, of a run of the suite ``rl-offline``.
 
 python benchmarks/studies/law_solve.py run --out law-solve.jsonl
 python benchmarks/studies/law_solve.py table --out law-solve.jsonl
+phys-samplers bench run rl-offline --out runs/rl-offline
+python benchmarks/studies/law_solve.py offline --out runs/rl-offline
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -205,15 +208,33 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def offline(folder: Path) -> str:
+    """In Markdown: means over the seeds of a run of the suite ``rl-offline``, so far as they are there."""
+    cells: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for path in sorted((folder / "records").glob("*.json")):
+        record = json.loads(path.read_text())
+        if record["status"] == "ok":
+            identity = record["identity"]
+            cells.setdefault((identity["task"], identity["sampler"]), []).append(record)
+    lines = ["| task | return model | W1 | tail error | CPU s a seed | seeds |", "|---|---|---|---|---|---|"]
+    for (task, model), records in sorted(cells.items()):
+        w1, tail = (statistics.fmean(r["scores"][name] for r in records) for name in ("return-w1", "return-tail-error"))
+        cpu = statistics.fmean(record["costs"]["cpu_seconds"] for record in records)
+        lines.append(f"| `{task}` | `{model}` | {w1:.4f} | {tail:.4f} | {cpu:.2f} | {len(records)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("run", "table", "cell"))
+    parser.add_argument("what", choices=("run", "table", "offline", "cell"))
     parser.add_argument("--out", type=Path, default=Path("law-solve.jsonl"))
     parser.add_argument("--cells", default=",".join(CELLS), help="with commas between; all by default")
     given = parser.parse_args()
     if given.what == "cell":
         print(json.dumps(cell(given.cells)))
+    elif given.what == "offline":
+        print(offline(given.out))
     elif given.what == "table":
         print(table(read(given.out)))
     else:
