@@ -1,8 +1,8 @@
 r"""What discrete latents are worth: DisCo-Diff against plain EDM at no more parameters and equal evaluations.
 
 ``toy``: eight Gaussians of standard deviation .2 on a circle of radius 3, 1,000 rows each (thesis, App. B.2.2). W2 of
-2,000 draws to 2,000 points with 250 in every mode. Most of it is the luck of how many draws fall into each mode, which
-exact draws have too, so there is ``quota``: 20,000 draws say how many of 2,000 belong to each mode, and the first that
+1,000 draws to 1,000 points with 125 in every mode. Most of it is the luck of how many draws fall into each mode, which
+exact draws have too, so there is ``quota``: 10,000 draws say how many of 1,000 belong to each mode, and the first that
 many of it are taken; and ``off``, the share of draws more than four standard deviations from every mode. Curvature of
 the ODE's lines and the mean squared norm of ∇_x G, G = (x − D)/σ, are those of the thesis, by bands of the level σ in
 units of standardised data. ``nfe``: W2 on shared tasks. One line of JSON a cell: a run that is stopped goes on.
@@ -40,7 +40,9 @@ WIDTH = 0.2
 LAW = GaussianMixture(
     [[3 * math.cos(math.pi * k / 4), 3 * math.sin(math.pi * k / 4)] for k in range(8)], [WIDTH**2] * 8, [1 / 8] * 8
 )
-STEPS_OF_DRAWS = (3, 5, 9, 18, 50)
+STEPS_OF_DRAWS = (3, 5, 9, 18)
+MANY = 10
+"""Times as many draws as are compared say how many belong to each mode."""
 BANDS = ((1.0, 100.0), (0.1, 1.0), (0.0, 0.1))
 TOY = {
     "edm": "edm[depth=4]",
@@ -49,8 +51,8 @@ TOY = {
 }
 TASKS = {
     "digits": ("edm[width=80]", "disco[codes=16,encoder=mlp[width=24,depth=1]]", 359),
-    "mushroom": ("edm[width=80]", "disco[codes=16,encoder=mlp[width=24,depth=1]]", 1_000),
-    "gmm9": ("edm[depth=4]", "disco[codes=9,depth=3,encoder=mlp[width=40,depth=2]]", 1_000),
+    "mushroom": ("edm[width=80]", "disco[codes=16,encoder=mlp[width=24,depth=1]]", 500),
+    "gmm9": ("edm[depth=4]", "disco[codes=9,depth=3,encoder=mlp[width=40,depth=2]]", 500),
 }
 
 
@@ -79,7 +81,7 @@ def quota(many: Tensor, n: int) -> Tensor:
 
 
 def scored(x: Tensor, n: int, seed: int) -> dict[str, float]:
-    """The scores of 10 n draws."""
+    """The scores of many draws."""
     some = quota(x, n)
     return {"w2": w2(x[:n], even(n, seed)), "quota": w2(some, even(n, seed)), "off": modes(x)[1]}
 
@@ -125,14 +127,14 @@ def keep(path: Path, line: dict[str, Any]) -> None:
     print(line, flush=True)
 
 
-def toy(path: Path, seeds: int, steps: int, n: int = 2_000) -> None:
+def toy(path: Path, seeds: int, steps: int, n: int = 1_000) -> None:
     """The mixture of the thesis."""
     noise = torch.randn(8_000, 2, generator=make_generator(0, "rows"))
     rows = LAW.means.repeat(1_000, 1) + WIDTH * noise
     target = Samples(rows, validation_fraction=0.0)
     for seed in range(seeds):
         if (key := f"toy exact {seed}") not in kept(path):
-            exact = LAW.sample(10 * n, make_generator(seed, "exact"))
+            exact = LAW.sample(MANY * n, make_generator(seed, "exact"))
             keep(path, {"key": key, "method": "exact", "nfe": 0, "seed": seed, **scored(exact, n, seed)})
     for name, text in TOY.items():
         if f"toy {name} {steps} {seeds - 1} shape" in kept(path):
@@ -144,7 +146,7 @@ def toy(path: Path, seeds: int, steps: int, n: int = 2_000) -> None:
             for count in STEPS_OF_DRAWS:
                 key = f"toy {name} {steps} {seed} {count}"
                 if key not in kept(path):
-                    draw = model.draw(10 * n, seed=seed, sampling_steps=count)
+                    draw = model.draw(MANY * n, seed=seed, sampling_steps=count)
                     facts = {"method": name, "steps": steps, "seed": seed, "nfe": draw.nfe, "parameters": size}
                     keep(path, {"key": key, "fit": spent, **facts, **scored(draw.samples, n, seed)})
             used = 0.0
@@ -169,7 +171,7 @@ def nfe(path: Path, seeds: int, steps: int) -> None:
             models = make_part("sampler", text).with_options(steps=steps).fit_replicas(task, seeds=range(seeds))
             spent = time.process_time() - begin
             for seed, model in enumerate(models):
-                for count in STEPS_OF_DRAWS[:-1]:
+                for count in STEPS_OF_DRAWS:
                     draw = model.draw(n, seed=seed, sampling_steps=count)
                     seen = Scored(
                         samples=draw.samples, reference=task.heldout[:n], target=task, generator=make_generator(0)
@@ -226,7 +228,7 @@ def main() -> None:
     parser.add_argument("what", choices=("toy", "nfe", "table"))
     parser.add_argument("--out", type=Path, default=Path("disco.jsonl"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=2_000)
+    parser.add_argument("--steps", type=int, default=1_000)
     arguments = parser.parse_args()
     if arguments.what == "table":
         table(arguments.out)

@@ -238,6 +238,7 @@ def test_stacked_seeds_and_loaded_models_draw_the_same_bits(name: str, tmp_path:
     assert not torch.equal(draws[0], draws[1])
 
 
+@pytest.mark.slow
 def test_classes_are_learned() -> None:
     """2,000 draws a class after 600 steps: means within .15 and spreads within a fifth of ½."""
     model = make("sampler", "edm", steps=600).fit(target(), seed=0)
