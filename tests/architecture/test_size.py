@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 379
-LINES = 63_624
+MODULES = 380
+LINES = 63_799
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
