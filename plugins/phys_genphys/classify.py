@@ -38,6 +38,8 @@ from phys_samplers.errors import ConfigurationError
 Answer = Literal["yes", "conditional", "unchecked", "no"]
 ORDER: tuple[Answer, ...] = ("yes", "conditional", "unchecked", "no")
 """From the best to the worst."""
+EPSILON = 1e-13
+"""Relative rounding of the coefficients of a polynomial, with room."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,9 @@ def classify(relation: str | Callable[[NDArray[np.float64]], Any], /, **paramete
     k = asked(roots, scales)
     values = _tracked(k, roots(k))
     starts = _starts(values, at_zero(roots))
-    largest = np.abs(values).max(0) if len(values) > 1 else np.zeros(len(k))
     branches = [
-        _pole(k, omega) if start is None else _judge(k, start, omega, largest, roots, widths(scales))
-        for start, omega in zip(starts, values, strict=True)
+        _pole(k, omega) if start is None else _judge(k, start, omega, rounding, roots, widths(scales))
+        for start, omega, rounding in zip(starts, values, _rounding(values), strict=True)
     ]
     branches.sort(key=lambda one: ORDER.index(one.verdict))
     return Classification(name, tuple(branches), scales, (float(k[0]), float(k[-1])))
@@ -170,6 +171,21 @@ def _tracked(k: NDArray[np.float64], values: Values) -> Values:
     return values
 
 
+def _rounding(values: Values) -> NDArray[np.float64]:
+    """What rounding does to roots (branches, K): that of the largest of them, and the more the nearer others are.
+
+    A coefficient that is off by ε moves m equal roots by ε^{1/m}.
+    """
+    degree, largest = len(values), np.abs(values).max(0)
+    if degree == 1:
+        return np.zeros_like(largest)[None]
+    gaps = np.abs(values[:, None] - values[None, :])
+    gaps[np.arange(degree), np.arange(degree)] = largest
+    with np.errstate(all="ignore"):
+        moved = EPSILON / (np.maximum(gaps / largest, EPSILON**0.5)).prod(1)
+    return np.where(largest > 0, np.minimum(moved, EPSILON ** (1 / degree)) * largest, 0.0)
+
+
 def _starts(values: Values, zero: Values) -> list[complex | None]:
     """ω(0) of each branch: the roots at 0, or limits where those are not finite; None where there is none."""
     from scipy.optimize import linear_sum_assignment
@@ -193,14 +209,14 @@ def _judge(
     k: NDArray[np.float64],
     start: complex,
     omega: Values,
-    scale: NDArray[np.float64],
+    rounding: NDArray[np.float64],
     roots: Roots,
     at: NDArray[np.float64],
 ) -> Branch:
-    """The verdict on ω (K,) that starts at ω(0), with the size of what its rounding comes from (K,)."""
+    """The verdict on ω (K,) that starts at ω(0), with its rounding as a root (K,)."""
     rise = omega.imag - start.imag
-    # Roots have the rounding of the largest of them; where ω itself is not told from ω(0), nothing is.
-    rounding = 1e-13 * np.maximum(scale, abs(start))
+    # That of ω(0) is the one at the smallest k; where ω itself is not told from ω(0), nothing is.
+    rounding = np.maximum(rounding, EPSILON * abs(start)) + rounding[0]
     tolerance, resolved = 1e-9 * np.abs(omega - start) + rounding, np.abs(omega - start) > 10 * rounding
     resolved = resolved if resolved.any() else ~resolved
     above, equal = (rise > tolerance) & resolved, (np.abs(rise) <= tolerance) & resolved
@@ -227,24 +243,56 @@ def _judge(
     # An ω that oscillates has no limit either.
     last = rise[int(np.searchsorted(k, k[-1] / 10)) :]
     fading = bool(last[-1] < 1.02 * last[0] < 0 and (np.diff(last) <= 1e-9 * np.abs(last[1:])).all())
+    steps = np.diff(last)
+    turned = np.diff(np.sign(steps[np.abs(steps) > 1e-6 * np.abs(last).max()]))
+    oscillates = not fading and np.count_nonzero(turned) > 2
+    slowest = _slowest(k, omega, roots) - start.imag if oscillates else float(last.max())
     density: Answer = "unchecked"
-    if smooth == "yes" and not fading and last.max() > -1e-6 * np.abs(rise).max():
+    if smooth == "yes" and not fading and slowest > -1e-6 * np.abs(rise).max():
         smooth = "no"
         reasons.append(
             "short waves do not fade: Im ω comes back to Im ω(0) for large k, details are carried on for ever"
         )
     elif smooth == "yes" and not fading:
-        rest = f"a front or an atom stays until t ≫ {-1 / last.max():.3g}"
-        reasons.append(f"large k fade no faster than e^({last.max():.3g} t): {rest}")
+        rest = f"a front or an atom stays until t ≫ {-1 / slowest:.3g}"
+        if oscillates:
+            rest = "it has no limit, and shorter waves may fade less"
+        which = f"waves of k > {k[-1] / 10:.3g}, where Im ω oscillates," if oscillates else "large k"
+        reasons.append(f"{which} fade no faster than e^({slowest:.3g} t): {rest}")
     elif smooth == "yes":
-        answer, told = positive(k, omega, start, roots, at)
+        answer, told = positive(k, omega, start, rounding, roots, at)
         density, reasons = cast(Answer, answer), reasons + told
     verdict: Answer = max(smooth, density, key=ORDER.index) if smooth == "yes" and fading else "conditional"
     verdict = "no" if smooth == "no" else verdict
+    turns = abs(start.real) > 1e-9 * abs(start) + 10 * rounding[0]
+    if turns and verdict == "yes":
+        verdict = "conditional"
+        until = f"{0.5 * np.pi / abs(start.real):.3g}"
+        reasons.append(
+            f"the mass turns, Re ω(0) = {start.real:.3g}: that of a real field is negative after t = {until}"
+        )
     if smooth == "yes" and fading:
         holds = "every wave fades faster than the mass, and the more the shorter it is"
         enough = f"{holds}: Eq. 9.8 holds, which is not enough"
         reasons = [holds, *reasons] if verdict == "yes" else [*reasons, enough]
     growth = start.imag if abs(start.imag) > 1e-12 * float(np.abs(omega).min()) else 0.0
     fate = "constant" if growth == 0 else f"e^({growth:.3g} t): particles {'die' if growth < 0 else 'are born'}"
+    fate = f"{fate}, turns by e^({-start.real:.3g}i t)" if turns else fate
     return Branch(start + 0j, smooth, fading, density, verdict, fate, tuple(reasons))
+
+
+def _slowest(k: NDArray[np.float64], omega: Values, roots: Roots) -> float:
+    """The greatest Im ω beside the greatest that was asked of the last decade, where an oscillation hides its own."""
+    first = int(np.searchsorted(k, k[-1] / 10))
+    i = first + int(omega.imag[first:].argmax())
+    greatest = float(omega.imag[i])
+    low, high = k[i - 1], k[min(i + 1, len(k) - 1)]
+    for _ in range(10):
+        q = np.linspace(low, high, 65)
+        values = roots(q)
+        if len(values) > 1 or not np.isfinite(values).all():  # of several branches no one knows which
+            break
+        j = int(values[0].imag.argmax())
+        greatest = max(greatest, float(values[0, j].imag))
+        low, high = q[max(j - 1, 0)], q[min(j + 1, 64)]
+    return greatest

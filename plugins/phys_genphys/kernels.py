@@ -34,7 +34,12 @@ def widths(scales: tuple[float, float] | None) -> NDArray[np.float64]:
 
 
 def positive(
-    k: NDArray[np.float64], omega: NDArray[np.complex128], start: complex, roots: Roots, at: NDArray[np.float64]
+    k: NDArray[np.float64],
+    omega: NDArray[np.complex128],
+    start: complex,
+    rounding: NDArray[np.float64],
+    roots: Roots,
+    at: NDArray[np.float64],
 ) -> tuple[str, list[str]]:
     """``yes``, ``conditional`` (at some widths), ``no`` or ``unchecked``, with what there is to say.
 
@@ -42,23 +47,24 @@ def positive(
         k: wave numbers.
         omega: ω of the branch there.
         start: ω(0).
+        rounding: of ω, which in an exponent at t is that of the kernel.
         roots: of all branches.
         at: see ``widths``.
     """
     rise = omega.imag - start.imag
-    travels = bool((np.abs(omega.real - start.real) > 1e-6 * np.abs(omega)).any())
+    travels = bool((np.abs(omega.real - start.real) > 1e-6 * np.abs(omega) + rounding).any())
     made, negative = [], []
     for width in at:
         fallen = float(np.interp(np.log(width), np.log(k), rise))
         t = -1 / fallen if fallen < 0 else np.inf
         enough = rise < FADED * fallen
         top = min(k[int(enough.argmax())] if enough.any() else k[-1], RESOLVED * width)
-        found = [(_least(k, omega, start, roots, t, width, top, dim), dim) for dim in ((1,) if travels else (1, 2, 3))]
+        found = _least(k, omega, start, roots, t, width, top, (1,) if travels else (1, 2, 3))
         if not all(np.isfinite(least) for least, _ in found):
             continue
         made.append(width)
         least, dim = min(found)
-        if least < -NEGATIVE:
+        if least < -max(NEGATIVE, 10 * t * float(np.interp(np.log(width), np.log(k), rounding))):
             negative.append((t, dim, least))
     if not made:
         return "unchecked", ["its kernel could not be made at any width, so that it may be negative"]
@@ -85,9 +91,12 @@ def _least(
     t: float,
     width: float,
     top: float,
-    dim: int,
-) -> float:
-    """The least value of the kernel over its greatest, r up to ten widths: Gauss points on panels that widen with k."""
+    dims: tuple[int, ...],
+) -> list[tuple[float, int]]:
+    """The least value of the kernel over its greatest in each dimension, r up to ten widths.
+
+    By Gauss points on panels that widen with k.
+    """
     from scipy.special import j0
 
     nodes, weights = np.polynomial.legendre.leggauss(12)
@@ -100,15 +109,18 @@ def _least(
     with np.errstate(all="ignore"):
         own = np.take_along_axis(every, np.abs(every - near).argmin(0)[None], 0)[0]
         # in the frame of the waves that make the kernel, if they travel
-        speed = float(np.interp(np.log(0.5 * width), np.log(k), (omega.real - start.real) / k)) if dim == 1 else 0.0
+        speed = float(np.interp(np.log(0.5 * width), np.log(k), (omega.real - start.real) / k)) if dims == (1,) else 0.0
         shape = np.exp(-1j * (own - start - speed * q) * t)
         if abs(shape[-1]) > 10 * np.exp(-FADED):
             shape = shape * np.exp(-FADED * (q / top) ** 2)
         r = np.linspace(0.01, FARTHEST, 80) / width
-        if dim == 1:
-            x = np.concatenate((-r[::-1], r))
-            kernel = (np.exp(1j * np.outer(x, q)) @ (w * shape)).real
-        else:
-            wave = j0(np.outer(r, q)) if dim == 2 else np.sin(np.outer(r, q)) / np.outer(r, q)
-            kernel = wave @ (w * shape.real * (q / width) ** (dim - 1))
-        return float(kernel.min() / kernel.max())
+        found = []
+        for dim in dims:
+            if dim == 1:
+                x = np.concatenate((-r[::-1], r))
+                kernel = (np.exp(1j * np.outer(x, q)) @ (w * shape)).real
+            else:
+                wave = j0(np.outer(r, q)) if dim == 2 else np.sin(np.outer(r, q)) / np.outer(r, q)
+                kernel = wave @ (w * shape.real * (q / width) ** (dim - 1))
+            found.append((float(kernel.min() / kernel.max()), dim))
+        return found

@@ -96,7 +96,7 @@ def read(text: str, parameters: Mapping[str, float] | None = None) -> Relation:
         if name in RESERVED or not name.isidentifier():
             problem = "it is taken" if name in RESERVED else "it is no name"
             raise ConfigurationError(f"parameter {name!r} cannot be one: {problem}")
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, Real) or not _finite(value):
             raise ConfigurationError(f"parameter {name} is {value!r}; expected a finite number")
     if not isinstance(text, str):
         raise ConfigurationError(
@@ -137,6 +137,13 @@ def read(text: str, parameters: Mapping[str, float] | None = None) -> Relation:
     return relation
 
 
+def _finite(value: Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond the floats
+        return False
+
+
 def _is_w(tree: ast.expr) -> bool:
     return isinstance(tree, ast.Name) and tree.id == "w"
 
@@ -145,7 +152,10 @@ def _tree(side: str, text: str) -> ast.expr:
     try:
         tree = ast.parse(side.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ConfigurationError(f"the relation {text!r} cannot be read ({error}); expected {ALLOWED}") from None
+        told = error.msg if isinstance(error, SyntaxError) else error
+        raise ConfigurationError(
+            f"the relation {text!r} cannot be read ({told}); write products with *, powers with **; expected {ALLOWED}"
+        ) from None
     nodes = list(ast.walk(tree))
     if len(nodes) > MOST_NODES or _depth(tree) > DEEPEST:
         raise ConfigurationError(f"the relation has {len(nodes)} parts; expected at most {MOST_NODES}, {DEEPEST} deep")
@@ -185,6 +195,8 @@ class _Evaluation:
                 if len(inner) > 1:
                     raise ConfigurationError(f"{name}(...) has w or dt in it; expected a polynomial in w")
                 return [FUNCTIONS[name](inner[0])]
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor):
+            raise ConfigurationError(f"{ast.unparse(node)[:60]!r} has a ^; write powers with **, as k**2")
         shown = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
         raise ConfigurationError(f"{shown[:60]!r} is not understood in a dispersion relation; expected {ALLOWED}")
 

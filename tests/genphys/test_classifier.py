@@ -168,18 +168,56 @@ def test_eq_9_8_holds_for_every_beta_and_the_kernel_decides(beta: float, verdict
 
 
 def test_without_a_kernel_the_criterion_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("phys_genphys.kernels._least", lambda *arguments: math.nan)
+    monkeypatch.setattr("phys_genphys.kernels._least", lambda *arguments: [(math.nan, 1)])
     found = classify("dt - lap")
     assert (found.branches[0].smooth, found.branches[0].density, found.verdict) == ("yes", "unchecked", "unchecked")
     assert "could not be made" in found.branches[0].reasons[0]
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("text", ["w = -I*k**2*exp(-k)", "w = -I*sin(k)**2/k", "w = -I*k/(1 + k**4)"])
+@pytest.mark.parametrize(
+    "text", ["w = -I*k**2*exp(-k)", "w = -I*sin(k)**2/k", "w = -I*k/(1 + k**4)", "w = -I*(1 - cos(k))"]
+)
 def test_short_waves_that_do_not_fade_are_none(text: str) -> None:
     found = classify(text).branches[0]
     assert (found.verdict, found.smooth) == ("no", "no")
     assert "short waves do not fade" in found.reasons[0]
+
+
+def test_what_oscillates_and_fades_is_told_so() -> None:
+    found = classify("w = -I*k**2*(1 + 0.9*sin(k))").branches[0]
+    assert (found.verdict, "oscillates" in found.reasons[0]) == ("conditional", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "reason"),
+    [
+        ("(dt - lap)**3", "yes", "kernel is positive"),
+        ("(dt + 1)**2 - lap**2", "yes", "kernel is positive"),
+        ("(dt + lap**2)**2", "no", "kernel is negative"),
+        ("(dt**2 - lap)**2", "no", "no wave fades"),
+        ("(dt + 0.7)**2 - lap", "no", "no wave fades"),
+    ],
+)
+def test_equal_roots_have_the_verdict_of_one(text: str, verdict: str, reason: str) -> None:
+    """Roots that coincide, everywhere or at k = 0 only, are off by more than rounding: by its root."""
+    found = classify(text)
+    assert (found.verdict, any(reason in told for told in found.branches[0].reasons)) == (verdict, True)
+
+
+@pytest.mark.parametrize("text", ["w = 2 - I*k**2", "(dt - lap)**2 + 4"])
+def test_a_mass_that_turns_is_a_density_for_a_while(text: str) -> None:
+    """cos(2t) times a heat kernel, negative from t = π/4 on."""
+    found = classify(text).branches[0]
+    assert (found.verdict, found.density) == ("conditional", "yes")
+    assert any("negative after t = 0.785" in told for told in found.reasons)
+
+
+def test_what_is_meant_by_other_signs_is_told() -> None:
+    with pytest.raises(ConfigurationError, match=r"powers with \*\*, as k\*\*2"):
+        classify("w = -I*k^2")
+    with pytest.raises(ConfigurationError, match=r"invalid decimal literal\); write products with \*"):
+        classify("w = 2k")
 
 
 def test_names_are_normalised_as_python_does() -> None:
@@ -295,6 +333,7 @@ def test_what_is_not_arithmetic_is_refused(text: str) -> None:
         ({"k": 1.0}, "taken"),
         ({"1x": 1.0}, "no name"),
         ({"m": "1"}, "finite number"),
+        ({"m": 10**400}, "finite number"),
     ],
 )
 def test_bad_parameters_are_refused(parameters, match: str) -> None:
