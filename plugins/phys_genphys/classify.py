@@ -216,7 +216,7 @@ def _judge(
     """The verdict on ω (K,) that starts at ω(0), with its rounding as a root (K,)."""
     rise = omega.imag - start.imag
     # That of ω(0) is the one at the smallest k; where ω itself is not told from ω(0), nothing is.
-    rounding = np.maximum(rounding, EPSILON * abs(start)) + rounding[0]
+    own, rounding = rounding, np.maximum(rounding, EPSILON * abs(start)) + rounding[0]
     tolerance, resolved = 1e-9 * np.abs(omega - start) + rounding, np.abs(omega - start) > 10 * rounding
     resolved = resolved if resolved.any() else ~resolved
     above, equal = (rise > tolerance) & resolved, (np.abs(rise) <= tolerance) & resolved
@@ -260,7 +260,7 @@ def _judge(
         which = f"waves of k > {k[-1] / 10:.3g}, where Im ω oscillates," if oscillates else "large k"
         reasons.append(f"{which} fade no faster than e^({slowest:.3g} t): {rest}")
     elif smooth == "yes":
-        answer, told = positive(k, omega, start, rounding, roots, at)
+        answer, told = positive(k, omega, start, own, roots, at)
         density, reasons = cast(Answer, answer), reasons + told
     verdict: Answer = max(smooth, density, key=ORDER.index) if smooth == "yes" and fading else "conditional"
     verdict = "no" if smooth == "no" else verdict

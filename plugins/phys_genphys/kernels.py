@@ -24,6 +24,8 @@ FARTHEST = 10.0
 """Radius up to which a kernel is made, in widths."""
 NEGATIVE = 1e-7
 """Share of its maximum by which a kernel has to fall below zero."""
+MOST_HIDDEN = 1e-3
+"""Share of its maximum that rounding may hide, where roots coincide; beyond, a kernel is not made."""
 
 
 def widths(scales: tuple[float, float] | None) -> NDArray[np.float64]:
@@ -53,24 +55,31 @@ def positive(
     """
     rise = omega.imag - start.imag
     travels = bool((np.abs(omega.real - start.real) > 1e-6 * np.abs(omega) + rounding).any())
-    made, negative = [], []
+    made, negative, known = [], [], NEGATIVE
     for width in at:
         fallen = float(np.interp(np.log(width), np.log(k), rise))
         t = -1 / fallen if fallen < 0 else np.inf
         enough = rise < FADED * fallen
         top = min(k[int(enough.argmax())] if enough.any() else k[-1], RESOLVED * width)
         found = _least(k, omega, start, roots, t, width, top, (1,) if travels else (1, 2, 3))
-        if not all(np.isfinite(least) for least, _ in found):
+        # of the waves that make the kernel: those of the width, or longer ones whose roots are nearer to each other
+        longer = k <= width
+        mean = np.trapezoid(rounding[longer], k[longer]) / width
+        hidden = 10 * t * float(max(mean, np.interp(np.log(width), np.log(k), rounding)))
+        if hidden > MOST_HIDDEN or not all(np.isfinite(least) for least, _ in found):
             continue
         made.append(width)
         least, dim = min(found)
-        if least < -max(NEGATIVE, 10 * t * float(np.interp(np.log(width), np.log(k), rounding))):
+        known = max(known, hidden)
+        if least < -max(NEGATIVE, hidden):
             negative.append((t, dim, least))
     if not made:
         return "unchecked", ["its kernel could not be made at any width, so that it may be negative"]
     where = "in one dimension" if travels else "in one to three dimensions"
     if not negative:
         told = [f"its kernel is positive {where}, at {len(made)} widths from {1 / made[-1]:.2g} to {1 / made[0]:.2g}"]
+        if known > NEGATIVE:
+            told.append(f"this is known to {100 * known:.1g} % of its maximum only: roots coincide")
         if travels:
             told.append("it travels: real, with ω(−k) = −ω(k)*, on the line only")
         return "conditional" if travels else "yes", told
