@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from phys_samplers.fields.stacked import StackedLinear, StackedMLP
+from phys_samplers.fields.stacked import PIECE, StackedLinear, StackedMLP
 
 Slope = Callable[[Tensor], tuple[Tensor, Tensor]]
 """φ(a) and φ'(a), both of the shape of a."""
@@ -149,6 +149,9 @@ class Energy(nn.Module):
 
     def value_and_gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """E (B,) and ∇E (B, D) at u (B, D), without a graph."""
+        if len(u) > PIECE:
+            values, gradients = zip(*map(self.value_and_gradient, u.split(PIECE)), strict=True)
+            return torch.cat(values), torch.cat(gradients)
         if self._by_hand:
             assert isinstance(self.network, StackedMLP)
             value, gradient = value_and_gradient(self.network, u)

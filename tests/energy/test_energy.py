@@ -44,6 +44,14 @@ def test_a_network_of_another_kind_is_asked_by_autograd() -> None:
     assert not any(tensor.requires_grad for tensor in by_autograd)
 
 
+def test_many_points_are_asked_by_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    energy = energy_of(MLP(width=8, depth=2))
+    u = torch.randn(11, 3, generator=make_generator(1), dtype=torch.float64)
+    whole = energy.value_and_gradient(u)
+    monkeypatch.setattr("phys_energy.energy.PIECE", 4)
+    torch.testing.assert_close(energy.value_and_gradient(u), whole)
+
+
 def test_the_law_of_an_energy() -> None:
     """log p = −E/τ, and the well alone is a normal law of its standard deviation, whatever τ is."""
     energy = energy_of(MLP(width=8, depth=2), temperature=0.5, well=2.0)
