@@ -180,8 +180,10 @@ class DenoisingLoss(Loss):
         return self._loss(module, rows, streams, others if whole else torch.cat((rows, others), 1))
 
     def _loss(self, module: nn.Module, rows: Tensor, streams: Streams, reference: Tensor | None) -> Tensor:
-        width: int = getattr(module, "code_width", 0)
-        (rows, code), sources = apart(rows, width), None if reference is None else apart(reference, width)
+        code: Tensor | None = None
+        sources: tuple[Tensor, Tensor | None] | None = None if reference is None else (reference, None)
+        if width := getattr(module, "code_width", 0):
+            (rows, code), sources = apart(rows, width), None if reference is None else apart(reference, width)
         sigma = self.sample_sigma(streams, rows.shape[1]).to(rows.dtype)
         noised = self.perturb(rows, sigma, streams)
         given: tuple[Tensor, ...] = ()
@@ -190,7 +192,8 @@ class DenoisingLoss(Loss):
             shown = streams.uniform(rows.shape[1]).ge(self.condition_dropout).unsqueeze(-1)
             given = (code * shown,)
         if sources is not None:
-            target = self.posterior_mean(noised, sigma, sources[0], strangers_of(code, sources[1], shown))
+            strangers = None if code is None else strangers_of(code, sources[1], shown)
+            target = self.posterior_mean(noised, sigma, sources[0], strangers)
         else:
             target = self._targets(noised, sigma, rows, code, shown)
         error = (module(noised, sigma, *given) - target).square().mean(-1)
@@ -219,8 +222,11 @@ class DenoisingLoss(Loss):
         means = []
         for start in range(0, rows.shape[1], size):
             x, level, sources = (part[:, start : start + size] for part in (noised, sigma, rows))
-            own, seen = (None if part is None else part[:, start : start + size] for part in (code, shown))
-            means.append(self.posterior_mean(x, level, sources, strangers_of(own, own, seen)))
+            strangers = None
+            if code is not None and shown is not None:
+                own = code[:, start : start + size]
+                strangers = strangers_of(own, own, shown[:, start : start + size])
+            means.append(self.posterior_mean(x, level, sources, strangers))
         return torch.cat(means, 1)
 
     def posterior_mean(self, noised: Tensor, sigma: Tensor, rows: Tensor, strangers: Tensor | None = None) -> Tensor:

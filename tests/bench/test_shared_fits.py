@@ -206,7 +206,7 @@ def test_every_trained_model_takes_sampling_options_as_if_fitted_with_them(name:
     few: dict[str, Any] = {"steps": 3, "width": 8, "sampling_steps": 4, "levels": 4, "steps_per_level": 1}
     if name == "latent":
         few["sampler"] = "bellman[steps=3,width=8,sampling_steps=4]"
-    recipe = recipe.with_options(**{key: v for key, v in few.items() if hasattr(recipe, key)})
+    recipe = recipe.with_options(**{key: v for key, v in few.items() if key in recipe.options()})
     model, point = recipe.fit(task, seed=3), torch.tensor([[0.3, -0.4]])
 
     def seen(model: Model) -> list[Any]:
@@ -219,6 +219,7 @@ def test_every_trained_model_takes_sampling_options_as_if_fitted_with_them(name:
 
     before = seen(model)
     changed = variants(recipe)
+    changed.pop("guidance_weight", None)  # it wants conditions, which these rows have not
     assert changed
     for change in changed.values():
         twin = model.with_options(**change)
@@ -266,7 +267,7 @@ def test_an_option_that_does_not_decide_the_fit_leaves_it_as_it_is_to_the_bit(te
     few: dict[str, Any] = {"steps": 3, "width": 16, "levels": 4}
     if spec.name == "latent":
         few["sampler"] = "bellman[steps=3,width=16]"
-    recipe = recipe.with_options(**{key: v for key, v in few.items() if hasattr(recipe, key)})
+    recipe = recipe.with_options(**{key: v for key, v in few.items() if key in recipe.options()})
     task = catalogue.make("task", "toy-normal")
     fitted = recipe.fit(task, seed=3).tensors()
     changes = list(variants(recipe).values())
