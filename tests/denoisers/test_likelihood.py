@@ -113,7 +113,7 @@ def test_single_precision_is_enough() -> None:
     torch.testing.assert_close(result.log_prob.double(), exact, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("dim", [1, 2, 5])
+@pytest.mark.parametrize("dim", [1, 2, pytest.param(5, marks=pytest.mark.slow)])
 def test_mixtures_have_their_density(dim: int) -> None:
     """To the accuracy of the grid, worst where modes part: 0.024 nats at a point and 3e-4 in the mean with 32 steps."""
     law = modes(dim)

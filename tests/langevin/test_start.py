@@ -63,7 +63,7 @@ def test_zero_steps_change_nothing() -> None:
     assert (start.scale == 1).all()
 
 
-@pytest.mark.parametrize("name", ["hmc", "mala", "nuts"])
+@pytest.mark.parametrize("name", ["hmc", "mala", pytest.param("nuts", marks=pytest.mark.slow)])
 def test_a_gaussian_with_scales_from_a_hundredth_to_a_hundred_is_mixed(name: str) -> None:
     """Variances of all 100 coordinates within 5 standard errors of 500 draws: a false alarm in 20,000."""
     draw = make("sampler", name).fit(WIDE).draw(500, seed=0)

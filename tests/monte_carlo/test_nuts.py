@@ -152,6 +152,7 @@ def test_divergences_are_counted() -> None:
     assert draw.diagnostics["divergences"] > 0
 
 
+@pytest.mark.slow
 def test_particles_stay_in_the_subspace_of_the_law_and_have_its_energy() -> None:
     """DW-4 from exact draws: the mean energy within 4 standard errors of −22.541."""
     law, n = DoubleWell(), 500

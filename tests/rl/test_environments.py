@@ -236,7 +236,7 @@ def test_one_environment_for_everything_is_refused() -> None:
 @pytest.mark.parametrize(
     ("package", "name"),
     [
-        ("gymnasium", "Taxi-v4"),
+        pytest.param("gymnasium", "Taxi-v4", marks=pytest.mark.slow),
         ("gymnasium", "Blackjack-v1"),
         ("gymnasium", "CliffWalking-v1"),
         ("gymnasium", "Acrobot-v1"),

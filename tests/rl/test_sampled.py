@@ -254,6 +254,7 @@ def test_a_law_with_two_modes_is_learned(recipe: type[SampledReturns]) -> None:
     assert (points - two_modes(middles(64))).abs().mean() < 0.035
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_chain_is_found_by_bootstrapping() -> None:
     """Reward 1 in the second of two states; v = (I − γP)⁻¹ r."""
     gamma, moves = 0.9, torch.tensor([[0.5, 0.5], [0.7, 0.3]], dtype=torch.float64)

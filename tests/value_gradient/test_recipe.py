@@ -138,7 +138,7 @@ def test_replicas_are_the_single_fits() -> None:
     "options",
     [
         {"backup": "mean", "draws": 1, "policy": "taylor", "error": "square", "minibatches": 2},
-        {"n_step": 3},
+        pytest.param({"n_step": 3}, marks=pytest.mark.slow),
         {"error": "linex", "gradient_weight": 1.0, "initial_std": 2.0},
         {"process": "vp", "total_variance": 1.5},
         {"value": "value-fourier-mlp", "spacing": "quadratic"},
