@@ -12,8 +12,8 @@ modes 2√1000 σ_data apart need levels up to that: log-uniform in [.01, 200] a
 
 One line of JSON a cell (D, width, seed); a run that is stopped goes on.
 
-python benchmarks/studies/bottleneck.py run --out bottleneck.jsonl
-python benchmarks/studies/bottleneck.py table --out bottleneck.jsonl
+python benchmarks/studies/narrow_networks.py run --out bottleneck.jsonl
+python benchmarks/studies/narrow_networks.py table --out bottleneck.jsonl
 """
 
 from __future__ import annotations
