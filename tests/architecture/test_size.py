@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 380
-LINES = 63_889
+MODULES = 381
+LINES = 63_928
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
