@@ -228,14 +228,12 @@ class ConditionCode(Code):
         return None if all(part is None for part in parts) else cls(*parts)
 
 
-def apart(rows: Tensor, width: int) -> tuple[Tensor, Tensor | None]:
+def apart(rows: Tensor, width: int) -> tuple[Tensor, Tensor]:
     """Rows, which are data and have no gradient, and the codes of ``width`` numbers that are their last coordinates."""
-    return (rows[..., :-width].detach(), rows[..., -width:]) if width else (rows, None)
+    return rows[..., :-width].detach(), rows[..., -width:]
 
 
 @torch.no_grad()
-def strangers_of(code: Tensor | None, sources: Tensor | None, shown: Tensor | None) -> Tensor | None:
+def strangers_of(code: Tensor, sources: Tensor, shown: Tensor) -> Tensor:
     """Which sources (R, M, K) have another code than a row (R, B, K) whose own is ``shown`` (R, B, 1): (R, B, M)."""
-    if code is None or sources is None or shown is None:
-        return None
     return torch.cdist(code, sources, compute_mode="donot_use_mm_for_euclid_dist").gt(0) & shown

@@ -180,20 +180,21 @@ class DenoisingLoss(Loss):
         return self._loss(module, rows, streams, others if whole else torch.cat((rows, others), 1))
 
     def _loss(self, module: nn.Module, rows: Tensor, streams: Streams, reference: Tensor | None) -> Tensor:
-        code: Tensor | None = None
-        sources: tuple[Tensor, Tensor | None] | None = None if reference is None else (reference, None)
+        code = shown = others = strangers = None
         if width := getattr(module, "code_width", 0):
-            (rows, code), sources = apart(rows, width), None if reference is None else apart(reference, width)
+            rows, code = apart(rows, width)
+            if reference is not None:
+                reference, others = apart(reference, width)
         sigma = self.sample_sigma(streams, rows.shape[1]).to(rows.dtype)
         noised = self.perturb(rows, sigma, streams)
         given: tuple[Tensor, ...] = ()
-        shown = None
         if code is not None:
             shown = streams.uniform(rows.shape[1]).ge(self.condition_dropout).unsqueeze(-1)
             given = (code * shown,)
-        if sources is not None:
-            strangers = None if code is None else strangers_of(code, sources[1], shown)
-            target = self.posterior_mean(noised, sigma, sources[0], strangers)
+        if reference is not None:
+            if code is not None and others is not None and shown is not None:
+                strangers = strangers_of(code, others, shown)
+            target = self.posterior_mean(noised, sigma, reference, strangers)
         else:
             target = self._targets(noised, sigma, rows, code, shown)
         error = (module(noised, sigma, *given) - target).square().mean(-1)

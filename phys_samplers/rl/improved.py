@@ -18,7 +18,7 @@ from torch import Tensor
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.rl.law import ReturnLaw, ReturnScale
 from phys_samplers.rl.law_solve import Features, LawSolve, Log
-from phys_samplers.rl.logged import as_integers, sampled_rows
+from phys_samplers.rl.logged import as_integers, sampled_rows, with_integers
 from phys_samplers.rl.moments import Moments
 from phys_samplers.rl.solve import Solution, grid, monotone
 
@@ -74,11 +74,7 @@ def improve(
     policy = log.next_policy.double()
     recipe, scale = LawSolve() if recipe is None else recipe, ReturnScale(*map(float, returns))
     phi = Features(recipe.map_of(sampled_rows(log.observation, log.next_observation, queries)), policy.shape[1])
-    log = replace(
-        log,
-        observation=as_integers(log.observation, phi),
-        next_observation=as_integers(log.next_observation, phi),
-    )
+    log = with_integers(log, phi)
     following, asked = phi.of(log.next_observation), phi.of(as_integers(queries, phi))
     settled, count = False, 0
     while not settled and count < rounds:

@@ -8,7 +8,7 @@ quantile with G − 1 degrees of freedom. Each θ_g is one more solve of the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from scipy import special
@@ -99,7 +99,7 @@ def evaluate(
     if (query_policy is None) != (actions == 1) or (query_policy is not None and query_policy.shape[1] != actions):
         raise ConfigurationError("query_policy goes with the actions of the log; expected (Q, A), or None without them")
     phi = Features(recipe.map_of(sampled_rows(first.observation, first.next_observation, queries), features), actions)
-    columns = first.reward.unsqueeze(1).shape[1] if first.reward.ndim == 1 else first.reward.shape[1]
+    columns = 1 if first.reward.ndim == 1 else first.reward.shape[1]
     moments = [Moments(phi.count, groups=1 if band is None else groups) for _ in range(columns)]
     generator = make_generator(seed, "groups")
     places = torch.randint(groups, (2**16,), generator=generator)
@@ -110,7 +110,7 @@ def evaluate(
             group = places[part.episode.long() % len(places)]
         for column, some in enumerate(moments):
             reward = part.reward if part.reward.ndim == 1 else part.reward[:, column]
-            rows = phi.rows(_integers(part, phi), reward)
+            rows = phi.rows(with_integers(part, phi), reward)
             expanded = group is not None and len(rows) != len(group)
             some.add(rows, None if expanded else group)
         part = next(parts, None)
@@ -239,8 +239,10 @@ def as_integers(observation: Tensor, phi: Features) -> Tensor:
     return _columns(observation)
 
 
-def _integers(log: Log, phi: Features) -> Log:
-    values = {**vars(log)}
-    for name in ("observation", "next_observation"):
-        values[name] = as_integers(values[name], phi)
-    return Log(**values)
+def with_integers(log: Log, phi: Features) -> Log:
+    """The log with its observations as features are made of; see ``as_integers``."""
+    return replace(
+        log,
+        observation=as_integers(log.observation, phi),
+        next_observation=as_integers(log.next_observation, phi),
+    )

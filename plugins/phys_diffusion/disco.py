@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from phys_diffusion.recipes import EDM
 from phys_samplers.denoisers.discrete import DiscreteLatents
@@ -15,5 +14,3 @@ class DisCo(DiscreteLatents, EDM):
 
     See ``DiscreteLatents`` for the options of the latents and ``DenoiserSampler`` for the others.
     """
-
-    takes_conditions: ClassVar[bool] = False
