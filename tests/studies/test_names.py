@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import re
+import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
 
-SCRIPTS = sorted(Path(__file__).parents[2].glob("benchmarks/*/[a-z]*.py"))
+FOLDERS = {name: Path(__file__).parents[2] / "benchmarks" / name for name in ("studies", "throughput")}
 OURS = ("pandas", "torch", "scipy", "matplotlib", "gymnasium", "pot", "torchdiffeq", "numpy")
 
 
@@ -19,11 +20,27 @@ def wanted() -> set[str]:
     return {re.split(r"[^\w.-]", need, maxsplit=1)[0].lower().replace("-", "_") for need in needs}
 
 
-@pytest.mark.parametrize("folder", ["studies", "throughput"])
+def elsewhere() -> list[str]:
+    """Where modules are looked for, without the folders of the scripts: other tests may have put these first."""
+    return [entry for entry in sys.path if Path(entry or ".").resolve() not in FOLDERS.values()]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_no_script_has_the_name_of_a_package(folder: str) -> None:
-    names = [path.stem for path in SCRIPTS if path.parent.name == folder]
+    names = [path.stem for path in FOLDERS[folder].glob("[a-z]*.py")]
     assert names
-    assert [name for name in names if name in wanted() or importlib.util.find_spec(name)] == []
+    taken = wanted() | sys.stdlib_module_names
+    assert [name for name in names if name in taken or PathFinder.find_spec(name, elsewhere())] == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_of_scripts_on_the_path_changes_nothing(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDERS[folder]))
+    test_no_script_has_the_name_of_a_package(folder)
+
+
+def test_a_module_that_is_installed_is_seen() -> None:
+    assert PathFinder.find_spec("pandas", elsewhere()) is not None
 
 
 def test_packages_that_are_only_looked_for_are_known() -> None:
