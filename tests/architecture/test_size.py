@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 381
-LINES = 63_928
+MODULES = 382
+LINES = 64_032
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
