@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -78,6 +79,37 @@ def test_nothing_complains_tables_sort_samplers_hide_and_no_size_scrolls_sideway
     assert found["down"] == "floor,a,b,exact"
     assert found["hidden"] == "true"
     assert int(found["overflow"]) <= 0
+
+
+CHARTS = """<script>
+const tell = (key, value) => document.body.setAttribute("data-" + key, value);
+const drawn = new MutationObserver(() => {
+  drawn.disconnect();
+  const marks = () => document.querySelectorAll(".chart svg [aria-roledescription='point']").length;
+  const labels = [...document.querySelectorAll(".chart svg [aria-label]")].map((one) => one.getAttribute("aria-label"));
+  const pictures = [...document.querySelectorAll(".drawn img")].map((one) => getComputedStyle(one).display);
+  tell("count", document.documentElement.dataset.charts);
+  tell("value", labels.some((one) => one.includes("sampler: b") && one.includes("95 % interval: [")));
+  tell("pictures", pictures.join());
+  tell("shown", marks());
+  document.querySelector('#samplers input[value="b"]').click();
+  setTimeout(() => tell("left", marks()), 300);
+});
+drawn.observe(document.documentElement, { attributeFilter: ["data-charts"] });
+</script>"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vl_convert") is None, reason="needs vl-convert: the extra report")
+def test_charts_are_drawn_in_place_of_pictures_with_values_and_follow_the_boxes(page: Path, tmp_path: Path) -> None:
+    tried = tmp_path / "charts.html"
+    tried.write_text(page.read_text(encoding="utf-8").replace(PROBE, CHARTS), encoding="utf-8")
+    options = ("--window-size=1300,900", "--virtual-time-budget=20000", "--dump-dom")
+    printed = browse(tried, tmp_path / "profile", *options)
+    found = dict(re.findall(r'data-(\w+)="([^"]*)"', " ".join(re.findall("<body data[^>]*>", printed))))
+    assert found["count"] == "3"  # the leaderboard, and costs of two tasks
+    assert found["value"] == "true"
+    assert found["pictures"] == "none,none,none"
+    assert 0 < int(found["left"]) < int(found["shown"])
 
 
 @pytest.mark.skipif(shutil.which("pdftotext") is None, reason="needs pdftotext of poppler-utils")

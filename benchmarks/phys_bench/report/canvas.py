@@ -166,7 +166,7 @@ def image_uri(figure: Figure, *, points: bool) -> str:
     """The figure as a ``data:`` address: WebP for clouds of points and fields, SVG for lines and words."""
     buffer = io.BytesIO()
     if points:
-        figure.savefig(buffer, format="webp", dpi=105, pil_kwargs={"quality": 55, "method": 4})
+        figure.savefig(buffer, format="webp", dpi=80, pil_kwargs={"quality": 45, "method": 4})
         kind = "webp"
     else:
         with matplotlib.rc_context({"svg.hashsalt": "phys-samplers", "svg.fonttype": "none"}):

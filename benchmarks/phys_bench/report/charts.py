@@ -123,7 +123,7 @@ def cost_chart(run: Cells, task: str, look: Mapping[str, Look]) -> Figure | None
     shown = [index for index in range(len(COSTS)) if cost_points(run, task, index)]
     if not shown:
         return None
-    named, others = _named(run, task)
+    named, others = chart_sweeps(run, task)
     longest = max(len(sweep.label) for sweep in named)
     columns = max(1, min(4, round(12.3 * WIDTHS[len(shown)]) // (longest + 7)))
     rows = math.ceil((len(named) + (floor is not None) + bool(others)) / columns)
@@ -151,7 +151,7 @@ def cost_points(run: Cells, task: str, index: int) -> dict[str, list[tuple[float
     return found
 
 
-def _named(run: Cells, task: str) -> tuple[list[Sweep], set[str]]:
+def chart_sweeps(run: Cells, task: str) -> tuple[list[Sweep], set[str]]:
     """The sweeps that a chart names, and the samplers of the others."""
     metric = run.primary(task)
     scored = [cell for cell in run.select(task) if cell.ok and math.isfinite(cell.scores.get(metric, math.nan))]
@@ -168,7 +168,7 @@ def cost_panel(axes: Axes, run: Cells, task: str, index: int, look: Mapping[str,
     axes.set_xlabel(COSTS[index][0], fontsize=11, color=INK)
     floor = run.floor(task, run.primary(task))
     _floor_line(axes, floor)
-    named, others = _named(run, task)
+    named, others = chart_sweeps(run, task)
     points = cost_points(run, task, index)
     _seeds(axes, points, others, look)
     for sweep in named:
@@ -198,7 +198,7 @@ def _seeds(
         grey = sampler in others
         kind, colour = ("others", FLOOR) if grey else (look[sampler].marker, look[sampler].colour)
         at, colours = marks.setdefault(kind, ([], []))
-        shown = [_centre(own)] if grey else own
+        shown = [middle(own)] if grey else own
         at += shown
         colours += [colour] * len(shown)
     for kind, (at, colours) in marks.items():
@@ -213,7 +213,7 @@ def _means(
 ) -> None:
     """A large mark at the mean (cost, score) of every sampler of a sweep, joined by a line."""
     mine = look[sweep.samplers[0]]
-    centres = [_centre(points[sampler]) for sampler in sweep.samplers if sampler in points]
+    centres = [middle(points[sampler]) for sampler in sweep.samplers if sampler in points]
     if not centres:
         return
     style: dict[str, Any] = {"color": mine.colour, "marker": mine.marker, "markeredgecolor": "white"}
@@ -222,7 +222,7 @@ def _means(
     axes.plot(x, y, label=sweep.label, linestyle="-" if len(centres) > 1 else "none", zorder=4, **style)
 
 
-def _centre(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def middle(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Geometric mean of the costs and mean of the scores."""
     x, y = np.array(points).T
     return float(np.exp(np.log(x).mean())), float(y.mean())

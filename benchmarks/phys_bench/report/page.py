@@ -27,6 +27,7 @@ from phys_samplers.atomic import write_atomically
 from .canvas import Look, image_uri, looks, new_figure, png
 from .charts import cost_chart, leaderboard_chart, learning_chart, learning_table, training_chart
 from .gallery import gallery
+from .interactive import Spec, cost_spec, embedded, leaderboard_spec, learning_spec, library
 
 
 @lru_cache(maxsize=1)
@@ -127,7 +128,9 @@ def _page(run: Results) -> str:
         chart=_chart(
             leaderboard_chart(run, look),
             f"Primary score of {len(run.samplers)} samplers on {len(run.tasks)} tasks, as in the table above.",
+            spec=leaderboard_spec(run, look),
         ),
+        vega=library(),
         papers=papers,
         tasks=[_task(run, task, look) for task in run.tasks],
         troubled=troubled(run),
@@ -158,11 +161,12 @@ def _machine(run: Results) -> Mapping[str, Any]:
     return found or next((cell.environment for cell in run.cells if cell.environment), {})
 
 
-def _chart(figure: Figure | None, alt: str, *, points: bool = False) -> dict[str, Any] | None:
-    """A figure as the template shows it."""
+def _chart(figure: Figure | None, alt: str, *, points: bool = False, spec: Spec | None = None) -> dict[str, Any] | None:
+    """A figure as the template shows it, with the chart that a browser may draw in its place."""
     if figure is None:
         return None
-    return {"uri": image_uri(figure, points=points), "alt": alt, "width": figure.get_figwidth()}
+    uri = image_uri(figure, points=points)
+    return {"uri": uri, "alt": alt, "width": figure.get_figwidth(), "spec": embedded(spec)}
 
 
 def _task(run: Results, task: str, look: Mapping[str, Look]) -> dict[str, Any]:
@@ -179,9 +183,15 @@ def _task(run: Results, task: str, look: Mapping[str, Look]) -> dict[str, Any]:
         "like": run.like_exact(task),
         "compared": any(found.count >= LEAST_SEEDS for found in run.from_exact(task).values()),
         "costs": summary.costs(run, task),
-        "cost_chart": _chart(costs, f"{run.primary(task)} on {task} against {against}; dashed line: the floor."),
+        "cost_chart": _chart(
+            costs,
+            f"{run.primary(task)} on {task} against {against}; dashed line: the floor.",
+            spec=cost_spec(run, task, look),
+        ),
         "learning": _chart(
-            learning, f"Greedy return on {task} against environment steps, a line and a band per sampler."
+            learning,
+            f"Greedy return on {task} against environment steps, a line and a band per sampler.",
+            spec=learning_spec(run, task, look),
         ),
         "learning_table": learning_table(run, task) if learning is not None else None,
         "gallery": [_exhibit(run, task, exhibit) for exhibit in exhibits],

@@ -1,4 +1,4 @@
-// Sorts tables by a click on a head, and hides samplers; the page reads without it.
+// Sorts tables by a click on a head, hides samplers, and draws charts in place of pictures; the page reads without it.
 "use strict";
 (() => {
   const valueOf = (cell) => {
@@ -33,14 +33,38 @@
       });
     });
   }
+  const views = [];
   const box = document.querySelector("#samplers");
-  if (!box) return;
-  box.hidden = false;
-  for (const input of box.querySelectorAll("input")) {
+  const boxes = box ? [...box.querySelectorAll("input")] : [];
+  const filter = (view) => view.signal("hidden", boxes.filter((one) => !one.checked).map((one) => one.value)).runAsync();
+  if (box) box.hidden = false;
+  for (const input of boxes) {
     input.addEventListener("change", () => {
       for (const part of document.querySelectorAll("[data-sampler]")) {
         if (part.dataset.sampler === input.value) part.hidden = !input.checked;
       }
+      views.forEach(filter);
     });
   }
+  const draw = async () => {
+    const packed = Uint8Array.from(atob(document.querySelector("#vega").textContent), (one) => one.charCodeAt(0));
+    const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = `(() => {${await new Response(unpacked).text()}})()`;  // its names stay its own
+    document.head.append(script);
+    for (const spec of document.querySelectorAll('figure script[type="application/json"]')) {
+      const paper = spec.parentElement;
+      const place = document.createElement("div");
+      place.className = "chart";
+      paper.append(place);
+      const actions = { export: true, source: false, compiled: false, editor: false };
+      const { view } = await window.vegaEmbed(place, JSON.parse(spec.textContent), { mode: "vega-lite", renderer: "svg", actions });
+      views.push(view);
+      await filter(view);
+      paper.classList.add("drawn");
+    }
+    document.documentElement.dataset.charts = views.length;
+  };
+  // a small screen keeps the pictures, which shrink; so does a browser that cannot unpack the scripts
+  if (document.querySelector("#vega") && window.matchMedia("(min-width: 641px)").matches) draw().catch(console.warn);
 })();
