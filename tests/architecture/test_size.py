@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 382
-LINES = 64_032
+MODULES = 383
+LINES = 64_326
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
