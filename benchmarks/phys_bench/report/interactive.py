@@ -75,10 +75,16 @@ def library() -> Markup | None:
 
 
 def embedded(spec: Spec | None) -> Markup | None:
-    """A chart as JSON that no text in it can end; None without a chart, or without the scripts that would draw it."""
+    """A chart as JSON that no text in it can end; None without a chart, or without the scripts that would draw it.
+
+    None also where numbers are infinite, as ends of intervals of huge scores are: the picture cuts them.
+    """
     if spec is None or library() is None:
         return None
-    text = json.dumps({"config": CONFIG, "params": [{"name": "hidden", "value": []}], **spec}, allow_nan=False)
+    try:
+        text = json.dumps({"config": CONFIG, "params": [{"name": "hidden", "value": []}], **spec}, allow_nan=False)
+    except ValueError:
+        return None
     return Markup(text.replace("<", "\\u003c"))
 
 
