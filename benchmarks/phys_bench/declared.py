@@ -214,7 +214,7 @@ def phys_components() -> Iterable[Component]:
         ("frozen-lake", "returns:frozen_lake", 11, "a slippery lake", "arXiv:2410.01796, Sec. 6.3"),
         ("cliff-walking", "returns:cliff_walking", 37, "a walk along a cliff", ""),
         ("taxi", "returns:taxi", 64, "a taxi, at 64 of its 400 states", ""),
-        ("cart-pole-returns", "cart_pole:cart_pole_returns", 8, "pushing a pole where it leans", ""),
+        ("cart-pole-returns", "cart_pole:cart_pole_returns", 16, "pushing a pole where it leans", ""),
         ("shaped-returns", "returns:shaped_returns", 11, "a chain with close modes and rare, heavy losses", ""),
     ):
         yield _task(

@@ -3,10 +3,15 @@
 ``run``: one line of JSON a cell, CPU seconds of one thread with it; a run that is stopped goes on.
 
 - ``rows``: ten million transitions of the random policy on FrozenLake (16 states), in parts of 2¹⁷ drawn as they
-  are used, with and without bands; and a million of four numbers with 99 cosines.
+  are used, with and without bands; and a million of four numbers with 99 features, ten million in single precision.
 - ``discounts``: fifty discount factors from .5 to .99 from the exact outcomes of the same chain, 201 atoms.
 - ``log``: 2,000 steps on CartPole, pushed at random in three of ten; the policy that pushes to where the pole leans,
   400 cosines an action, bands, three discount factors.
+- ``exact``: FrozenLake from all outcomes with their probabilities, 401 atoms; the second of two solves is timed.
+- ``paired``: 20,000 rows of FrozenLake, a lot for each seed: the solve, and C51 on the same rows in the same process,
+  after 4,000 updates and after 16,000. ``long``: 256,000 rows of ``shaped-returns``, γ = .99, by the solve.
+- ``pole``: the policy on CartPole, 200 episodes a seed: the solve and four models by 4,000 updates.
+- ``reading``: return models by 4,000 updates from exact outcomes, three seeds stacked.
 - ``coverage``: 90 % bands of means over fifty data sets (seeds 0 to 49), at all states of two chains, γ = .9.
 
 ``table``: what was measured, in Markdown. ``offline``: likewise, of a run of the suite ``rl-offline``.
@@ -27,6 +32,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +40,38 @@ import gymnasium
 import numpy as np
 import torch
 
+from phys_bench.tasks.returns import drawn as drawn_rows
 from phys_samplers import make
+from phys_samplers.metrics.returns import grid
 from phys_samplers.randomness import make_generator
+from phys_samplers.rl.law import ReturnLaw, integrated_cdf
 from phys_samplers.rl.law_solve import LawSolve, Log
-from phys_samplers.rl.logged import evaluate
+from phys_samplers.rl.logged import WORST, evaluate
 from phys_samplers.rl.recipe import ReturnTask
 
 PART = 2**17
+GRID = grid()
+EXACT = [f"exact {policy} {gamma}" for policy in ("random", "optimal") for gamma in (0.9, 0.95, 0.99)]
+PAIRED = [f"paired {policy} {seed}" for policy in ("random 0.9", "optimal 0.99") for seed in range(3)]
+LONG = [f"long {seed}" for seed in range(3)]
+POLE = [f"pole {gamma} {seed}" for gamma in (0.95, 0.99) for seed in range(3)]
+MODELS = {
+    "bellman": {},
+    "bellman[preset=sharp]": {"preset": "sharp"},
+    "langevin": {},
+    "vgs": {},
+}
+READING = [f"reading {task} {model}" for task in ("frozen-lake", "shaped-returns") for model in MODELS]
 CELLS = (
+    *EXACT,
+    *PAIRED,
+    *LONG,
+    *POLE,
+    *READING,
     "rows 10000000 plain",
     "rows 10000000 bands",
     "cosines 1000000 plain",
+    "cosines 10000000 single",
     "discounts 50",
     "log 2000",
     "coverage frozen-lake 4000",
@@ -85,7 +112,7 @@ def many_rows(count: int, bands: bool) -> dict[str, Any]:
     return {"drawing": spent[0], "error of means": float((found.law.mean - task.law.means).abs().max())}
 
 
-def many_numbers(count: int) -> dict[str, Any]:
+def many_numbers(count: int, single: bool) -> dict[str, Any]:
     """A walk in four dimensions, features that are no table."""
     generator = make_generator(0, "many-numbers")
 
@@ -98,7 +125,7 @@ def many_numbers(count: int) -> dict[str, Any]:
             reward = 0.5 * (now[:, 0] > 0)
             yield Log(observation=now, reward=reward, terminal=ends, next_observation=following)
 
-    recipe = LawSolve(features="cosines", count=99)
+    recipe = LawSolve(features="cosines", count=99, single=single)
     evaluate(parts(), torch.zeros(1, 4), [0.9], recipe=recipe, returns=(0.0, 5.0), band=None)
     return {}
 
@@ -153,6 +180,69 @@ def small_log(steps: int) -> dict[str, Any]:
     return {"cpu": time.process_time() - start, "episodes": episode, "bands": bands}
 
 
+def scores(task: ReturnTask, law: ReturnLaw) -> dict[str, float]:
+    """W1 and the error of the mean of the worst tenth over the range of returns, means over states."""
+    scale = task.experience.scale
+    laws = [some.moved(1 / scale.width, -scale.low / scale.width) for some in (law, task.law.laws)]
+    w1 = torch.diff(integrated_cdf(laws[0], GRID) - integrated_cdf(laws[1], GRID), dim=-1).abs().sum(-1)
+    tail = [(GRID - integrated_cdf(some, GRID) / WORST).amax(-1) for some in laws]
+    return {"w1": float(w1.mean()), "tail": float((tail[0] - tail[1]).abs().mean())}
+
+
+def fitted(task: ReturnTask, recipe: Any, seeds: int = 1) -> dict[str, float]:
+    """Scores of a model, the mean over seeds that are trained as one stack, and CPU seconds a seed."""
+    start = time.process_time()
+    if isinstance(recipe, LawSolve):
+        models = [recipe.fit(task)]
+    else:
+        models = [model for model in recipe.fit_replicas(task, seeds=range(seeds)) if not isinstance(model, Exception)]
+    cpu = (time.process_time() - start) / seeds
+    found = [scores(task, model.laws()) for model in models]
+    means = {name: statistics.fmean(one[name] for one in found) for name in found[0]}
+    spread = statistics.stdev(one["w1"] for one in found) if len(found) > 1 else 0.0
+    return {**means, "spread": spread, "seconds": cpu}
+
+
+def exact(policy: str, gamma: float) -> dict[str, Any]:
+    """The solve from all outcomes."""
+    task = make("task", "frozen-lake", policy=policy, gamma=gamma)
+    return {"models": {"law-solve": [fitted(task, LawSolve(atoms=401)) for _ in range(2)][-1]}}
+
+
+def paired(policy: str, gamma: float, seed: int) -> dict[str, Any]:
+    """The solve and C51 from the same rows."""
+    task = make("task", "frozen-lake", policy=policy, gamma=gamma)
+    task = replace(task, experience=drawn_rows(task.experience, 20_000, "frozen-lake", 1 + seed))
+    found = {"law-solve": [fitted(task, LawSolve()) for _ in range(2)][-1]}
+    for updates in (4_000, 16_000):
+        longer = replace(task, experience=replace(task.experience, updates=updates))
+        found[f"c51, {updates:,} updates"] = fitted(longer, make("return_model", "c51", width=64))
+    return {"models": found}
+
+
+def long_chain(seed: int) -> dict[str, Any]:
+    """Many rows of the chain with close modes."""
+    task = make("task", "shaped-returns", gamma=0.99)
+    task = replace(task, experience=drawn_rows(task.experience, 256_000, "shaped-returns", 1 + seed))
+    return {"models": {"law-solve": [fitted(task, LawSolve()) for _ in range(2)][-1]}}
+
+
+def pole(gamma: float, seed: int) -> dict[str, Any]:
+    """A policy on CartPole, by the solve and by descent."""
+    task = make("task", "cart-pole-returns", gamma=gamma, lot=1 + seed)
+    found = {"law-solve": [fitted(task, LawSolve()) for _ in range(2)][-1]}
+    for name in ("c51", "qr-dqn", "iqn", "bellman"):
+        found[name] = fitted(task, make("return_model", name, width=64))
+    return {"models": found}
+
+
+def reading(name: str, model: str) -> dict[str, Any]:
+    """A return model by 4,000 updates."""
+    task = make("task", name, gamma=0.9 if name == "frozen-lake" else 0.99)
+    recipe = make("return_model", model.partition("[")[0], width=64, **MODELS[model])
+    return {"models": {model: fitted(task, recipe, seeds=3)}}
+
+
 def coverage(name: str, count: int, sets: int = 50) -> dict[str, Any]:
     """The share of means inside their bands, with the standard error over data sets."""
     task, hits = make("task", name, gamma=0.9), []
@@ -181,11 +271,21 @@ def cell(text: str) -> dict[str, Any]:
     if what == "rows":
         found = many_rows(int(rest[0]), rest[1] == "bands")
     elif what == "cosines":
-        found = many_numbers(int(rest[0]))
+        found = many_numbers(int(rest[0]), rest[1] == "single")
     elif what == "discounts":
         found = discounts(int(rest[0]))
     elif what == "log":
         found = small_log(int(rest[0]))
+    elif what == "exact":
+        found = exact(rest[0], float(rest[1]))
+    elif what == "paired":
+        found = paired(rest[0], float(rest[1]), int(rest[2]))
+    elif what == "long":
+        found = long_chain(int(rest[0]))
+    elif what == "pole":
+        found = pole(float(rest[0]), int(rest[1]))
+    elif what == "reading":
+        found = reading(*rest)
     else:
         found = coverage(rest[0], int(rest[1]))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -199,8 +299,23 @@ def read(out: Path) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """In Markdown."""
-    lines = ["| what | CPU s | peak MiB | |", "|---|---|---|---|"]
+    lines = ["| what | model | W1 | tail error | CPU s | seeds |", "|---|---|---|---|---|---|"]
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda row: CELLS.index(row["cell"])):
+        for model, found in row.get("models", {}).items():
+            what, *rest = row["cell"].split()
+            title = {"exact": row["cell"], "long": "long", "reading": " ".join((what, *rest[:1]))}.get(what)
+            groups.setdefault((title or " ".join((what, *rest[:-1])), model), []).append(found)
+    for (what, model), found in groups.items():
+        w1, tail, cpu = ([one[name] for one in found] for name in ("w1", "tail", "seconds"))
+        spread = statistics.stdev(w1) if len(w1) > 1 else found[0]["spread"]
+        seeds = 3 if what.startswith("reading") else len(w1)
+        lines.append(
+            f"| `{what}` | `{model}` | {statistics.fmean(w1):.5f} ± {spread:.5f} | {statistics.fmean(tail):.4f} | "
+            f"{statistics.fmean(cpu):.3g} | {seeds} |"
+        )
+    lines += ["", "| what | CPU s | peak MiB | |", "|---|---|---|---|"]
+    for row in sorted((row for row in rows if "models" not in row), key=lambda row: CELLS.index(row["cell"])):
         said = f"{row['coverage']:.3f} ± {row['error']:.3f} of means covered" if "coverage" in row else ""
         if "drawing" in row:
             said = f"of which drawing rows {row['drawing']:.1f}; means off by {row['error of means']:.5f} at most"

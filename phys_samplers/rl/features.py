@@ -64,8 +64,9 @@ class Standardised(FeatureMap):
         self.register_buffer("spread", torch.where(spread > 1e-8, spread, torch.ones_like(spread)))
 
     def standardised(self, rows: Tensor) -> Tensor:
-        """(N, F), likewise."""
-        return (rows - self.centre) / self.spread
+        """(N, F), likewise; in the precision of the rows."""
+        rows = rows if rows.is_floating_point() else rows.double()
+        return (rows - self.centre.to(rows)) / self.spread.to(rows)
 
 
 class Cosines(Standardised):
@@ -100,8 +101,11 @@ class Cosines(Standardised):
     def forward(self, rows: Tensor) -> Tensor:
         """(N, F) → (N, d)."""
         z = self.standardised(rows)
-        waves = torch.addmm(self.phase, z, self.frequency).cos_().mul_(math.sqrt(2 / len(self.phase)))
-        return torch.cat((z, waves), 1)
+        made = z.new_empty(len(z), self.count)
+        made[:, : z.shape[1]] = z
+        waves = made[:, z.shape[1] :]
+        torch.addmm(self.phase.to(z), z, self.frequency.to(z), out=waves).cos_().mul_(math.sqrt(2 / len(self.phase)))
+        return made
 
 
 class Tiles(Standardised):

@@ -8,8 +8,8 @@ actions of the log enter the features, and what follows is averaged over the act
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.options import fit_option
 from phys_samplers.randomness import Streams
-from phys_samplers.rl.features import SAMPLE, FeatureKind, FeatureMap, Table, feature_map
+from phys_samplers.rl.features import SAMPLE, FeatureKind, FeatureMap, Standardised, Table, feature_map
 from phys_samplers.rl.fitted import PredictedReturns, ReturnLaws
 from phys_samplers.rl.law import ReturnLaw, ReturnScale
-from phys_samplers.rl.moments import Moments, Rows, Total
+from phys_samplers.rl.moments import SINGLE, Moments, Rows, Total
 from phys_samplers.rl.prediction import Prediction
 from phys_samplers.rl.solve import Solution, chosen_ridge, grid, monotone, solve
 from phys_samplers.sampler import Model, Sampler
@@ -67,6 +67,12 @@ class Log:
             if value is not None and not bool(torch.isfinite(value).all()):
                 raise ConfigurationError(f"column {name!r} holds NaN or infinite values; expected finite numbers")
 
+    def pieces(self, size: int) -> Iterator[Log]:
+        """At most ``size`` rows at a time, in order."""
+        for first in range(0, len(self.reward), size):
+            parts = {name: value[first : first + size] for name, value in vars(self).items() if value is not None}
+            yield replace(self, **parts)
+
 
 class Features(nn.Module):
     """φ(z, a): the features of an observation in the place of the action, zeros elsewhere.
@@ -74,11 +80,12 @@ class Features(nn.Module):
     Args:
         map: of observations.
         actions: A.
+        single: whether features are numbers in single precision.
     """
 
-    def __init__(self, map: FeatureMap, actions: int) -> None:
+    def __init__(self, map: FeatureMap, actions: int, *, single: bool = False) -> None:
         super().__init__()
-        self.map, self.actions = map, actions
+        self.map, self.actions, self.single = map, actions, single
 
     @property
     def count(self) -> int:
@@ -89,7 +96,11 @@ class Features(nn.Module):
         """Of observations (N, F), or integers (N,): (N, d), or places of ones (N,)."""
         if observation.ndim == 1 and isinstance(self.map, Table):
             return observation.long()
-        return self.map(observation.double() if observation.is_floating_point() else observation)
+        if observation.is_floating_point():
+            low = self.single and isinstance(self.map, Standardised)
+            observation = observation.float() if low else observation.double()
+        made = self.map(observation)
+        return made.float() if self.single and made.is_floating_point() else made
 
     def rows(self, log: Log, reward: Tensor) -> Rows:
         """What the moments are made of."""
@@ -153,6 +164,8 @@ class LawSolve(Sampler):
         bins: tiles a coordinate.
         ridge: over the mean square of a feature; None for one that is chosen by cross-validation, and next to none
             where rows have probabilities.
+        single: whether features are summed up in single precision, which halves the time of many rows and allows no
+            ridge below 1e-5.
     """
 
     kind: ClassVar[str] = "return_model"
@@ -165,6 +178,14 @@ class LawSolve(Sampler):
     tilings: int = fit_option(8, least=1)
     bins: int = fit_option(4, least=1)
     ridge: float | None = fit_option(None, above=0)
+    single: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.single and (self.ridge or SINGLE) < SINGLE:
+            raise ConfigurationError(
+                f"ridge is {self.ridge} and single True; expected {SINGLE:g} or more, beside which rounding is nothing"
+            )
 
     def map_of(self, sample: Tensor, function: Callable[[Tensor], Tensor] | None = None) -> FeatureMap:
         """The features that a sample of observations (N, F) calls for, or those of ``function``."""
@@ -194,7 +215,8 @@ class LawSolve(Sampler):
             next_observation=experience.next_observation,
             weight=weight,
         )
-        features = Features(self.map_of(log.observation[:: max(1, len(weight) // SAMPLE)]), 1)
+        sample = log.observation[:: max(1, len(weight) // SAMPLE)]
+        features = Features(self.map_of(sample), 1, single=self.single)
         moments = Moments(features.count)
         moments.add(features.rows(log, log.reward))
         known = bool((weight - 1).abs().max() > 1e-6)
@@ -211,7 +233,7 @@ class LawSolve(Sampler):
         ridge = self.ridge
         if ridge is None:
             assert moments.kept is not None
-            ridge = EXACT if exact else chosen_ridge(total, moments.kept, gamma, scale)
+            ridge = max(EXACT, total.least) if exact else chosen_ridge(total, moments.kept, gamma, scale)
         return solve(total, gamma, scale, atoms=self.atoms, ridge=ridge)
 
     def restore(

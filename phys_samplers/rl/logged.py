@@ -1,14 +1,18 @@
 """A policy judged from logged transitions: laws of its returns at many discount factors and rewards, with bands.
 
 Bands come from a jackknife over groups of episodes (of rows, where episodes are not named): the estimate ± t s, with
-s² = (G − 1)/G Σ (θ_g − θ̄)² over the estimates θ_g without one of the G groups (Efron & Stein 1981), and t Student's
-quantile with G − 1 degrees of freedom. Each θ_g is one more solve of the same moments, started at the estimate.
+s² = (G − 1)/G Σ (θ_g − θ̄)² over the estimates θ_g without one of the G groups (Efron & Stein 1981). t is Student's
+quantile with as many degrees of freedom as the spread of s² tells, 2/(2/(G − 1) + κ/G) with κ the excess kurtosis of
+the θ_g (Satterthwaite 1946): where rare events decide, few groups hold them, and s is known badly. The interval is
+symmetric for the log odds of where a mean lies in the range of returns, as far as s is small beside the distance to
+its ends. Each θ_g is one more solve of the same moments, started at the estimate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 from scipy import special
@@ -19,7 +23,7 @@ from phys_samplers.randomness import make_generator
 from phys_samplers.rl.features import SAMPLE
 from phys_samplers.rl.law import ReturnLaw, ReturnScale
 from phys_samplers.rl.law_solve import Features, LawSolve, Log
-from phys_samplers.rl.moments import Moments, Total, dense
+from phys_samplers.rl.moments import CHUNK, Moments, Total, dense
 from phys_samplers.rl.solve import FAINT, Solution, chosen_ridge, directions, grid, solve
 
 WORST = 0.1
@@ -98,22 +102,22 @@ def evaluate(
     actions = 1 if first.next_policy is None else first.next_policy.shape[1]
     if (query_policy is None) != (actions == 1) or (query_policy is not None and query_policy.shape[1] != actions):
         raise ConfigurationError("query_policy goes with the actions of the log; expected (Q, A), or None without them")
-    phi = Features(recipe.map_of(sampled_rows(first.observation, first.next_observation, queries), features), actions)
+    sample = sampled_rows(first.observation, first.next_observation, queries)
+    phi = Features(recipe.map_of(sample, features), actions, single=recipe.single)
     columns = 1 if first.reward.ndim == 1 else first.reward.shape[1]
     moments = [Moments(phi.count, groups=1 if band is None else groups) for _ in range(columns)]
     generator = make_generator(seed, "groups")
     places = torch.randint(groups, (2**16,), generator=generator)
-    part: Log | None = first
-    while part is not None:
+    for part in (piece for some in chain([first], parts) for piece in some.pieces(CHUNK)):
         group = None
         if band is not None and part.episode is not None:
             group = places[part.episode.long() % len(places)]
+        part = with_integers(part, phi)
         for column, some in enumerate(moments):
             reward = part.reward if part.reward.ndim == 1 else part.reward[:, column]
-            rows = phi.rows(with_integers(part, phi), reward)
+            rows = phi.rows(part, reward)
             expanded = group is not None and len(rows) != len(group)
             some.add(rows, None if expanded else group)
-        part = next(parts, None)
     asked = dense(phi.of(as_integers(queries, phi)), 1 + phi.map.count)[:, 1:]
     if query_policy is not None:
         asked = (query_policy.double().unsqueeze(2) * asked.unsqueeze(1)).flatten(1)
@@ -168,8 +172,8 @@ def _judge(
         other = solve(without, gamma, scale, atoms=recipe.atoms, ridge=ridge, start=found.theta, share=SHARE)
         others.append(other.law(asked))
     mean, tail, below = (
-        _band(statistic(law), torch.stack([statistic(other) for other in others]), band)
-        for statistic in (_mean, worst_mean, _below)
+        _band(statistic(law), torch.stack([statistic(other) for other in others]), band, unit)
+        for statistic, unit in ((_mean, scale), (worst_mean, scale), (_below, ReturnScale(0.0, 1.0)))
     )
     return Judged(gamma, column, law, found.residual, ridge, mean, tail, below.clamp(0, 1))
 
@@ -189,11 +193,20 @@ def _below(law: ReturnLaw) -> Tensor:
     return law.weights.cumsum(-1)
 
 
-def _band(estimate: Tensor, without: Tensor, probability: float) -> Tensor:
+def _band(estimate: Tensor, without: Tensor, probability: float, unit: ReturnScale) -> Tensor:
     groups = len(without)
-    spread = without.std(0, correction=0) * (groups - 1) ** 0.5
-    half = float(special.stdtrit(groups - 1, 0.5 + probability / 2)) * spread
-    return torch.stack((estimate - half, estimate + half), -1)
+    apart = without - without.mean(0)
+    square = apart.square().mean(0)
+    kurtosis = apart.pow(4).mean(0) / square.square().clamp(min=1e-300) - 3
+    freedom = (2 / (2 / (groups - 1) + kurtosis.clamp(min=0) / groups)).clamp(min=1)
+    quantile = torch.from_numpy(special.stdtrit(freedom.numpy(), 0.5 + probability / 2))
+    half = quantile * ((groups - 1) * square).sqrt()
+    share = unit.forward(estimate)
+    slope = (share * (1 - share)).clamp(min=1e-300)
+    odds = half / (unit.width * slope)
+    ends = torch.stack((torch.logit(share) - odds, torch.logit(share) + odds), -1).sigmoid()
+    plain = torch.stack((estimate - half, estimate + half), -1)
+    return torch.where((odds <= 1).unsqueeze(-1), unit.backward(ends), plain)
 
 
 def safe_scale(total: Total, gamma: float) -> ReturnScale:

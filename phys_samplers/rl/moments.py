@@ -27,6 +27,10 @@ KEPT = 1024
 """Rows that are kept, drawn evenly from all, for choosing a ridge."""
 CHUNK = 2**16
 """Rows taken at a time."""
+BLOCK = 2**13
+"""Rows of numbers multiplied at a time: what stays near the processor, and what rounding in single precision bears."""
+SINGLE = 1e-5
+"""The least ridge beside which rounding in single precision is nothing."""
 
 
 class Nodes:
@@ -138,6 +142,7 @@ class Moments:
         self.ended = Nodes(groups, (size,), ENDS)
         self.kept: Rows | None = None
         self.unit: float | None = None
+        self.least = 0.0
         self._keys = torch.zeros(0)
         self._generator = make_generator(seed, "kept-rows")
 
@@ -152,6 +157,7 @@ class Moments:
         if not bool(torch.isfinite(rows.reward).all() and torch.isfinite(rows.weight).all()):
             raise ConfigurationError("rewards or weights hold NaN or infinite values; expected finite numbers")
         self.count += len(rows)
+        self.least = max(self.least, SINGLE if rows.features.dtype == torch.float32 else 0.0)
         self._keep(rows)
         ended = rows.terminal
         reward, weight = rows.reward.double(), rows.weight.double()
@@ -183,16 +189,23 @@ class Moments:
             for index in (start, start + (left + 1) * size, start + right + 1, start + (left + 1) * size + right + 1):
                 flat.index_add_(0, index, weight)
             return
+        if len(left) > BLOCK:
+            for part in zip(*(some.split(BLOCK) for some in (left, right, weight, key)), strict=True):
+                Moments._outer(sums, *part)
+            return
         places, counts = key.unique(return_counts=True)
-        one = torch.ones(len(left), 1, dtype=left.dtype)
-        first, second = torch.cat((one, left), 1), torch.cat((one, right), 1)
-        first *= weight.to(left).unsqueeze(1)
         if len(places) > 1:
-            order = key.argsort(stable=True)
-            first, second = first[order], second[order]
+            order = key.argsort()
+            left, right, weight = left[order], right[order], weight[order]
+        scaled = left * weight.to(left).unsqueeze(1)
         sizes = counts.tolist()
-        for place, a, b in zip(places.tolist(), first.split(sizes), second.split(sizes), strict=True):
-            sums[place] += (a.T @ b).double()
+        parts = (some.split(sizes) for some in (scaled, right, weight))
+        for place, a, b, w in zip(places.tolist(), *parts, strict=True):
+            total = sums[place]
+            total[1:, 1:] += a.T @ b
+            total[1:, 0] += a.sum(0)
+            total[0, 1:] += w.to(b) @ b
+            total[0, 0] += w.sum()
 
     def _keep(self, rows: Rows) -> None:
         keys = torch.rand(len(rows), generator=self._generator)
@@ -205,7 +218,7 @@ class Moments:
     def along(self, directions: Tensor) -> Moments:
         """The moments of fewer features (1, φ)V, V (d, k) with a constant first."""
         fewer = Moments(directions.shape[1] - 1, groups=self.groups)
-        fewer.unit = self.total().unit
+        fewer.unit, fewer.least = self.total().unit, self.least
         fewer.count, fewer.square = self.count, directions.T @ self.square @ directions
         for name in ("going", "ended"):
             old, new = getattr(self, name), getattr(fewer, name)
@@ -229,7 +242,7 @@ class Moments:
         )
         shrunk = square.diagonal()[1:]
         unit = self.unit if self.unit is not None else float(shrunk.mean()) if len(shrunk) else 0.0
-        return Total(square, going, ended, self.going.values, self.ended.values, self.count, unit)
+        return Total(square, going, ended, self.going.values, self.ended.values, self.count, unit, self.least)
 
 
 @dataclass(frozen=True)
@@ -244,6 +257,7 @@ class Total:
         last_rewards: r of ``ended`` (E,).
         rows: N.
         unit: the mean square of a feature, of all features if some were left out since.
+        least: ridge that the rounding of the sums allows.
     """
 
     square: Tensor
@@ -253,6 +267,7 @@ class Total:
     last_rewards: Tensor
     rows: int
     unit: float
+    least: float = 0.0
 
     def of_rewards(self, rewards: Tensor, last_rewards: Tensor) -> Total:
         """The same data under other rewards, if these depend on a step through its old reward alone.
@@ -264,7 +279,7 @@ class Total:
         return replace(self, rewards=rewards.double(), last_rewards=last_rewards.double())
 
 
-def _joined(first: Rows, second: Rows) -> Rows:
+def _joined(first: Rows, second: Rows) -> Rows:  # of one type, or the later ones in single precision
     return Rows(*(torch.cat(pair) for pair in zip(vars(first).values(), vars(second).values(), strict=True)))
 
 

@@ -287,6 +287,7 @@ def chosen_ridge(total: Total, kept: Rows, gamma: float, scale: ReturnScale) -> 
     place = scale.reward(kept.reward.double(), discount).unsqueeze(1) + discount.unsqueeze(1) * grid(COARSE)
     left, upper = neighbours(place, COARSE)
     backup, ridge = Backup(total, gamma, scale, COARSE), 1e-4
+    ridges = [one for one in RIDGES if one >= total.least]
     for _ in range(2):
         theta = solve(total, gamma, scale, atoms=COARSE, ridge=ridge, tolerance=1e-6).theta
         after = following @ theta.T
@@ -294,7 +295,7 @@ def chosen_ridge(total: Total, kept: Rows, gamma: float, scale: ReturnScale) -> 
         aim.scatter_add_(1, left + 1, after * upper)
         target = backup(theta).cumsum(0)
         errors, counts = [], []
-        for one in RIDGES:
+        for one in ridges:
             factor = cholesky(total, one)
             fitted = torch.cholesky_solve(target.T, factor)
             errors.append(float((fitted * (total.square @ fitted - 2 * target.T)).sum()))
@@ -306,5 +307,5 @@ def chosen_ridge(total: Total, kept: Rows, gamma: float, scale: ReturnScale) -> 
             max(constant + error, 1e-12) / max(1 - count / total.rows, 1e-6) ** 2
             for error, count in zip(errors, counts, strict=True)
         ]
-        ridge = RIDGES[min(range(len(scores)), key=scores.__getitem__)]
+        ridge = ridges[min(range(len(scores)), key=scores.__getitem__)]
     return ridge

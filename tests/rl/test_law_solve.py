@@ -20,7 +20,7 @@ from phys_samplers.rl.law_solve import Features, LawSolve, Log
 from phys_samplers.rl.log_files import read_log
 from phys_samplers.rl.logged import evaluate, safe_scale, worst_mean
 from phys_samplers.rl.markov import MarkovChain
-from phys_samplers.rl.moments import Moments, dense
+from phys_samplers.rl.moments import SINGLE, Moments, dense
 from phys_samplers.rl.solve import gmres, solve
 
 
@@ -290,3 +290,18 @@ def test_a_ridge_does_not_stay_where_there_are_many_rows() -> None:
     )
     (found,) = evaluate(log, rows.queries.argmax(1), [0.9], recipe=LawSolve(atoms=33), returns=(0.0, 1.0), band=None)
     torch.testing.assert_close(found.law.mean, task.law.means, rtol=0, atol=0.01)
+
+
+def test_single_precision_gives_the_same_laws() -> None:
+    """What is lost lies far below the standard error, of about .01; ridges that rounding would reach are refused."""
+    log, queries = walk(20_000), torch.tensor([[-0.5], [0.2]])
+    recipe = LawSolve(atoms=33, features="cosines", count=20, ridge=SINGLE)
+    options = {"returns": (0.0, 6.0), "band": None}
+    (double,) = evaluate(log, queries, [0.9], recipe=recipe, **options)
+    (single,) = evaluate(log, queries, [0.9], recipe=replace(recipe, single=True), **options)
+    torch.testing.assert_close(single.law.weights, double.law.weights, rtol=0, atol=1e-4)
+    assert not torch.equal(single.law.weights, double.law.weights)
+    (chosen,) = evaluate(log, queries, [0.9], recipe=replace(recipe, single=True, ridge=None), **options)
+    assert chosen.ridge >= SINGLE
+    with pytest.raises(ConfigurationError, match=r"ridge is 1e-07 and single True"):
+        replace(recipe, single=True, ridge=1e-7)

@@ -16,6 +16,10 @@ from phys_samplers.randomness import make_generator
 from phys_samplers.rl.recipe import ReturnTask
 
 NAMES = ("frozen-lake", "cliff-walking", "taxi", "cart-pole-returns", "shaped-returns")
+UPRIGHT_TO_LOST = torch.tensor(
+    [[0, 0, 0, 0], [0, 0, 0.1, 0.5], [0, 0.2, 0.1, -1.0], [1, 1, 0.05, 0], [0, 0, 0.2, 1]], dtype=torch.float64
+)
+"""(place, speed, angle, angular speed)."""
 
 
 def _dim(name: str) -> int:
@@ -61,7 +65,7 @@ def test_the_lake_has_maps_and_policies() -> None:
 
 def test_poles_fall_as_in_the_environment() -> None:
     """The states of a walk of many poles are those of the environment, given the same actions."""
-    start = np.array(cart_pole.QUERIES[:4])
+    start = UPRIGHT_TO_LOST[:4].numpy()
     one = gymnasium.make("CartPole-v1").unwrapped
     steps = list(cart_pole._walked(start, 30, seed=3))
     for pole in range(4):
@@ -80,12 +84,23 @@ def test_poles_fall_as_in_the_environment() -> None:
 
 def test_reference_returns_of_poles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cart_pole, "REFERENCE", 300)
-    law = cart_pole.CartPoleReturns(0.95)
-    assert law.laws.weights.shape == (8, 300)
+    law = cart_pole.CartPoleReturns(0.95, UPRIGHT_TO_LOST)
+    assert law.laws.weights.shape == (5, 300)
     returns = law.laws.points
     lasted = torch.log1p(-0.05 * returns) / np.log(0.95)
     torch.testing.assert_close(lasted, lasted.round(), rtol=0, atol=1e-5)
     # upright lasts, nearly lost does not
     assert float(law.means[0]) > 2 * float(law.means[-1])
-    rows = cart_pole._episodes()
+    rows = cart_pole.episodes("learned from")
     assert int(rows["terminal"].sum()) == cart_pole.EPISODES
+
+
+def test_poles_are_asked_for_where_the_policy_goes() -> None:
+    """In the unit of what is learned from, states that are asked for lie near it; a rare one may lie beyond."""
+    experience = make("task", "cart-pole-returns").experience
+    torch.testing.assert_close(experience.observation.mean(0), torch.zeros(4), rtol=0, atol=1e-4)
+    torch.testing.assert_close(experience.observation.std(0), torch.ones(4), rtol=0, atol=1e-4)
+    nearest = torch.cdist(experience.queries, experience.observation).amin(1)
+    assert float(nearest.median()) < 0.2
+    assert int((nearest > 1).sum()) <= 1
+    assert float(experience.queries.std()) > 0.5

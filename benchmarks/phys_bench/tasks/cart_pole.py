@@ -16,52 +16,43 @@ from torch import Tensor
 
 from phys_bench.tasks.returns import EVAL_SIZE, METRICS, UPDATES
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.randomness import derive_seed
+from phys_samplers.randomness import derive_seed, make_generator
 from phys_samplers.rl.exact import SampledReturns
 from phys_samplers.rl.law import ReturnLaw
 from phys_samplers.rl.prediction import Prediction
 from phys_samplers.rl.recipe import ReturnTask
 
 EPISODES = 200
-REFERENCE = 10_000
+QUERIES = 16
+"""States that laws are asked for at."""
+REFERENCE = 5_000
 """Returns for each query."""
 RANDOM_ACTIONS = 0.2
 FORGOTTEN = 1e-4
 """What steps after the last simulated one could add, as a share of 1/(1 − γ)."""
-QUERIES = (
-    (0.0, 0.0, 0.0, 0.0),
-    (0.0, 0.0, 0.05, 0.0),
-    (0.0, 0.0, 0.1, 0.5),
-    (0.0, 0.0, -0.15, -1.0),
-    (0.0, 0.2, 0.1, -1.0),
-    (0.5, 0.5, 0.0, -0.5),
-    (1.0, 1.0, 0.05, 0.0),
-    (0.0, 0.0, 0.2, 1.0),
-)
-"""(place, speed, angle, angular speed): upright, leaning, falling, swinging back, off centre, nearly lost."""
 
 
 class CartPoleReturns:
-    """Monte Carlo laws of the returns from ``QUERIES``; simulated when first asked for.
+    """Monte Carlo laws of the returns from some states; simulated when first asked for.
 
     Args:
         gamma: γ.
+        queries: states (Q, 4).
     """
 
-    event_shape = (len(QUERIES),)
-
-    def __init__(self, gamma: float) -> None:
-        self._gamma = gamma
+    def __init__(self, gamma: float, queries: Tensor) -> None:
+        self._gamma, self._queries = gamma, queries
+        self.event_shape = (len(queries),)
 
     @cached_property
     def _known(self) -> SampledReturns:
         steps = int(np.ceil(np.log(FORGOTTEN) / np.log(self._gamma)))
-        start = np.repeat(np.array(QUERIES, np.float64), REFERENCE, 0)
+        start = self._queries.double().repeat_interleave(REFERENCE, 0).numpy()
         lasted = np.full(len(start), steps)
         for step, (_, _, fallen) in enumerate(_walked(start, steps, seed=derive_seed(0, "cart-pole", "reference"))):
             lasted[fallen & (lasted == steps)] = step + 1
         returns = (1 - self._gamma**lasted) / (1 - self._gamma)
-        return SampledReturns(torch.from_numpy(returns).view(len(QUERIES), REFERENCE))
+        return SampledReturns(torch.from_numpy(returns).view(len(self._queries), REFERENCE))
 
     @property
     def laws(self) -> ReturnLaw:
@@ -78,36 +69,41 @@ class CartPoleReturns:
         return self._known.sample(n, generator)
 
 
-def cart_pole_returns(*, gamma: float = 0.95, updates: int = UPDATES, batch_size: int = 64) -> ReturnTask:
+def cart_pole_returns(*, gamma: float = 0.95, updates: int = UPDATES, batch_size: int = 64, lot: int = 0) -> ReturnTask:
     """Returns of a policy that pushes the cart towards where the pole leans, but for one random action in five.
 
-    Models learn from the transitions of 200 episodes, and are scored at eight states against 10,000 returns of each,
-    whose own sampling error is a hundredth of their spread.
+    Models learn from the transitions of 200 episodes, and are scored at 16 states of as many others against 5,000
+    returns of each, whose own sampling error is a seventieth of their spread. States are given with the mean and
+    spread of those that are learned from taken off.
 
     Args:
         gamma: γ.
         updates: optimiser steps.
         batch_size: rows for each.
+        lot: which episodes; every number stands for others.
 
     Raises:
         ConfigurationError: on a bad option.
     """
     if not 0 < gamma < 1:
         raise ConfigurationError(f"gamma of task 'cart-pole-returns' is {gamma}; expected a discount factor below 1")
-    rows = _episodes()
+    rows, visited = episodes("learned from", lot), episodes("asked for", lot)["observation"]
     count = len(rows["terminal"])
-    law = CartPoleReturns(gamma)
+    order = torch.randperm(len(visited), generator=make_generator(lot, "task", "cart-pole-returns", "queries"))
+    queries = visited[order[:QUERIES]]
+    law = CartPoleReturns(gamma, queries)
+    centre, spread = rows["observation"].mean(0), rows["observation"].std(0)
     return ReturnTask(
         event_shape=law.event_shape,
         name="cart-pole-returns",
         law=law,
         experience=Prediction(
-            observation=rows["observation"],
+            observation=(rows["observation"] - centre) / spread,
             reward=torch.ones(count),
             terminal=rows["terminal"],
-            next_observation=rows["following"],
+            next_observation=(rows["following"] - centre) / spread,
             probability=torch.full((count,), 1 / count, dtype=torch.float64),
-            queries=torch.tensor(QUERIES),
+            queries=(queries - centre) / spread,
             gamma=gamma,
             returns=(0.0, 1 / (1 - gamma)),
             updates=updates,
@@ -118,9 +114,9 @@ def cart_pole_returns(*, gamma: float = 0.95, updates: int = UPDATES, batch_size
     )
 
 
-def _episodes() -> dict[str, Tensor]:
-    """All transitions of ``EPISODES`` episodes that start as the environment's do."""
-    seed = derive_seed(0, "cart-pole", "episodes")
+def episodes(purpose: str, lot: int = 0) -> dict[str, Tensor]:
+    """All transitions of ``EPISODES`` episodes that start as the environment's do, others for each purpose and lot."""
+    seed = derive_seed(lot, "cart-pole", "episodes", purpose)
     start = np.random.Generator(np.random.PCG64(seed)).uniform(-0.05, 0.05, (EPISODES, 4))
     parts: dict[str, list[np.ndarray]] = {"observation": [], "following": [], "terminal": []}
     going = np.ones(EPISODES, bool)

@@ -187,15 +187,15 @@ def _task(
         event_shape=law.event_shape,
         name=name,
         law=law,
-        experience=experience if rows is None else _drawn(experience, rows, name),
+        experience=experience if rows is None else drawn(experience, rows, name),
         metrics=METRICS,
         eval_size=EVAL_SIZE,
     )
 
 
-def _drawn(experience: Prediction, rows: int, name: str) -> Prediction:
-    """The same with ``rows`` transitions, drawn once."""
-    generator = make_generator(0, "task", name, "rows")
+def drawn(experience: Prediction, rows: int, name: str, lot: int = 0) -> Prediction:
+    """The same with ``rows`` transitions, drawn once; others for each ``lot``."""
+    generator = make_generator(lot, "task", name, "rows")
     kept = torch.multinomial(experience.probability, rows, True, generator=generator)
     return replace(
         experience,
