@@ -143,8 +143,9 @@ def split_rhat(chains: Tensor, *, rank_normalised: bool = False) -> Tensor:
 
 def _median(x: Tensor) -> Tensor:
     """The median (D,) over all steps and chains, the midpoint for an even number of them."""
-    ordered = x.flatten(0, 1).sort(0).values  # torch.quantile refuses more than 2²⁴ values
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    values = x.flatten(0, 1).T.contiguous()  # torch.quantile refuses more than 2²⁴ values
+    n = values.shape[1]
+    return (values.kthvalue((n - 1) // 2 + 1).values + values.kthvalue(n // 2 + 1).values) / 2
 
 
 def _prepare(chains: Tensor, *, split: bool) -> tuple[Tensor, torch.Size]:
@@ -196,9 +197,14 @@ def _normal_scores(x: Tensor) -> Tensor:
     """Φ⁻¹((r − 3/8) / (S + 1/4)) with r the rank among all S values of a coordinate, the mean rank for ties."""
     steps, count, coordinates = x.shape
     values = x.reshape(steps * count, coordinates).T.contiguous()
-    ordered = values.sort(1).values
-    first = torch.searchsorted(ordered, values)
-    last = torch.searchsorted(ordered, values, right=True)
-    rank = (first + last + 1).double() / 2
-    scores = torch.special.ndtri((rank - 0.375) / (values.shape[1] + 0.25))
+    n = values.shape[1]
+    ordered, order = values.sort(1)
+    starts = torch.ones_like(ordered, dtype=torch.bool)  # of runs of equal values, in all coordinates
+    starts[:, 1:] = ordered.diff(dim=1) != 0
+    (begin,) = torch.nonzero(starts.flatten(), as_tuple=True)
+    length = begin.diff(append=begin.new_tensor([ordered.numel()]))
+    rank = begin % n + (length + 1).double() / 2
+    score_of_run = torch.special.ndtri((rank - 0.375) / (n + 0.25))
+    run = starts.flatten().cumsum(0).view_as(order) - 1
+    scores = torch.empty_like(values).scatter_(1, order, score_of_run[run])
     return scores.T.reshape(steps, count, coordinates)

@@ -165,6 +165,10 @@ class Target(Shown):
         return getattr(self.law, "particles", None)
 
     @property
+    def _has_score(self) -> bool:
+        return callable(getattr(self.law, "log_prob", None)) and getattr(self.law, "differentiable", True)
+
+    @property
     def capabilities(self) -> frozenset[str]:
         """What the target offers, a subset of ``CAPABILITIES``."""
         offers = set()
@@ -181,7 +185,7 @@ class Target(Shown):
         if self.law is not None:
             if callable(getattr(self.law, "log_prob", None)):
                 offers.add("log_prob")
-                if getattr(self.law, "differentiable", True):
+                if self._has_score:
                     offers.add("score")
             if callable(getattr(self.law, "sample", None)):
                 offers.add("sample")
@@ -214,7 +218,8 @@ class Target(Shown):
 
     def score(self, x: Tensor) -> Tensor:
         """∇ log p at ``x`` (B, *event_shape); detached."""
-        self.require("score", by="score()")
+        if not self._has_score:  # asked at every step of a chain, which finding all capabilities would slow
+            self.require("score", by="score()")
         if self.evaluations is not None:
             self.evaluations.gradients += len(x)
         if callable(getattr(self.law, "score", None)):
@@ -224,7 +229,8 @@ class Target(Shown):
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """``log_prob`` (B,) and ``score`` (B, *event_shape) from one evaluation where that is possible; detached."""
-        self.require("score", by="log_prob_and_score()")
+        if not self._has_score:
+            self.require("score", by="log_prob_and_score()")
         if self.evaluations is not None:
             self.evaluations.gradients += len(x)
         if callable(getattr(self.law, "log_prob_and_score", None)):
@@ -245,7 +251,7 @@ class Target(Shown):
                     "of autograd (numpy, .detach(), torch.no_grad); write it in operations of torch, or give its "
                     "gradient: Density(log_prob, event_shape, score=...)"
                 )
-            (gradient,) = torch.autograd.grad(value.sum(), x)
+            (gradient,) = torch.autograd.grad(value, x, torch.ones_like(value))
         return value.detach(), gradient
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:

@@ -6,6 +6,7 @@ Proposal and acceptance, with s = ∇log p, z ~ N(0, I):
     log α = log p(x') − log p(x) + log q(x|x') − log q(x'|x),        q(x'|x) = N(x'; x + h s(x), 2h I).
 
 Putting x' in, the two Gaussians leave ``−√(h/2) z·(s + s') − (h/4)|s + s'|²``, in which nothing large cancels as h → 0.
+With scales S it is the step of u = x/S: h becomes hS² above, and √h becomes √h S.
 
 Source: Besag 1994; Roberts & Tweedie 1996, *Exponential convergence of Langevin distributions and their discrete
 approximations*, Section 1.4.
@@ -42,7 +43,13 @@ def init(x: Tensor, log_density: LogDensity) -> MALAState:
 
 
 def step(
-    state: MALAState, log_density: LogDensity, *, step_size: Tensor | float, noise: Tensor, log_uniform: Tensor
+    state: MALAState,
+    log_density: LogDensity,
+    *,
+    step_size: Tensor | float,
+    noise: Tensor,
+    log_uniform: Tensor,
+    scale: Tensor | None = None,
 ) -> tuple[MALAState, MALAInfo]:
     """One proposal and its test: one evaluation.
 
@@ -55,12 +62,17 @@ def step(
         step_size: h > 0, one for all chains, or one each (B, 1).
         noise: standard normal (B, D).
         log_uniform: logarithms of uniform draws on [0, 1), (B,).
+        scale: S (D,), in whose units the step is taken; one if None.
     """
     x, log_prob, score = state
-    proposal = x + step_size * score + (2 * step_size) ** 0.5 * noise
+    h = step_size if isinstance(step_size, Tensor) else x.new_full((), step_size)
+    spread, drift = (2 * h).sqrt(), h
+    if scale is not None:
+        spread, drift = spread * scale, h * scale.square()
+    proposal = torch.addcmul(x, score, drift).addcmul_(noise, spread)
     log_prob_there, score_there = log_density(proposal)
     both = score + score_there
-    log_ratio = log_prob_there - log_prob - ((step_size / 2) ** 0.5 * noise + (step_size / 4) * both).mul(both).sum(1)
+    log_ratio = log_prob_there - log_prob - (noise * (spread / 2)).addcmul_(both, drift / 4).mul_(both).sum(1)
     return decide(state, MALAState(proposal, log_prob_there, score_there), log_ratio, log_uniform)
 
 
@@ -74,7 +86,7 @@ def decide(here: MALAState, there: MALAState, log_ratio: Tensor, log_uniform: Te
         log_uniform: logarithms of uniform draws on [0, 1), (B,).
     """
     accepted = log_uniform < log_ratio  # False where the ratio is not a number
-    chosen = accepted.unsqueeze(1)
+    chosen = accepted.unsqueeze(1).expand_as(here.x).contiguous()  # twice as fast as one that is spread out in each use
     moved = MALAState(
         torch.where(chosen, there.x, here.x),
         torch.where(accepted, there.log_prob, here.log_prob),

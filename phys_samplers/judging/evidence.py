@@ -88,11 +88,18 @@ class Evidence(Shown):
         return self.gradients * len(self.samples) / self.effective
 
 
+MANY = 4_000
+"""Points asked where none of a few has density."""
+ROUGH, SURE = 1e-4, 4
+"""Relative change of a log-density that rounding does not make, and at how many points it must be seen."""
+
+
 def probe(target: Target, *, n: int, scale: float, seed: int, device: torch.device | str) -> None:
-    """Ask density and score once, at points of several scales, so that what is wrong with them is told before a run.
+    """Ask density and score, at points of several scales, so that what is wrong with them is told before a run.
 
     Raises:
-        DensityError: of a shape that is wrong, of an error inside, of no number anywhere.
+        DensityError: of a shape that is wrong, of an error inside, of no number anywhere, of values that change when
+            asked again or in other company.
     """
     density = FlatDensity(target.to(device))
     generator = make_generator(seed, "probe", device=device)
@@ -104,10 +111,40 @@ def probe(target: Target, *, n: int, scale: float, seed: int, device: torch.devi
             f"log-density and score have shapes {tuple(log_prob.shape)} and {tuple(score.shape)} at {n} points; "
             f"expected {(n,)} and {tuple(density.embed(z).shape)}"
         )
-    if not torch.isfinite(log_prob).any():
+    if not torch.isfinite(log_prob).any() and not _has_density(density, scale, generator):
         raise DensityError(
-            f"the log-density of target {target.name!r} is not finite at any of {n} points around the origin, from "
+            f"the log-density of target {target.name!r} is not finite at any of {MANY} points around the origin, from "
             f"{scale / 1000:g} to {scale * 1000:g} away; move its support there (x = centre + z), or check its sign"
+        )
+    _refuse_unsteady(density, z * spread, log_prob)
+
+
+def _has_density(density: FlatDensity, scale: float, generator: torch.Generator) -> bool:
+    """Whether there is density at any of many points of several scales."""
+    z = torch.randn(MANY, density.dim, generator=generator, device=generator.device)
+    spread = scale * torch.logspace(-3, 3, MANY, device=generator.device).unsqueeze(1)
+    return bool(density.log_prob(z * spread).isfinite().any())
+
+
+def _refuse_unsteady(density: FlatDensity, z: Tensor, log_prob: Tensor) -> None:
+    """Refuse a density that is another one at every call, or depends on the other rows of a batch."""
+    bound = ROUGH * (1 + log_prob.abs())
+
+    def changed(again: Tensor, rows: slice) -> int:
+        same = (again == log_prob[rows]) | ((again - log_prob[rows]).abs() <= bound[rows])
+        return int((~same & ~(again.isnan() & log_prob[rows].isnan())).sum())
+
+    name = density.target.name
+    if (count := changed(density.target.log_prob(density.embed(z)), slice(None))) >= SURE:
+        raise DensityError(
+            f"the log-density of target {name!r} is not the same when asked again: it differs at {count} of {len(z)} "
+            "points; take random numbers (drawn rows of data, dropout) out of it, or draw them once, before"
+        )
+    half = slice(0, len(z), 2)
+    if (count := changed(density.target.log_prob(density.embed(z[half])), half)) >= SURE:
+        raise DensityError(
+            f"the log-density of target {name!r} at a point is not the same in another batch: it differs at {count} of "
+            f"{len(z[half])} points; let no row depend on others (means over the batch, batch normalisation)"
         )
 
 

@@ -50,7 +50,8 @@ def judge(
         scale: standard deviation of the starting points, where the density is not of the order of one to ten units;
             set as ``prior_std`` of every sampler that has it.
         seconds: after which no further run begins, neither of those asked for, of which the first two run in any case,
-            nor of those that follow where these settle nothing.
+            nor of those that follow where these settle nothing. Where those that anneal settle nothing, others of those
+            asked for begin in the first half only.
         device: where to compute.
         callbacks: told of training.
         announce: told the text of every sampler before it runs.
@@ -72,7 +73,7 @@ def judge(
     target.require("log_prob", "score", by="judge")
     recipes = [(_text(part), _scaled(make_part("sampler", part), scale)) for part in samplers]
     probe(target, n=64, scale=scale or 1.0, seed=seed, device=device)
-    refuse_improper(target, seed=seed, device=device)
+    refuse_improper(target, scale=scale or 1.0, seed=seed, device=device)
     evidence: list[Evidence] = []
     began = time.perf_counter()
 
@@ -84,8 +85,18 @@ def judge(
 
     plain = plain_units(target, scale=scale or 1.0, seed=seed, device=device)
     for text, recipe in recipes:
-        if len(evidence) > 1 and time.perf_counter() - began > seconds:
+        spent = time.perf_counter() - began
+        if len(evidence) > 1 and spent > seconds:
             evidence.append(Evidence(sampler=text, error=f"not run: {seconds:g} s were over (seconds=)"))
+        elif (
+            len(evidence) > 1
+            and spent > seconds / 2
+            and not _anneals(recipe)
+            and any(_anneals(part) for _, part in recipes)
+            and not weigh(evidence, target=target.name, seed=seed).recommended
+        ):
+            why = f"half of {seconds:g} s were over, the rest is for those that anneal (seconds=)"
+            evidence.append(Evidence(sampler=text, error=f"not run: {why}"))
         else:
             run(text, recipe, plain)
     found = weigh(evidence, target=target.name, seed=seed)
@@ -93,14 +104,21 @@ def judge(
     for width in WIDTHS:
         units = None if found.recommended else seen_units(target, evidence, device=device)
         for text, recipe in recipes if units else ():
-            if hasattr(recipe, "temperatures") and time.perf_counter() - began < seconds:
+            if _anneals(recipe) and time.perf_counter() - began < seconds:
                 run(f"{text}, {width:g} × what was seen", _escalated(recipe, n, width), units)
         found = weigh(evidence, target=target.name, seed=seed)
+    if not found.recommended and time.perf_counter() - began > seconds:
+        found = replace(found, summary=f"{found.summary} All of {seconds:g} s were over: give more (seconds=).")
     if met := next((run for run in evidence if run.smoothness == "border" and run.z is not None), None):
         assert met.z is not None
         told = name_border(FlatDensity(target.to(device)), met.z, seed=seed)
         found = replace(found, summary=f"{found.summary} {told}")
     return found
+
+
+def _anneals(recipe: Sampler) -> bool:
+    """Whether it goes through temperatures, from a start that covers the density."""
+    return hasattr(recipe, "temperatures")
 
 
 def _escalated(recipe: Sampler, n: int, width: float) -> Sampler:

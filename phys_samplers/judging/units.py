@@ -18,7 +18,7 @@ from torch import Tensor
 
 from phys_samplers.chains.warmup import find_start
 from phys_samplers.density import FlatDensity
-from phys_samplers.errors import DensityError
+from phys_samplers.errors import DensityError, DivergenceError
 from phys_samplers.judging.evidence import Evidence
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
@@ -31,6 +31,10 @@ RADII = (1e9, 1e12, 1e15)
 """Distances from the origin at which a density must fall faster than volumes grow."""
 LOGARITHMS = (170.0, 340.0, 680.0)
 """The same where coordinates are logarithms of distances from a border, of which no more are numbers."""
+LINES, AXES, FLATTEST = 4, 64, 4
+"""Lines in each direction, axes tried, and further directions: those in which gradients hardly vary."""
+NUMBERS = 2**22
+"""Coordinates of all points that a density is asked for at once."""
 
 
 class UnitsLaw:
@@ -151,32 +155,88 @@ def seen_units(target: Target, runs: Sequence[Evidence], *, device: torch.device
     return Units(FlatDensity(target.to(device)), (low + high) / 2, width / 4, max(heights))
 
 
-def refuse_improper(target: Target, *, seed: int, device: torch.device | str) -> None:
+def refuse_improper(target: Target, *, scale: float, seed: int, device: torch.device | str) -> None:
     """Refuse a density whose integral is infinite since it does not fall off.
 
-    Along random directions from the origin p(x)|x|^K must fall between 10⁹ and 10¹⁵; −∞ and NaN count as fallen. With a
-    support it is flat coordinates, to 680, in double precision where the density takes it.
+    Along random directions from the origin p(x)|x|^K must fall between 10⁹ and 10¹⁵, and along lines through random
+    points p(x)|x|: on almost all lines of one direction a density with a finite integral has a finite one (Fubini).
+    Directions of lines are axes, and those in which gradients hardly vary, as along an invariance. −∞ and NaN count as
+    fallen. With a support it is flat coordinates, to 680. In double precision where the density takes it.
 
     Raises:
         DensityError: if it does not.
     """
     density = FlatDensity(target.to(device))
-    z = torch.randn(64, density.dim, generator=make_generator(seed, "improper", device=device), device=device)
-    z = z / z.norm(dim=1, keepdim=True)
-    mass, radii = [], RADII
-    if target.support is not None:
-        z, radii = z if z.device.type == "mps" else z.double(), LOGARITHMS
-    for radius in radii:
-        try:
-            heights = density.log_prob(radius * z).double().nan_to_num(-torch.inf, -torch.inf, -torch.inf)
-        except DensityError:
-            if target.support is None:
-                raise
-            return  # of single precision alone
-        mass.append(float(heights.logsumexp(0) + density.dim * torch.tensor(radius, dtype=torch.float64).log()))
-    if mass[0] > -torch.inf and mass[2] >= mass[1] >= mass[0]:
+    generator = make_generator(seed, "improper", device=device)
+    z = torch.randn(64, density.dim, generator=generator, device=device)
+    radii = RADII if target.support is None else LOGARITHMS
+    told = f"the density of target {target.name!r} is improper, its integral infinite: at distances of {radii[0]:g} to "
+    rays = z / z.norm(dim=1, keepdim=True)
+    if grows(_heights(density, torch.zeros_like(rays), rays, radii), radii, volume=density.dim):
         raise DensityError(
-            f"the density of target {target.name!r} is improper, its integral infinite: at distances of "
-            f"{radii[0]:g} to {radii[2]:g} it does not fall as fast as volume grows; give it a prior that falls off, "
-            "or bounds (−inf outside; of an angle one period)"
+            f"{told}{radii[2]:g} it does not fall as fast as volume grows; give it a prior that falls off, or bounds "
+            "(−inf outside; of an angle one period)"
         )
+    axes = torch.eye(density.dim, device=device)
+    axes = axes[torch.randperm(density.dim, generator=generator, device=device)[:AXES]]
+    flat = flat_directions(density, scale * z)
+    directions = torch.cat([flat, axes.to(flat)])[: max(1, NUMBERS // (2 * LINES * density.dim))]
+    both = torch.cat([directions, -directions]).repeat_interleave(LINES, 0)
+    points = scale * torch.randn(both.shape, generator=generator, device=device)
+    heights = _heights(density, points.to(both), both, radii).unflatten(1, (-1, LINES))
+    (found,) = torch.nonzero(grows(heights, radii, volume=1), as_tuple=True)
+    if len(found):
+        along = both[LINES * int(found[0])].abs()
+        moved = sorted(int(j) for j in along.topk(min(3, density.dim)).indices if along[j] > 0.1)
+        raise DensityError(
+            f"{told}{radii[2]:g} it does not fall along a line that changes flat coordinates "
+            f"{', '.join(map(str, moved))}; give these a prior that falls off, or bounds (support=; an angle is a "
+            "'circle')"
+        )
+
+
+def flat_directions(density: FlatDensity, z: Tensor) -> Tensor:
+    """Unit vectors (d, K) along which gradients at ``z`` (n, K) are least, by second moments, in double precision.
+
+    None where there are fewer points than coordinates, or where the density is of single precision alone: in it a
+    direction cannot be told from its neighbours over distances of 10⁹.
+    """
+    if z.device.type == "mps":
+        return z[:0]
+    if density.dim < 2 or density.dim > len(z):
+        return z[:0].double()
+    try:
+        score = density.log_prob_and_score(z.double())[1]
+    except (DensityError, DivergenceError, RuntimeError):
+        return z[:0].double()
+    score = score[score.isfinite().all(1)]
+    if len(score) < density.dim:
+        return z[:0].double()
+    score = score / score.norm(dim=1, keepdim=True).clamp(min=1e-300)  # steep points must not outweigh all others
+    return torch.linalg.eigh(score.T @ score).eigenvectors[:, : min(FLATTEST, density.dim - 1)].T
+
+
+def grows(heights: Tensor, radii: Sequence[float], *, volume: int) -> Tensor:
+    """Whether (G,) the sum over rays of p(r) r^volume grows, or stays, with r, from log p (radii, G, rays)."""
+    r = torch.tensor(radii, dtype=heights.dtype, device=heights.device)
+    first, second, third = heights.logsumexp(-1) + (volume * r.log()).view(-1, *[1] * (heights.ndim - 2))
+    return (first > -torch.inf) & (third >= second) & (second >= first)
+
+
+def _heights(density: FlatDensity, points: Tensor, along: Tensor, radii: Sequence[float]) -> Tensor:
+    """log p (radii, n) at points + r along (n, K), in double precision or that of the points; −∞ for no number."""
+    try:
+        if points.device.type != "mps":
+            z = torch.stack([points.double() + radius * along.double() for radius in radii])
+            return _asked(density, z)
+    except (DensityError, RuntimeError):  # of single precision alone
+        if density.target.support is not None:
+            return torch.full((len(radii), len(points)), -torch.inf, device=points.device)
+    z = torch.stack([points.float() + radius * along.float() for radius in radii])
+    return _asked(density, z)
+
+
+def _asked(density: FlatDensity, z: Tensor) -> Tensor:
+    parts = z.flatten(0, 1).split(max(1, NUMBERS // z.shape[2]))
+    heights = torch.cat([density.log_prob(rows) for rows in parts]).view(z.shape[:2])
+    return (heights if z.device.type == "mps" else heights.double()).nan_to_num(-torch.inf, -torch.inf, -torch.inf)

@@ -17,6 +17,7 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.laws.arguments import Numbers, as_real, check_count, check_positive
@@ -75,7 +76,7 @@ class GaussianMixture(nn.Module):
     def _log_joint(self, x: Tensor) -> Tensor:
         """log w_k N(x; m_k, v_k) (B, K) in x's dtype; the squares are expanded, so that no (B, K, D) tensor is made."""
         constant, slopes, precisions = self._constants(x.dtype)
-        return constant + x @ slopes.T - 0.5 * (x.square() @ precisions.T)
+        return linear(x, slopes, constant) - 0.5 * linear(x.square(), precisions)
 
     def _constants(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """What log w_k N(x; m_k, v_k) is at x = 0 (K,), m_k/v_k and 1/v_k (K, D), computed once for each precision."""
@@ -90,9 +91,8 @@ class GaussianMixture(nn.Module):
         self._known.clear()  # buffers move, or change their precision
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
-    def _score(self, x: Tensor, log_joint: Tensor) -> Tensor:
+    def _score(self, x: Tensor, r: Tensor) -> Tensor:
         _, slopes, precisions = self._constants(x.dtype)
-        r = log_joint.softmax(-1)
         return r @ slopes - x * (r @ precisions)
 
     def log_prob(self, x: Points) -> Values:
@@ -101,12 +101,12 @@ class GaussianMixture(nn.Module):
 
     def score(self, x: Points) -> Points:
         """∇ log p = Σ_k r_k(x) (m_k − x)/v_k with responsibilities r, shape (B, D)."""
-        return self._score(x, self._log_joint(x))
+        return self._score(x, _summed(self._log_joint(x))[1])
 
     def log_prob_and_score(self, x: Points) -> tuple[Values, Points]:
         """Both at the price of one."""
-        log_joint = self._log_joint(x)
-        return log_joint.logsumexp(-1), self._score(x, log_joint)
+        log_prob, r = _summed(self._log_joint(x))
+        return log_prob, self._score(x, r)
 
     def responsibilities(self, x: Tensor) -> Tensor:
         """Posterior probabilities (B, K) of the components at ``x`` (B, D)."""
@@ -129,6 +129,18 @@ class GaussianMixture(nn.Module):
         """The law of x + √variance · N(0, I), exactly: every component widened by ``variance``."""
         widened = self.variances + check_positive("variance", variance)
         return type(self)(self.means, widened, self.weights)
+
+
+FAINTEST = -80.0
+"""log-responsibility below which a component counts as that faint: with less, single precision is denormal and slow."""
+
+
+def _summed(log_joint: Tensor) -> tuple[Tensor, Tensor]:
+    """log Σ_k (B,) and the shares (B, K) of its terms, from one set of exponentials."""
+    top = log_joint.amax(-1, keepdim=True)
+    terms = (log_joint - top).nan_to_num(0.0).clamp(min=FAINTEST).exp()  # NaN where no term has any density
+    total = terms.sum(-1, keepdim=True)
+    return (top + total.log()).squeeze(-1), terms / total
 
 
 def arcs(angle: Tensor) -> Tensor:

@@ -47,31 +47,30 @@ class MALA(ChainSampler):
     def run(self, source: FlatDensity, x: Tensor, *, generator: torch.Generator, record: ChainRecord) -> Run:
         """Warm up, then sample; see ``ChainSampler.run``."""
         start = find_start(source, x, steps=self.ascent_steps if self.warmup_steps else 0)
-        scale = start.scale
-
-        def log_density(u: Tensor) -> tuple[Tensor, Tensor]:
-            log_prob, score = source.log_prob_and_score(scale * u)
-            return log_prob, scale * score
-
-        state = MALAState(start.x / scale, start.log_prob, scale * start.score)
+        state, scale = MALAState(start.x, start.log_prob, start.score), start.scale
         adaptation = DualAveraging.init(self.step_size, like=x)
         step_size = adaptation.log_step.exp()
         acceptance = x.new_zeros(())
         for index in range(self.sampling_steps):
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             log_uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=x.dtype).log_()
-            state, info = step(state, log_density, step_size=step_size, noise=noise, log_uniform=log_uniform)
+            state, info = step(
+                state,
+                source.log_prob_and_score,
+                step_size=step_size,
+                noise=noise,
+                log_uniform=log_uniform,
+                scale=scale,
+            )
             if index < self.warmup_steps:
                 adaptation = adaptation.update(info.acceptance.mean(), goal=self.target_acceptance)
                 step_size = adaptation.step_size(last=index + 1 == self.warmup_steps)
             else:
                 acceptance = acceptance + info.acceptance.mean()
             if 2 * (index + 1) == self.warmup_steps - self.warmup_steps % 2 and self.ascent_steps:
-                new = scale_of(scale * state.x, state.score / scale, scale)
-                state = MALAState(scale * state.x / new, state.log_prob, state.score * (new / scale))
-                scale = new
-            record.observe(scale * state.x)
-        refuse_unborn(scale * state.x, state.log_prob, steps=self.sampling_steps, by="mala")
+                scale = scale_of(state.x, state.score, scale)
+            record.observe(state.x)
+        refuse_unborn(state.x, state.log_prob, steps=self.sampling_steps, by="mala")
         facts = {
             "acceptance": float(acceptance) / (self.sampling_steps - self.warmup_steps),
             "step_size": float(step_size),

@@ -70,16 +70,17 @@ def leapfrog(
         steps: L, at least 1.
         inverse_mass: diagonal of M⁻¹; a number, (D,) or (B, D).
     """
-    h = step_size.unsqueeze(1) if isinstance(step_size, Tensor) and step_size.ndim == 1 else step_size
-    stride = h * inverse_mass
     x, log_prob, score = state
-    p = momentum + (0.5 * h) * score
+    h = step_size if isinstance(step_size, Tensor) else x.new_full((), step_size)
+    h = h.unsqueeze(1) if h.ndim == 1 else h
+    half, stride = 0.5 * h, h * inverse_mass
+    p = torch.addcmul(momentum, score, half)
     for index in range(steps):
         # where a trajectory overflows the density is asked at the origin, not at NaN; its momentum has overflowed too,
         # and refuses it
-        x = (x + stride * p).nan_to_num_(0.0, 0.0, 0.0)
+        x = torch.addcmul(x, p, stride).nan_to_num_(0.0, 0.0, 0.0)
         log_prob, score = log_density(x)
-        p = p + (h if index + 1 < steps else 0.5 * h) * score
+        p = p.addcmul_(score, h if index + 1 < steps else half)
     return HMCState(x, log_prob, score), p
 
 
@@ -109,10 +110,10 @@ def step(
     """
     momentum = noise * inverse_mass**-0.5
     there, end = leapfrog(state, momentum, log_density, step_size=step_size, steps=steps, inverse_mass=inverse_mass)
-    kinetic = 0.5 * (noise.square() - inverse_mass * end.square()).sum(1)
+    kinetic = 0.5 * (noise.square() - end.square_().mul_(inverse_mass)).sum(1)
     log_ratio = there.log_prob - state.log_prob + kinetic
     accepted = log_uniform < log_ratio  # False where the ratio is not a number
-    chosen = accepted.unsqueeze(1)
+    chosen = accepted.unsqueeze(1).expand_as(noise).contiguous()
     moved = HMCState(
         torch.where(chosen, there.x, state.x),
         torch.where(accepted, there.log_prob, state.log_prob),

@@ -17,7 +17,9 @@ from torch.distributions import Independent, StudentT
 
 from phys_samplers import Density, judge, make
 from phys_samplers.errors import DensityError
+from phys_samplers.judging.evidence import probe
 from phys_samplers.judging.p_values import two_sample_p_value
+from phys_samplers.judging.units import refuse_improper
 from phys_samplers.judging.verdict import Judgement
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
@@ -256,12 +258,36 @@ def test_a_few_of_them_in_every_run(name: str) -> None:
         (broken, {}, "the log-density raised RuntimeError"),
         (lambda x: -0.5 * x.square().sum(1), {"score": lambda x: 1.3 * x}, "is not the gradient"),
         (lambda x: (x.cos()).sum(1), {}, "improper"),
+        (lambda x: 2 * x[:, 0].cos() - x[:, 1].square(), {}, "changes flat coordinates 0"),
+        (lambda x: -(x[:, 0] - 3 * x[:, 1]).square(), {}, "changes flat coordinates 0, 1"),
+        (lambda x: -0.5 * x.square().sum(1) + 0.1 * torch.randn(len(x)), {}, "not the same when asked again"),
+        (lambda x: -0.5 * ((x - 0.9 * x.mean(0)) / x.std(0)).square().sum(1), {}, "not the same in another batch"),
         (lambda x: x.square().sum(1) * torch.nan, {}, "nan at all"),
     ],
 )
 def test_a_mistake_is_one_exception(log_prob: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(DensityError, match=message):
         judge(Density(log_prob, (2,), **options), SAMPLERS[:2], n=200)
+
+
+@pytest.mark.parametrize(
+    ("log_prob", "dim"),
+    [
+        (lambda x: -0.5 * (x / 1e7).square().sum(1), 2),
+        (lambda x: -0.5 * ((x[:, 0] - x[:, 1]).square() + 1e-10 * x.square().sum(1)), 2),
+        (lambda x: -torch.log1p(x.square()).sum(1), 3),
+        (lambda x: -0.6 * torch.log1p(x.square().sum(1)), 1),
+        (lambda x: off((x.norm(dim=1) > 1) & (x.norm(dim=1) < 1.2), 0 * x.sum(1)), 2),
+        (lambda x: 1e6 + normal(x), 2),
+        (KINDS["funnel"].target.law.log_prob, 5),
+        (KINDS["stairs"].target.law.log_prob, 1),
+        (KINDS["many scales"].target.law.log_prob, 20),
+    ],
+)
+def test_what_can_be_a_density_is_not_refused(log_prob: Any, dim: int) -> None:
+    target = Density(log_prob, (dim,))
+    probe(target, n=64, scale=1.0, seed=0, device="cpu")
+    refuse_improper(target, scale=1.0, seed=0, device="cpu")
 
 
 @pytest.mark.slow

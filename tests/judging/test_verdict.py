@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -161,3 +163,16 @@ def test_far_higher_density_that_somebody_met_counts_against_the_reference() -> 
 def test_errors_of_weights_without_variance_are_widened() -> None:
     found = weigh([run("ais", log_z=1.0, log_z_std=0.1, pareto=0.6)], target="t", seed=0)
     assert found.log_z == pytest.approx((1.0, 0.3))
+
+
+def test_half_of_the_time_is_kept_for_those_that_anneal_where_they_settle_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = itertools.count(0.0, 1.25)
+    monkeypatch.setattr("phys_samplers.judging.running.time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    lost = Evidence(sampler="", error="lost")
+    monkeypatch.setattr("phys_samplers.judging.running.gather", lambda text, *_, **__: replace(lost, sampler=text))
+    found = judge(Density(lambda x: -x.square().sum(1), (2,)), ["smc", "ais", "mala"], n=200, seconds=4)
+    assert [opinion.why for opinion in found.opinions][:2] == ["lost", "lost"]
+    assert found.opinions[2].why.startswith("not run: half of 4 s were over")
+    assert found.summary.endswith("All of 4 s were over: give more (seconds=).")

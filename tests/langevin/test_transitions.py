@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -82,6 +83,22 @@ def test_mala_keeps_what_it_knows_and_leaves_its_input_alone() -> None:
         torch.testing.assert_close(part, fresh)
     for part, old in zip(state, before, strict=True):
         assert torch.equal(part, old)
+
+
+def test_scales_are_those_of_other_coordinates() -> None:
+    x, z, scale = draws(400, 2, label="x"), draws(400, 2, label="z"), torch.tensor([0.3, 2.5], dtype=torch.float64)
+    log_u = torch.rand(400, generator=make_generator(0, "u"), dtype=torch.float64).log()
+
+    def scaled(u: Tensor) -> tuple[Tensor, Tensor]:
+        log_prob, score = mixture(scale * u)
+        return log_prob, scale * score
+
+    options: dict[str, Any] = {"step_size": 0.4, "noise": z, "log_uniform": log_u}
+    here, info = mala.step(mala.init(x, mixture), mixture, **options, scale=scale)
+    there, same = mala.step(mala.init(x / scale, scaled), scaled, **options)
+    torch.testing.assert_close(here.x, scale * there.x)
+    torch.testing.assert_close(info.acceptance, same.acceptance)
+    assert torch.equal(info.accepted, same.accepted)
 
 
 def test_mala_refuses_zero_density_and_nonsense_but_escapes_from_it() -> None:

@@ -134,6 +134,17 @@ def test_far_points_keep_finite_scores() -> None:
         assert torch.isfinite(law.score(x)).all()
 
 
+def test_a_density_and_its_score_at_once_are_those_of_each_alone() -> None:
+    """Far from all components but one, and where no number is large enough, too."""
+    law = diagonal_mixture()
+    x = torch.tensor([[0.0, 0.0], [30.0, -2.0], [1e25, 1e25], [math.nan, 0.0], [-2.0, 1.0]])
+    log_prob, score = law.log_prob_and_score(x)
+    torch.testing.assert_close(log_prob, law.log_prob(x), equal_nan=True)
+    torch.testing.assert_close(score, law.score(x), rtol=0, atol=0, equal_nan=True)
+    exact = law.score(x[[0, 1, 4]].double())
+    torch.testing.assert_close(score[[0, 1, 4]].double(), exact, rtol=1e-5, atol=1e-5)
+
+
 def test_uniform_density_outside_is_zero() -> None:
     law = uniform_spans([(-2.0, -1.0), (0.0, 0.5)])
     x = torch.tensor([[-1.5], [-1.0], [-0.5], [0.25], [3.0]])
