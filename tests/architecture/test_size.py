@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 383
-LINES = 64_498
+MODULES = 384
+LINES = 64_886
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
