@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from .execution import inline_threads
 from .executors import InlinePool, Pool, ProcessPool
 from .folders import check_owner, load, merge, new_head, status
 from .plan import Plan, PlannedCell, plan_cells
+from .remote import Executor, FuturePool, engine
 from .resolve import Resolver, needs_inline
 from .results import Results, compare
 from .runner import Progress, Runner, choose_progress
@@ -39,6 +41,7 @@ __all__ = [
     "Claims",
     "Conflict",
     "Damage",
+    "Executor",
     "Override",
     "Plan",
     "PlannedCell",
@@ -59,6 +62,8 @@ __all__ = [
     "tune",
 ]
 
+EXECUTORS = ("auto", "process", "inline", "dask", "slurm")
+"""Names, of which dask and slurm may be followed by a colon and more."""
 SuiteLike = str | Path | Suite | Mapping[str, Any]
 
 
@@ -123,7 +128,7 @@ def run(
     tasks: Sequence[str] | None = None,
     seeds: int | Sequence[int] | None = None,
     out: str | Path | None = None,
-    executor: str = "auto",
+    executor: str | Executor = "auto",
     workers: int | None = None,
     device: str = "auto",
     plugins: Sequence[str | Path] = (),
@@ -141,8 +146,12 @@ def run(
         seeds: a number of seeds, or the seeds, instead of the suite's.
         out: run folder; ``runs/<suite>`` if None.
         executor: ``process`` runs cells in killable workers, ``inline`` in this process, without limits;
-            ``auto`` takes ``process`` unless a component is known to this process alone.
-        workers: number of worker processes; one per CPU core if None (two on CUDA, which they share).
+            ``auto`` takes ``process`` unless a component is known to this process alone. ``dask`` makes a cluster of
+            this machine, ``dask:ADDRESS`` asks a scheduler, ``slurm`` (``slurm:slurm_partition=cpu,timeout_min=60``)
+            submits jobs; or any object whose ``submit(function, *texts)`` gives futures. Other machines must see the
+            run folder and have the same packages.
+        workers: number of worker processes, or of jobs at once elsewhere; one per CPU core if None (two on CUDA, which
+            they share).
         device: ``auto``, ``cpu`` or ``cuda``.
         plugins: plugin files to load first.
         retry_failed: run failed, diverged and timed-out cells again. Without it they are kept, since the same code and
@@ -192,7 +201,8 @@ def run(
         head["suite"] |= load_suite(suite).papers()  # of the cells of earlier calls too
         folder.write_head(head)
         notes = [note, problem and f"{problem}; it is written anew, and lists the cells of this run alone"]
-        return _run(made, folder, how, count, notes, choose_progress(progress))
+        pool = _pool(how if isinstance(executor, str) else executor, count, folder, made.device)
+        return _run(made, folder, how, count, notes, choose_progress(progress), pool)
 
 
 def tune(
@@ -238,12 +248,11 @@ def tune(
     return run(tuned, out=folder.path, tuning=facts, **options)
 
 
-def _run(made: Plan, folder: RunFolder, how: str, count: int, notes: list[str], shown: Progress) -> Results:
+def _run(made: Plan, folder: RunFolder, how: str, count: int, notes: list[str], shown: Progress, pool: Pool) -> Results:
     """Run a plan in a folder that is ours."""
     facts = {"suite": made.suite.to_dict(), "folder": str(folder.path), "device": made.device, "plan": made.summary()}
     folder.log("run started", plan=made.summary(), executor=how, workers=count)
     registry.emit("phys_run_started", run=facts)
-    pool = _pool(how, count, folder, made.device)
     runner = Runner(made, folder, pool, shown, registry)
     outcome = "failed"
     try:
@@ -279,15 +288,21 @@ def _results(folder: RunFolder, made: Plan) -> Results:
     return results
 
 
-def _choose_executor(executor: str, made: Plan) -> tuple[str, str]:
-    if executor not in ("auto", "process", "inline"):
-        raise ConfigurationError(f"executor is {executor!r}; expected 'auto', 'process' or 'inline'")
+def _choose_executor(executor: str | Executor, made: Plan) -> tuple[str, str]:
+    """Its name, and what a person should know."""
+    if not isinstance(executor, str) and not callable(getattr(executor, "submit", None)):
+        raise ConfigurationError(
+            f"executor is {executor!r}; expected a name, or an object with submit(function, *texts)"
+        )
+    name = executor if isinstance(executor, str) else type(executor).__name__
+    if name is executor and name.partition(":")[0] not in EXECUTORS:
+        raise ConfigurationError(f"executor is {name!r}; expected {', '.join(EXECUTORS)}, or an object")
     if executor == "inline":
         return "inline", "executor 'inline': limits on time and memory are not kept"
     if not (own := needs_inline(made.todo, Fingerprints(registry))):
-        return "process", ""
+        return "process" if executor == "auto" else name, ""
     named = ", ".join(own)
-    if executor == "process":
+    if executor != "auto":
         raise ConfigurationError(
             f"{named} is registered in this process only, where worker processes cannot see it; put it into a file and "
             "pass plugins=['FILE.py'], or use executor='inline'"
@@ -304,9 +319,13 @@ def _choose_workers(workers: int | None, made: Plan, how: str) -> int:
     return max(1, min(workers or usual, len(made.todo) or 1))
 
 
-def _pool(how: str, count: int, folder: RunFolder, device: str) -> Pool:
+def _pool(how: str | Executor, count: int, folder: RunFolder, device: str) -> Pool:
     if how == "inline":
         return InlinePool()
     files = [status.location for status in registry.plugins() if (status.source, status.status) == ("file", "loaded")]
     variables = {"PHYS_SAMPLERS_PLUGIN_FILES": os.pathsep.join(files)}
-    return ProcessPool(count, folder.path / "logs", variables, copied=device == "cpu")
+    copied = device == "cpu"
+    if how == "process":
+        return ProcessPool(count, folder.path / "logs", variables, copied=copied)
+    asked, closing = engine(how, count, folder.path / "logs") if isinstance(how, str) else (how, ExitStack())
+    return FuturePool(asked, count, variables, copied=copied, closing=closing)

@@ -55,7 +55,7 @@ def start(log: Path, variables: Mapping[str, str], *, copied: bool) -> tuple[Any
     Raises:
         OSError: if the system starts no process, or the one that workers are copies of was killed meanwhile.
     """
-    with _no_main_module():
+    with no_main_module():
         copied = copied and sys.platform == "linux" and _import_once()
     context: Any = multiprocessing.get_context("forkserver" if copied else "spawn")
     ours, theirs = context.Pipe()
@@ -63,7 +63,7 @@ def start(log: Path, variables: Mapping[str, str], *, copied: bool) -> tuple[Any
     process = context.Process(
         target=work, args=(theirs, str(log.absolute()), given, os.getcwd()), name="phys-bench worker"
     )
-    with _no_main_module(), _environment(SAFE_PATH):
+    with no_main_module(), _environment(SAFE_PATH):
         try:
             process.start()
         except EOFError as error:
@@ -73,7 +73,7 @@ def start(log: Path, variables: Mapping[str, str], *, copied: bool) -> tuple[Any
 
 
 @contextmanager
-def _no_main_module() -> Iterator[None]:
+def no_main_module() -> Iterator[None]:
     """Keep a new process from importing the user's script again, which would run it if it has no main guard."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

@@ -93,10 +93,11 @@ class SuiteName(click.ParamType):  # type: ignore[type-arg]  # generic in later 
 @click.option("--workers", type=Whole(min=1), help="Worker processes.  [default: one per core]")
 @click.option(
     "--executor",
-    type=click.Choice(["auto", "inline", "process"]),
+    metavar="NAME",
     default="auto",
     show_default=True,
-    help="process: killable workers with limits; inline: this process, without limits.",
+    help="process: killable workers with limits; inline: this process, without limits; dask, dask:ADDRESS, slurm, "
+    "slurm:slurm_partition=cpu: a cluster.",
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
