@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 384
-LINES = 64_886
+MODULES = 385
+LINES = 65_161
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
