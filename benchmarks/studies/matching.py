@@ -55,6 +55,10 @@ PARTICLES: dict[str, dict[str, Any]] = {
 }
 """Options on four particles, for some twenty seconds."""
 BASELINES = ("prior", "untrained-64", "untrained-256")
+FEWER = {"rdmc": (2_000, 1)}
+"""Draws and repeats of what asks for ten thousand evaluations a draw."""
+RESAMPLED = 0.9
+"""Share of effective paths below which those of ``nets``, ``pinn`` and ``lfis`` are resampled, in one more draw."""
 
 
 class Weighted(NamedTuple):
@@ -79,7 +83,7 @@ class Still:
 
 def histograms(task: Task, x: Tensor, seed: int) -> dict[str, float]:
     """TVD-E over the reference's range, and of particles TVD-D and both in fixed bins; 2,000 rows, as published."""
-    rows = 2_000 if task.particles else DRAWS
+    rows = 2_000 if task.particles else len(x)
     generator = make_generator(seed, "reference")
     reference = task.sample(rows, generator=generator)
     scored = Scored(samples=x[:rows], target=task, generator=generator, reference=reference)
@@ -138,6 +142,7 @@ def baseline(task: Task, name: str) -> Callable[[int], Weighted]:
 def job(task_name: str, name: str, options: dict[str, Any], seed: int) -> dict[str, Any]:
     """One row."""
     task: Task = make("task", task_name)
+    count, repeats = FEWER.get(name, (DRAWS, REPEATS))
     began = time.process_time()
     if name in BASELINES:
         drawing = baseline(task, name)
@@ -145,16 +150,21 @@ def job(task_name: str, name: str, options: dict[str, Any], seed: int) -> dict[s
         model = make("sampler", name, **options).fit(task, seed=seed)
 
         def drawing(seed: int) -> Weighted:
-            found = model.draw(DRAWS, seed=seed)
+            found = model.draw(count, seed=seed)
             return Weighted(found.samples, found.log_weights, found.nfe)
 
     fitted = time.process_time()
-    draws = [drawing(1_000 * seed + index) for index in range(REPEATS)]
+    draws = [drawing(1_000 * seed + index) for index in range(repeats)]
     done = time.process_time()
+    more = {}
+    if name in ("nets", "pinn", "lfis") and task.particles is None:
+        x = model.sample(count, seed=1_000 * seed + repeats, resample_below=RESAMPLED)
+        more = {f"{key} resampled": value for key, value in modes(task, x, torch.full((count,), 1 / count)).items()}
     scores = [scored(task, each, seed) for each in draws]
-    mean = {key: sum(one[key] for one in scores) / REPEATS for key in scores[0]}
-    row = {"task": task_name, "sampler": name, "options": options, "seed": seed, "nfe": draws[0].evaluations}
-    return {**row, "fit": fitted - began, "draw": (done - fitted) / REPEATS, **mean}
+    mean = {key: sum(one[key] for one in scores) / repeats for key in scores[0]}
+    row = {"task": task_name, "sampler": name, "options": options, "seed": seed, "draws": count}
+    facts = {"nfe": draws[0].evaluations, "fit": fitted - began, "draw": (done - fitted) / repeats}
+    return {**row, **facts, **mean, **more}
 
 
 def key_of(row: dict[str, Any]) -> tuple[str, str, str, int]:

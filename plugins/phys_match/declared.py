@@ -7,8 +7,8 @@ from importlib.util import find_spec
 
 from phys_registry import Component, hookimpl
 
-PAPER = {"estimator": "target", "score_clip": 70.0, "draws": 500, "reuse": 1}
-"""The published estimator; batches of fresh estimates."""
+PAPER = {"estimator": "target", "score_clip": 70.0, "draws": 500, "reuse": 1, "conditional": False, "guided": False}
+"""The published estimator and network; batches of fresh estimates."""
 DENSITY = frozenset({"log_prob", "score"})
 
 

@@ -138,7 +138,7 @@ class DiKL(UnitSampler):
         """Both stacked networks; the denoiser begins at zero."""
         field = make_field(self.field, width=self.width, depth=self.depth)
         network = field.build(dim, dim, streams=streams, conditioned=False)
-        denoiser = field.build(dim, dim + 1, streams=streams, conditioned=True, out_gain=0.0)
+        denoiser = field.build(dim, dim + 2, streams=streams, conditioned=True, out_gain=0.0)
         return Generator(network, PosteriorNet(denoiser, widest=self.widest, finest=self.finest))
 
     def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
@@ -156,7 +156,7 @@ class DiKL(UnitSampler):
                 made = generator(noise.normal(self.denoiser_batch, dim))
             sigma = level(self.denoiser_batch)
             noised = torch.addcmul(made, sigma.unsqueeze(-1), noise.normal(self.denoiser_batch, dim))
-            out, _ = generator.denoiser.outputs(noised, sigma)
+            out, _, _ = generator.denoiser.outputs(noised, sigma)
             shrink, wide = (1 / (1 + sigma.square())).unsqueeze(-1), sigma.unsqueeze(-1)
             missed = (out - (made - shrink * noised) / (wide * shrink.sqrt())).square().sum(-1).mean(1)
             x, sigma = generator(noise.normal(self.batch_size, dim)), level(self.batch_size)

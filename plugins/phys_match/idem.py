@@ -2,18 +2,23 @@ r"""iDEM: a denoiser regressed on estimates of the posterior mean, at noised sta
 
 The inner loop draws states of a buffer, noises them to log-uniform levels σ and estimates the posterior's moments there
 with ``draws`` evaluations each (``reverse``); what was estimated is kept in a ring and used for ``reuse`` steps, since
-the estimates are the dear part and not the network. The outer loop refills the buffer with ends of the reversal that
-follows the denoiser. Around the network, with c = 1/(1 + σ²),
+the estimates are the dear part and not the network. The state that was noised is one of the draws (``conditional``).
+The outer loop refills the buffer with ends of the reversal that follows the denoiser. With c = 1/(1 + σ²),
 
-    m(x, σ) = c x + σ √c NN(√c x, σ),        L = E |NN − (m̂ − c x)/(σ √c)|² + λ E[S/v + log v],
+    m(x, σ) = c x + σ √c (NN + g a),    a = σ/√c ∇log p̃(x) κ,    κ = ω²/(ω² + σ²),
+    L = E[|NN + g a − (m̂ − c x)/(σ √c)|²/(D u) + log u + λ (S/v + log v)].
 
-and v, the second output, is the posterior variance of a coordinate: the mean squared distance S of the weighted draws
-from m has it as its mean, bias of few effective draws included. Kernels of the reversal have both moments, so that
-their weights are those of the best Gaussian steps.
+a is what leads to the mean within a mode of width ω, a learned number, and g, another output, says how far to follow
+(``guided``; a is cut at 5 √D). Without it small σ ask the network for the place of every mode, with a precision that it
+does not reach in minutes. u, learned too, is the error that is expected, so that rows at large σ, whose estimates are
+noise for the most part, do not rule the loss. v is the posterior variance of a coordinate: the mean squared distance S
+of the weighted draws from m has it as its mean, bias of few effective draws included. Kernels of the reversal have both
+moments, so that their weights are those of the best Gaussian steps.
 
 The paper regresses the score by the target score identity, clipped (``estimator="target"``, ``score_clip``), with steps
-whose variance is that of the noising. Of particles the network is one of pairs (``pairs``, ``invariant``), and a
-reversal with less noise (``noise_scale``) trades the tail of the energy against distances, as in the paper.
+whose variance is that of the noising, and has neither lead nor known draw (preset ``paper``). Of particles the network
+is one of pairs (``pairs``, ``invariant``), and a reversal with less noise (``noise_scale``) trades the tail of the
+energy against distances, as in the paper.
 
 Sources: Akhound-Sadegh et al. 2024, *Iterated Denoising Energy Matching* (arXiv:2402.06121), Algorithm 1, Eq. 8; Karras
 et al. 2022 (arXiv:2206.00364) for the scales around the network; Bao et al. 2022 (arXiv:2206.07309) for learned
@@ -31,7 +36,7 @@ import torch
 from torch import Tensor, nn
 
 from phys_match.pairs import PairNetwork
-from phys_match.reverse import Estimator, Moments, check_levels, estimate, levels, reversed_walk
+from phys_match.reverse import TINY, Estimator, Moments, check_levels, estimate, levels, reversed_walk
 from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields import make_field
@@ -45,6 +50,12 @@ from phys_samplers.training.state import Counter
 
 SHARE = 0.2
 """λ, of the loss of variances."""
+WIDTH = 0.1
+"""First guess of a mode's width, in units of the spread."""
+LEAST = -5.0
+"""log u at least."""
+LEAD = 5.0
+"""Longest lead of a network by a score, in units of √D."""
 NUMBERS_AT_ONCE = 2**24
 """Coordinates of draws or states that are held together."""
 
@@ -53,24 +64,40 @@ class PosteriorNet(nn.Module):
     """Both moments by one stacked network.
 
     Args:
-        network: (R, N, D) and times (R, N) or (R, 1) to (R, N, D + 1).
+        network: (R, N, D) and times (R, N) or (R, 1) to (R, N, D + 2), or D + 3 if it is led.
         widest: σ at time 1.
         finest: σ at time 0.
+        guided: whether scores lead it.
     """
 
-    def __init__(self, network: nn.Module, *, widest: float, finest: float) -> None:
+    def __init__(self, network: nn.Module, *, widest: float, finest: float, guided: bool = False) -> None:
         super().__init__()
         self.network, self.finest, self.span = network, finest, math.log(widest / finest)
+        first = next(network.parameters())
+        self.log_width = nn.Parameter(first.new_full((len(first), 1), math.log(WIDTH))) if guided else None
 
-    def outputs(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """NN (R, N, D), and log v (R, N) at states (R, N, D) and σ (R, N) or (R, 1)."""
-        shrink = 1 / (1 + sigma.square())
+    def outputs(self, x: Tensor, sigma: Tensor, score: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """NN (R, N, D), log v and log u (R, N) at states (R, N, D) and σ (R, N) or (R, 1).
+
+        Args:
+            x: states.
+            sigma: σ.
+            score: ∇log p̃ (R, N, D) there, for networks that are led.
+        """
+        shrink, dim = 1 / (1 + sigma.square()), x.shape[-1]
         found = self.network(shrink.sqrt().unsqueeze(-1) * x, (sigma / self.finest).log() / self.span)
-        return found[..., :-1], found[..., -1] + (shrink * sigma.square()).log()
+        out, log_variance = found[..., :dim], found[..., dim] + (shrink * sigma.square()).log()
+        log_missed = found[..., dim + 1].clamp(min=LEAST)
+        if self.log_width is not None and score is not None:
+            local = 1 / (1 + (sigma / self.log_width.exp()).square())
+            lead = (local * sigma / shrink.sqrt()).unsqueeze(-1) * score
+            norm = lead.norm(dim=-1, keepdim=True).clamp(min=TINY)
+            out = out + found[..., dim + 2 :] * lead * (LEAD * math.sqrt(dim) / norm).clamp(max=1.0)
+        return out, log_variance, log_missed
 
-    def forward(self, x: Tensor, sigma: Tensor) -> Moments:
+    def forward(self, x: Tensor, sigma: Tensor, score: Tensor | None = None) -> Moments:
         """The posterior's moments."""
-        out, log_variance = self.outputs(x, sigma)
+        out, log_variance, _ = self.outputs(x, sigma, score)
         shrink, wide = (1 / (1 + sigma.square())).unsqueeze(-1), sigma.unsqueeze(-1)
         return Moments(shrink * x + wide * shrink.sqrt() * out, log_variance.clamp(-30, 5).exp())
 
@@ -105,16 +132,22 @@ class IDEMModel(UnitModel[PosteriorNet]):
                 return torch.randn(shape, generator=generator, device=self.device)
 
             scale = recipe.noise_scale
-            walked = reversed_walk(self._moments, sigmas, normal(), normal, density=density, noise_scale=scale)
+
+            def moments(x: Tensor, sigma: Tensor) -> Moments:
+                return self._moments(x, sigma, density)
+
+            walked = reversed_walk(moments, sigmas, normal(), normal, density=density, noise_scale=scale)
             assert walked.log_weights is not None
             ends.append(walked.ends[0])
             weights.append(walked.log_weights[0])
         log_weights = torch.cat(weights)
         samples = density.flat.embed(torch.cat(ends) * self.scale)
-        return Draw(samples, float(recipe.sampling_steps + 1), weight_diagnostics(log_weights), log_weights)
+        calls = recipe.sampling_steps * (2 if recipe.guided else 1)
+        return Draw(samples, float(calls + 1), weight_diagnostics(log_weights), log_weights)
 
-    def _moments(self, x: Tensor, sigma: Tensor) -> Moments:
-        found: Moments = self.network(x, sigma.view(1, 1))
+    def _moments(self, x: Tensor, sigma: Tensor, density: UnitDensity) -> Moments:
+        score = density.score(x) if self.recipe.guided else None
+        found: Moments = self.network(x, sigma.view(1, 1), score)
         return found
 
     @torch.no_grad()
@@ -124,7 +157,7 @@ class IDEMModel(UnitModel[PosteriorNet]):
             return super().score(x)
         density, level = UnitDensity(self._target, self.scale), sigma / self.scale
         z = density.flat.reduce(x.to(torch.float32)) / self.scale
-        found = self._moments(z.unsqueeze(0), z.new_full((), level)).mean[0]
+        found = self._moments(z.unsqueeze(0), z.new_full((), level), density).mean[0]
         return density.flat.embed((found - z) / (level**2 * self.scale))
 
 
@@ -135,9 +168,11 @@ class IDEM(UnitSampler):
     Args:
         estimator: identity of the regression's targets; see ``reverse``.
         draws: evaluations of an estimate.
+        conditional: whether the state that was noised is one of the draws of its estimate.
         score_clip: largest norm of an estimated score, in units of the spread; None for none.
         field: network, by name or object.
         invariant: whether the network of particles is one of pairs, which knows of no order or direction (``pairs``).
+        guided: whether the network is led by ∇log p̃(x), at a gradient a level of every path.
         width: units of each hidden layer, unless ``field`` is an object; None for the field's own.
         depth: hidden layers, likewise.
         batch_size: rows of a step.
@@ -161,9 +196,11 @@ class IDEM(UnitSampler):
 
     estimator: Estimator = fit_option("optimal")
     draws: int = fit_option(128, least=2)
+    conditional: bool = fit_option(True)
     score_clip: float | None = fit_option(None, above=0)
     field: Part = fit_option("fourier-mlp")
     invariant: bool = fit_option(True)
+    guided: bool = fit_option(True)
     width: int | None = fit_option(128, least=1)
     depth: int | None = fit_option(None, least=1)
     batch_size: int = fit_option(512, least=2)
@@ -193,10 +230,10 @@ class IDEM(UnitSampler):
         dim = target.flat_dim
         network: nn.Module
         if self.invariant and target.particles is not None:
-            network = PairNetwork(field, target, streams=streams)
+            network = PairNetwork(field, target, numbers=2 + self.guided, streams=streams)
         else:
-            network = field.build(dim, dim + 1, streams=streams, conditioned=True, out_gain=0.0)
-        return PosteriorNet(network, widest=self.widest, finest=self.finest)
+            network = field.build(dim, dim + 2 + self.guided, streams=streams, conditioned=True, out_gain=0.0)
+        return PosteriorNet(network, widest=self.widest, finest=self.finest, guided=self.guided)
 
     def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
         """See ``TrainedSampler.training_objective``."""
@@ -205,11 +242,11 @@ class IDEM(UnitSampler):
         denoiser = self.denoiser(target, Streams(seeds, "weights", device="cpu")).to(device)
         dim, turn = density.dim, Counter()
         ends = Replay(density, noise, size=self.walks, rounds=self.kept_rounds, moves=self.moves, step=self.finest**2)
-        ring = Ring(noise, capacity=self.kept_estimates, columns=3 * dim + 2)
+        ring = Ring(noise, capacity=self.kept_estimates, columns=4 * dim + 2)
         coarse = levels(max(1, self.sampling_steps // 2), self.widest, self.finest)
 
         def moments(x: Tensor, sigma: Tensor) -> Moments:
-            found: Moments = denoiser(x, sigma.view(1, 1))
+            found: Moments = denoiser(x, sigma.view(1, 1), density.score(x) if self.guided else None)
             return found
 
         @torch.no_grad()
@@ -231,18 +268,18 @@ class IDEM(UnitSampler):
             clean, _ = ends.draw(self.estimates)
             sigma = self.finest * (noise.uniform(self.estimates) * denoiser.span).exp()
             x = torch.addcmul(clean, sigma.unsqueeze(-1), noise.normal(self.estimates, dim))
-            rows = max(1, NUMBERS_AT_ONCE // (len(seeds) * self.draws * dim))
-            found = [
-                estimate(density, part, wide, noise.normal(part.shape[1], self.draws, dim), self.estimator)
-                for part, wide in zip(x.split(rows, 1), sigma.split(rows, 1), strict=True)
-            ]
+            rows, found = max(1, NUMBERS_AT_ONCE // (len(seeds) * self.draws * dim)), []
+            for part, wide, start in zip(*(each.split(rows, 1) for each in (x, sigma, clean)), strict=True):
+                kicks, known = noise.normal(part.shape[1], self.draws, dim), start if self.conditional else None
+                found.append(estimate(density, part, wide, kicks, self.estimator, clean=known))
             mean = torch.cat([part.mean for part in found], 1)
             if self.score_clip is not None:
                 score = (mean - x) / sigma.square().unsqueeze(-1)
                 norm = score.norm(dim=-1, keepdim=True).clamp(min=1e-12)
                 mean = torch.lerp(x, mean, (self.score_clip / norm).clamp(max=1.0))
             drawn, variance = (torch.cat([part.draws[i] for part in found], 1) for i in range(2))
-            ring.add(torch.cat((x, sigma.unsqueeze(-1), mean, drawn, variance.unsqueeze(-1)), -1))
+            score = density.score(x) if self.guided else torch.zeros_like(x)
+            ring.add(torch.cat((x, sigma.unsqueeze(-1), mean, drawn, variance.unsqueeze(-1), score), -1))
 
         def loss() -> Tensor:
             if turn.value % self.refill_every == 0:
@@ -250,13 +287,13 @@ class IDEM(UnitSampler):
             if turn.value % self.reuse == 0:
                 learn_more()
             turn.value += 1
-            x, sigma, mean, drawn, variance = ring.draw(self.batch_size).split((dim, 1, dim, dim, 1), -1)
-            out, log_v = denoiser.outputs(x, sigma.squeeze(-1))
+            x, sigma, mean, drawn, variance, score = ring.draw(self.batch_size).split((dim, 1, dim, dim, 1, dim), -1)
+            out, log_v, log_u = denoiser.outputs(x, sigma.squeeze(-1), score if self.guided else None)
             shrink = 1 / (1 + sigma.square())
             unit = sigma * shrink.sqrt()
             found = (shrink * x + unit * out).detach()
             spread_of = variance.squeeze(-1) + (drawn - found).square().mean(-1)
-            missed = (out - (mean - shrink * x) / unit).square().sum(-1)
+            missed = (out - (mean - shrink * x) / unit).square().mean(-1) * (-log_u).exp() + log_u
             return (missed + SHARE * (spread_of * (-log_v).exp() + log_v)).mean(1)
 
         def finish(module: nn.Module, seed: int) -> IDEMModel:

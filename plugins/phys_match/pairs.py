@@ -21,17 +21,18 @@ TINY = 1e-6
 
 
 class PairNetwork(nn.Module):
-    """States z (R, N, K) of the centred subspace, and times (R, N) or (R, 1), to (R, N, K + 1).
+    """States z (R, N, K) of the centred subspace, and times (R, N) or (R, 1), to (R, N, K + ``numbers``).
 
     Args:
         field: of the perceptron.
         target: of particles.
+        numbers: g's that there are.
         streams: one per replica, for initial weights.
     """
 
     axes: Tensor
 
-    def __init__(self, field: Field, target: Target, *, streams: Streams) -> None:
+    def __init__(self, field: Field, target: Target, *, numbers: int = 1, streams: Streams) -> None:
         super().__init__()
         assert target.particles is not None
         self.particles, self.dims = target.particles
@@ -42,7 +43,7 @@ class PairNetwork(nn.Module):
         matrix = apart if subspace is None else subspace.cpu().to(apart) @ apart
         self.pairs = len(first)
         self.register_buffer("axes", matrix.repeat(streams.replicas, 1, 1))
-        self.perceptron = field.build(1, 2, streams=streams, conditioned=True, out_gain=0.0)
+        self.perceptron = field.build(1, 1 + numbers, streams=streams, conditioned=True, out_gain=0.0)
 
     def forward(self, z: Tensor, t: Tensor) -> Tensor:
         """See the class."""
@@ -50,7 +51,7 @@ class PairNetwork(nn.Module):
         apart = torch.bmm(z, self.axes).view(replicas, rows, self.pairs, self.dims)
         distance = (apart.square().sum(-1) + TINY).sqrt()
         times = t.expand(replicas, rows).unsqueeze(-1).expand(-1, -1, self.pairs).flatten(1)
-        found = self.perceptron(distance.flatten(1).unsqueeze(-1), times).view(replicas, rows, self.pairs, 2)
+        found = self.perceptron(distance.flatten(1).unsqueeze(-1), times).view(replicas, rows, self.pairs, -1)
         pull = (found[..., :1] * apart).flatten(2)
         moved = torch.bmm(pull, self.axes.mT)  # what i gets from j, j gets from i with the other sign
-        return torch.cat((moved, found[..., 1].mean(2, keepdim=True)), -1)
+        return torch.cat((moved, found[..., 1:].mean(2)), -1)

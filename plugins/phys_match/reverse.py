@@ -24,7 +24,8 @@ A path x_0, …, x_K of the reversal has the weight log w = log p̃(x_K) + Σ lo
 log N(x_0; 0, 1 + σ_0²) − Σ log F(x_{k+1}|x_k), σ_K = 0, with E[w] = Z whatever the moments are, random ones included.
 
 Sources: Akhound-Sadegh et al. 2024 (arXiv:2402.06121), Eq. 8; Huang et al. 2024 (arXiv:2307.02037), Eq. 6; De Bortoli
-et al. 2024 (arXiv:2402.08667) on mixtures of the identities.
+et al. 2024 (arXiv:2402.08667) on mixtures of the identities; Cardoso et al. 2022 (arXiv:2207.06364) on one exact draw
+among those of importance sampling.
 """
 
 from __future__ import annotations
@@ -75,8 +76,14 @@ def levels(steps: int, widest: float, finest: float) -> Tensor:
     return torch.cat((falling, falling.new_zeros(1)))
 
 
-def estimate(density: UnitDensity, x: Tensor, sigma: Tensor, noise: Tensor, how: Estimator) -> Estimate:
+def estimate(
+    density: UnitDensity, x: Tensor, sigma: Tensor, noise: Tensor, how: Estimator, *, clean: Tensor | None = None
+) -> Estimate:
     """The posterior's moments at x, at one evaluation a draw.
+
+    Where x was made of a state of the target, that is a draw of the posterior. Counted as one of the draws it makes
+    weighted means unbiased over all of them, at any number (the share of ``optimal`` aside), and where no other draw
+    hits anything there is still one that does.
 
     Args:
         density: of the target.
@@ -84,9 +91,12 @@ def estimate(density: UnitDensity, x: Tensor, sigma: Tensor, noise: Tensor, how:
         sigma: σ (R, N), or what broadcasts.
         noise: standard normal (R, N, K, D).
         how: by which identity.
+        clean: states (R, N, D) that x are noised ones of, which take the place of the first draws.
     """
     wide = sigma[..., None, None]
     draws = torch.addcmul(x.unsqueeze(2), wide, noise)
+    if clean is not None:
+        draws[:, :, 0] = clean
     if how == "denoising":
         log_prob, score = density.log_prob(draws), None
     else:
