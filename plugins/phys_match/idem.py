@@ -215,7 +215,7 @@ class IDEM(UnitSampler):
     widest: float = fit_option(2.0, above=0)
     finest: float = fit_option(0.02, above=0)
     scale: float | None = fit_option(None, above=0)
-    steps: int = fit_option(4_000, least=1)
+    steps: int = fit_option(2_500, least=1)
     learning_rate: float = fit_option(2e-3, above=0)
     sampling_steps: int = draw_option(100, least=1)
     noise_scale: float = draw_option(1.0, above=0)
