@@ -59,13 +59,12 @@ def panel(axis: plt.Axes, task: Task, x: Tensor, title: str) -> None:
 def main() -> None:
     """See the module."""
     torch.set_num_threads(1)
-    figure, axes = plt.subplots(2, 3, figsize=(8.4, 6.0), dpi=90)
+    figure, axes = plt.subplots(2, 3, figsize=(8.4, 6.2), dpi=90, layout="constrained")
     for axis, (name, task_name, options) in zip(axes.flat, PANELS, strict=True):
         task: Task = make("task", task_name)
         model = make("sampler", name, **options).fit(task, seed=100)
         told = ", ".join(f"{key}={value}" for key, value in options.items())
         panel(axis, task, model.sample(DRAWS, seed=100), f"{name}[{told}]")
-    figure.tight_layout(pad=0.4)
     figure.canvas.draw()
     picture: Any = figure.canvas
     Image.frombuffer("RGBA", picture.get_width_height(), picture.buffer_rgba()).convert("RGB").save(
