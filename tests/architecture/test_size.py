@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 385
-LINES = 65_161
+MODULES = 386
+LINES = 65_295
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
