@@ -106,8 +106,9 @@ def fit(
     folder = model.save(out)
     click.echo(table(_facts(sampler, model)))
     again = f" --task {shlex.quote(task or '...')}" if model.needs_target else ""
+    form = "csv" if model.columns else "npy"  # an array has no names of columns
     click.echo(f"\nsaved to {folder}; draw from it with:")
-    click.echo(f"  phys-samplers sample {shlex.quote(str(folder))}{again} -n 1000 -o samples.npy")
+    click.echo(f"  phys-samplers sample {shlex.quote(str(folder))}{again} -n 1000 -o samples.{form}")
 
 
 def _check_folder(out: Path, overwrite: bool) -> None:

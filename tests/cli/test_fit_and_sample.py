@@ -93,7 +93,7 @@ def test_names_and_types_of_a_table_come_back(run: Run) -> None:
     generator = np.random.default_rng(0)
     table = pd.DataFrame({"count": generator.integers(0, 9, 60), "height": generator.normal(1e8, 1, 60)})
     table.to_csv("my.csv", index=False)
-    run("fit", "bellman", "--task", "my.csv", "-o", "m", *SMALL)
+    assert "-o samples.csv" in run("fit", "bellman", "--task", "my.csv", "-o", "m", *SMALL).output
     run("sample", "m", "-n", 30, "-o", "s.csv")
     drawn = pd.read_csv("s.csv")
     assert list(drawn) == ["count", "height"]
