@@ -45,11 +45,13 @@ def headline(cells: Cells) -> list[str]:
         )
     else:
         lines.append(f"{ranked[0]} ranks first; there are no exact samples and no floor to hold scores against.")
-    lost: dict[str, dict[str, None]] = {}
-    for same in troubled(cells):
-        if same[0].status != "incompatible":
-            lost.setdefault(f"{same[0].sampler} {same[0].status}", {})[same[0].task] = None
-    said = [f"{who} on {_listing(list(tasks))}" for who, tasks in lost.items()]
+    of = Counter((cell.sampler, cell.task) for cell in cells.cells)
+    failures = Counter((c.sampler, c.status, c.task) for c in cells.failures if c.status != "incompatible")
+    lost: dict[str, list[str]] = {}
+    for (sampler, status, task), count in failures.items():
+        share = "" if count == of[sampler, task] else f" ({count} of {of[sampler, task]} seeds)"
+        lost.setdefault(f"{sampler} {status}", []).append(task + share)
+    said = [f"{who} on {_listing(tasks)}" for who, tasks in lost.items()]
     more = f" and {len(said) - 5} more" if len(said) > 5 else ""
     lines.append(f"Without a score: {'; '.join(said[:5])}{more}." if said else "Every compatible cell has a score.")
     return lines

@@ -201,9 +201,13 @@ class Results(Cells):
 
     def __repr__(self) -> str:
         return (
-            f"Results({len(self.cells):,} cells: {len(self.tasks)} tasks, {len(self.samplers)} samplers, "
-            f"{len(self.failures):,} without a score)"
+            f"Results({_count(len(self.cells), 'cell')}: {_count(len(self.tasks), 'task')}, "
+            f"{_count(len(self.samplers), 'sampler')}, {len(self.failures):,} without a score)"
         )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s' * (number != 1)}"
 
 
 def code_notes(cells: Sequence[Cell]) -> list[str]:
@@ -236,11 +240,10 @@ def compare(first: Results, second: Results, metric: str = "all") -> pandas.Data
         A row per (task, sampler, metric) that both have cells of: ``mean_first``, ``mean_second``, ``difference``
         (second − first), its 95 % interval ``low``, ``high`` over the shared seeds, their number ``pairs``, and
         ``verdict``: ``better``, ``worse`` (at 5 %, by Student's t test with Holm's correction over all rows of the
-        table, from three seeds on), ``equal`` (no difference) or ``unclear``. A
-        sampler without any score in a run stays, with the verdict ``failed in first``, ``failed in second`` or
-        ``failed in both``; ``failed_first`` and ``failed_second`` count the cells without a score. For metrics whose
-        best value is 0, ½ or
-        1, the difference is that of the distances from it.
+        table, from three seeds on), ``equal`` (no difference) or ``unclear``. A sampler without any score in a run
+        stays, with the verdict ``failed in first``, ``failed in second`` or ``failed in both``, or ``incompatible``
+        where neither could try; ``failed_first`` and ``failed_second`` count the cells without a score. For metrics
+        whose best value is 0, ½ or 1, the difference is that of the distances from it.
 
     Raises:
         ConfigurationError: if the runs share no score of ``metric``, or disagree on which way one is better.
@@ -264,6 +267,10 @@ def compare(first: Results, second: Results, metric: str = "all") -> pandas.Data
                 if (first.primary(task) if metric == "primary" else metric) not in ("all", name):
                     continue
                 word = _failed(a, b, lost) if second.select(task, sampler) else ""
+                if word == "failed in both" and all(
+                    cell.status == "incompatible" for run in (first, second) for cell in run.select(task, sampler)
+                ):
+                    word = "incompatible"
                 if word:
                     means = [statistics.fmean(values.values()) if values else math.nan for values in (a, b)]
                     rows.append([task, sampler, name, *means, *[math.nan] * 3, 0, *lost])

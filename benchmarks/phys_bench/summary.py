@@ -102,11 +102,13 @@ def _group_remarks(cells: Cells, grouped: bool, first: str) -> list[str]:
     odds = f"P(better): a seed of the sampler beats one of {first}, mean over their tasks; ties count half."
     if not grouped:
         return [f"With fewer than {LEAST_SEEDS} seeds nothing is told apart, and there are no groups.", odds]
-    return [
+    shared = (
         "Samplers that share a letter of their group cannot be told apart on any task (paired t tests, 5 % after "
-        "Holm's correction over all pairs and tasks).",
-        odds,
-    ]
+        "Holm's correction over all pairs and tasks)."
+    )
+    if len({standing.group for standing in cells.standings if standing.place}) == 1:
+        shared += " Here no pair is told apart, however far apart scores look: take more seeds, or fewer samplers."
+    return [shared, odds]
 
 
 def task_scores(cells: Cells, task: str) -> Table:

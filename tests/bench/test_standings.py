@@ -10,7 +10,9 @@ import pytest
 
 from phys_bench.cells import Cell, Cells, Floor
 from phys_bench.findings import headline, power
+from phys_bench.results import Results, compare
 from phys_bench.statistics import groups, normalised_ranks, stand, told_apart
+from phys_bench.summary import leaderboard
 
 
 def test_ranks_do_not_depend_on_the_size_of_a_field_and_tasks_count_once() -> None:
@@ -106,9 +108,26 @@ def test_the_first_sentence_says_who_is_at_the_floor_who_is_cheapest_and_what_fa
     assert headline(found) == [
         "At the floor, not told from exact samples by 4 seeds: dear and cheap on t.",
         "Cheapest of these: cheap (10 evaluations a sample); dear (1 CPU seconds a cell).",
-        "Without a score: lost diverged on t.",
+        "Without a score: lost diverged on t (1 of 4 seeds).",
     ]
     assert headline(run(far=[3.0, 3.1, 3.2, 2.9]))[0] == "No sampler is at the floor on any task; far ranks first."
+
+
+def test_a_comparison_calls_what_neither_run_could_try_incompatible_and_not_failed() -> None:
+    def table(status: str) -> Results:
+        return Results(
+            cells=[cell("a", 0, 1.0), cell("odd", 0, None, status=status), cell("odd", 1, None, status=status)]
+        )
+
+    for status, verdict in (("incompatible", "incompatible"), ("diverged", "failed in both")):
+        found = compare(table(status), table(status), "primary").set_index("sampler").verdict
+        assert found["odd"] == verdict
+
+
+def test_one_letter_for_all_says_what_to_do() -> None:
+    alike, apart = run(a=[1.0, 1.1, 0.9, 1.0], b=[0.9, 1.0, 1.1, 1.0]), run(a=[1.0] * 4, b=[9.0, 9.1, 9.2, 9.1])
+    said = [" ".join(leaderboard(cells).remarks) for cells in (alike, apart)]
+    assert ["take more seeds, or fewer samplers" in words for words in said] == [True, False]
 
 
 def test_a_sampler_with_a_failed_seed_or_a_mean_off_the_floor_is_not_like_exact_samples() -> None:

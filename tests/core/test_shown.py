@@ -112,5 +112,6 @@ def test_results_show_mean_scores_beside_the_floor(tmp_path: Path, monkeypatch: 
     mean = results.frame.score.mean()
     assert f"{mean:.4g}" in html
     assert "<th>floor</th>" in html
-    assert "1 tasks" in html
+    assert "1 task," in html
+    assert repr(results) == "Results(2 cells: 1 task, 1 sampler, 0 without a score)"
     assert "0 cells" in bench.Results()._repr_html_()
