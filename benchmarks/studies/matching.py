@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,7 @@ SAMPLERS: dict[str, dict[str, Any]] = {
     "fab": {},
 }
 PARTICLES: dict[str, dict[str, Any]] = {
-    "idem": {"width": 64, "steps": 600},
+    "idem": {"width": 64, "steps": 600, "learning_rate": 5e-3},
     "fab": {"steps": 150},
     "dikl": {"steps": 600},
 }
@@ -177,20 +178,47 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+COLUMNS: dict[str, str] = {
+    "ess": "ESS",
+    "modes": "modes",
+    "tv": "mode TV",
+    "tv weighted": "weighted",
+    "tv resampled": "resampled",
+    "log_z": "log Z",
+    "elbo": "ELBO",
+    "tvd-e": "TVD-E",
+    "tvd-d": "TVD-D",
+    "tvd-e[preset=fixed]": "TVD-E fixed",
+    "tvd-d[preset=fixed]": "TVD-D fixed",
+    "fit": "fit",
+    "draw": "4,000 draws",
+}
+
+
 def report(rows: list[dict[str, Any]]) -> str:
-    """A table in Markdown, a line a job."""
-    head = ("task", "sampler", "seed", "ESS", "modes", "mode TV", "weighted", "log Z", "ELBO", "TVD-E", "TVD-D")
-    head_all = (*head, "TVD-E fixed", "TVD-D fixed", "fit", "4,000 draws")
-    lines = [f"| {' | '.join(head_all)} |", "|" + "---|" * len(head_all)]
-    for row in sorted(rows, key=lambda row: (row["task"], list(SAMPLERS).index(row["sampler"]), row["seed"])):
+    """A table in Markdown, a line a sampler with its options: mean and standard deviation over the seeds it names."""
+    groups: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: row["seed"]):
         more = "".join(f" {name}={value}" for name, value in row["options"].items())
-        numbers = [row.get(name) for name in ("ess", "modes", "tv", "tv weighted", "log_z", "elbo")]
-        numbers += [row.get(name) for name in ("tvd-e", "tvd-d", "tvd-e[preset=fixed]", "tvd-d[preset=fixed]")]
-        cells = ["–" if number is None else f"{number:.3f}" for number in numbers]
-        times = [f"{row['fit']:.0f}", f"{row['draw']:.1f}"]
-        cells[1] = "–" if numbers[1] is None else f"{numbers[1]:.1f}".removesuffix(".0")
-        lines.append(f"| {' | '.join([row['task'], row['sampler'] + more, str(row['seed']), *cells, *times])} |")
+        place = row["task"], list(SAMPLERS).index(row["sampler"]), row["sampler"] + more
+        groups.setdefault(place, []).append(row)
+    used = [name for name in COLUMNS if any(name in row for row in rows)]
+    lines = [f"| {' | '.join(['task', 'sampler', 'seeds', *(COLUMNS[name] for name in used)])} |"]
+    lines += ["|" + "---|" * (len(used) + 3)]
+    for (task, _, sampler), group in sorted(groups.items(), key=lambda item: item[0][:2]):
+        cells = [
+            _told([row[name] for row in group if name in row], 1 if name in ("fit", "draw") else 3) for name in used
+        ]
+        lines.append(f"| {' | '.join([task, sampler, ', '.join(str(row['seed']) for row in group), *cells])} |")
     return "\n".join(lines)
+
+
+def _told(values: list[float], places: int) -> str:
+    """Mean and standard deviation of what there is."""
+    if not values:
+        return "–"
+    mean = statistics.fmean(values)
+    return f"{mean:.{places}f}" + (f" ± {statistics.stdev(values):.{places}f}" if len(values) > 1 else "")
 
 
 def main() -> None:
