@@ -68,7 +68,10 @@ class SuiteName(click.ParamType):  # type: ignore[type-arg]  # generic in later 
         ("phys-samplers bench run quick --tasks moons --seeds 5", "a part, with more seeds"),
         ("phys-samplers bench run quick --samplers 'bellman[kernel=gaussian,sliced],mala'", "a sweep"),
         ("phys-samplers bench run quick --tasks rows.csv --out runs/rows", "your own rows, a fifth held out"),
-        ("phys-samplers bench run energy --tasks mine.py:f --dim 2 --out runs/mine", "your own density"),
+        (
+            "phys-samplers bench run quick --tasks mine.py:f --dim 2 --samplers hmc,smc --out runs/mine",
+            "your own density",
+        ),
         ("phys-samplers --plugin mine.py bench run quick --samplers exact,mine --out runs/mine", "your own sampler"),
     ),
 )
