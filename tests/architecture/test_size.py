@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 386
-LINES = 65_335
+LINES = 65_338
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
