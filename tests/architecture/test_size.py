@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 386
-LINES = 65_338
+MODULES = 387
+LINES = 65_497
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
