@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 387
-LINES = 65_497
+LINES = 65_507
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
