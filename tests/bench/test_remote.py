@@ -150,6 +150,7 @@ def test_limits_are_kept_there(toys: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_dask_gives_the_same_records_and_outlives_a_killed_worker(toys: Path, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
     here = api.run(LARGER, out=tmp_path / "here", executor="inline", device="cpu", progress=False)
