@@ -72,7 +72,8 @@ def step(
     proposal = torch.addcmul(x, score, drift).addcmul_(noise, spread)
     log_prob_there, score_there = log_density(proposal)
     both = score + score_there
-    log_ratio = log_prob_there - log_prob - (noise * (spread / 2)).addcmul_(both, drift / 4).mul_(both).sum(1)
+    twice = (noise * spread).addcmul_(both, drift, value=0.5).mul_(both).sum(1)
+    log_ratio = (log_prob_there - log_prob).sub_(twice, alpha=0.5)
     return decide(state, MALAState(proposal, log_prob_there, score_there), log_ratio, log_uniform)
 
 
