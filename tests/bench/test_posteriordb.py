@@ -74,6 +74,25 @@ def test_what_is_not_there_or_not_written_is_said(clone: Path, tmp_path: Path) -
         posterior(clone, NAME)
 
 
+@pytest.mark.parametrize("field", ["data_name", "reference_posterior_name", "model_name"])
+@pytest.mark.parametrize("value", ["../../secret", "/etc/passwd", "", 3, None])
+def test_no_file_of_the_clone_leads_out_of_it(clone: Path, field: str, value: Any) -> None:
+    path = clone / "posterior_database" / "posteriors" / f"{NAME}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(DataUnavailable, match=field):
+        posterior(clone, NAME)
+    with pytest.raises(ConfigurationError, match="is no name of one"):
+        posterior(clone, f"../{NAME}")
+
+
+@pytest.mark.parametrize("content", [[], [3], [{"mu": [1.0]}], {"theta[1]": "x"}])
+def test_draws_of_another_form_are_named(clone: Path, content: Any) -> None:
+    draws = clone / "posterior_database" / "reference_posteriors" / "draws" / "draws" / f"{NAME}.json.zip"
+    zipped(draws, content)
+    with pytest.raises(DataUnavailable, match="not as posteriordb has them"):
+        posterior(clone, NAME)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("POSTERIORDB" not in os.environ, reason="POSTERIORDB names no clone of posteriordb")
 @pytest.mark.parametrize(

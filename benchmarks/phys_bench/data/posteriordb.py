@@ -7,8 +7,9 @@ torch; the others want Stan.
 
 from __future__ import annotations
 
-import json
+import io
 import math
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,11 +21,15 @@ from torch import Tensor
 
 from phys_bench.data.files import DataUnavailable
 from phys_registry.errors import suggest
-from phys_samplers.errors import ConfigurationError
+from phys_samplers.errors import ConfigurationError, FileError
+from phys_samplers.reading import parse_json, read_bytes, read_json
+from phys_samplers.schema import table, text
 from phys_samplers.target import Density, Target
 
 LARGEST = 2**26
 """Bytes of a file once unpacked, at most."""
+PLAIN = r"\w[\w.-]*"
+TOLD = table(dict.fromkeys(("model_name", "data_name", "reference_posterior_name"), text("a name", pattern=PLAIN)))
 Data = Mapping[str, Any]
 
 
@@ -124,6 +129,8 @@ def posterior(folder: str | Path, name: str) -> Target:
         DataUnavailable: if the clone does not have the files.
         ConfigurationError: if the model is not among ``MODELS``.
     """
+    if not re.fullmatch(PLAIN, name):
+        raise ConfigurationError(f"posterior {name!r} is no name of one; expected DATA-MODEL")
     root = Path(folder) / "posterior_database"
     told = _read(root / "posteriors" / f"{name}.json")
     if told["model_name"] not in MODELS:
@@ -132,28 +139,36 @@ def posterior(folder: str | Path, name: str) -> Target:
             f"{', '.join(sorted(MODELS))}{suggest(told['model_name'], MODELS)}"
         )
     model, data = MODELS[told["model_name"]], _zipped(root / "data" / "data" / f"{told['data_name']}.json.zip")
-    parameters = model.parameters(data)
-    chains = _zipped(root / "reference_posteriors" / "draws" / "draws" / f"{told['reference_posterior_name']}.json.zip")
-    rows = torch.stack([torch.tensor([value for chain in chains for value in chain[one]]) for one in parameters], 1)
+    draws = root / "reference_posteriors" / "draws" / "draws" / f"{told['reference_posterior_name']}.json.zip"
+    chains = _zipped(draws)
+    try:
+        parameters = model.parameters(data)
+        rows = [torch.tensor([value for chain in chains for value in chain[one]]) for one in parameters]
+        law, heldout = model.log_prob(data), torch.stack(rows, 1)
+        if not len(heldout):
+            raise ValueError("there are no draws")
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DataUnavailable(f"{draws} or its data are not as posteriordb has them: {error}") from error
     support = ["positive" if one == model.positive else "real" for one in parameters]
-    target = Density(model.log_prob(data), (len(parameters),), support=support, name=name)
-    return replace(target, heldout=rows)
+    target = Density(law, (len(parameters),), support=support, name=name)
+    return replace(target, heldout=heldout)
 
 
 def _zipped(path: Path) -> Any:
     """The JSON of a zip that holds one file."""
     try:
-        with zipfile.ZipFile(path) as file:
+        with zipfile.ZipFile(io.BytesIO(read_bytes(path, LARGEST))) as file:
             (inside,) = file.infolist()
             if inside.file_size > LARGEST:
                 raise DataUnavailable(f"{path} unpacks to {inside.file_size:,} bytes; expected at most {LARGEST:,}")
-            return json.loads(file.read(inside))
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+            return parse_json(file.read(inside))
+    except (OSError, ValueError, FileError, zipfile.BadZipFile) as error:
         raise DataUnavailable(f"{path} cannot be read ({error}); expected a clone of posteriordb") from error
 
 
 def _read(path: Path) -> Any:
+    """What names a posterior's parts; each is a plain name, and no path."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        return read_json(path, TOLD, largest=LARGEST)
+    except (OSError, FileError) as error:
         raise DataUnavailable(f"{path} cannot be read ({error}); expected a clone of posteriordb") from error

@@ -11,7 +11,9 @@ import gzip
 import importlib.metadata
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,19 +60,17 @@ def library() -> Markup | None:
     except importlib.metadata.PackageNotFoundError:
         return None
     kept = Path(platformdirs.user_cache_dir("phys-samplers")) / "vega" / f"{version}.txt"
-    try:
-        return Markup(kept.read_text(encoding="ascii"))
-    except (OSError, UnicodeError):
-        pass
+    with suppress(OSError, UnicodeError):
+        text = kept.read_text(encoding="ascii")
+        if re.fullmatch("[A-Za-z0-9+/]+=*", text):
+            return Markup(text)
     import vl_convert
 
     script = gzip.compress(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").encode(), 9, mtime=0)
     text = base64.b64encode(script).decode("ascii")
-    try:
+    with suppress(OSError):  # else the next report bundles again
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(kept, text.encode("ascii"))
-    except OSError:
-        pass  # the next report bundles again
     return Markup(text)
 
 
