@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 387
-LINES = 65_508
+LINES = 65_523
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
