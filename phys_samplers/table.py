@@ -27,6 +27,9 @@ OTHER_SEPARATORS = r"[;|\t ]"
 LARGEST_WHOLE = 2**24
 """Integers up to here are exact in single precision; a table with larger ones is read in double."""
 
+MOST_NAMED = 6
+"""Columns of a file that a message names."""
+
 Rows: TypeAlias = "Tensor | np.ndarray | pd.DataFrame | str | Path"
 
 
@@ -218,6 +221,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     if not len(cells):
         raise FileError.about(path, "has no rows of numbers")
     frame = pd.DataFrame(index=cells.index)
+    refused: list[tuple[int, str]] = []
     for at in range(cells.shape[1]):
         column = cells.iloc[:, at].fillna("").str.strip()
         values = pd.to_numeric(column, errors="coerce")
@@ -225,14 +229,22 @@ def _read_csv(path: Path) -> pd.DataFrame:
         if bad.any():
             line = int(bad.idxmax())
             given = repr(column[line]) if column[line] else "an empty or missing cell"
-            name = f" ({names[at]})" if names and names[at] else ""
-            only = cells.shape[1] == 1 and (column.str.contains(OTHER_SEPARATORS).all())
-            remedy = "separate the columns by commas" if only else REMEDY
-            raise FileError(f"{path}, line {line}, column {at + 1}{name}: {given} is not a number; {remedy}")
+            refused.append((at, f", line {line}, column {_called(at, names)}: {given} is not a number"))
         frame[at] = values
+    if refused:
+        only = cells.shape[1] == 1 and bool(cells.iloc[:, 0].fillna("").str.contains(OTHER_SEPARATORS).all())
+        remedy = "separate the columns by commas" if only else REMEDY
+        others = ", ".join(_called(at, names) for at, _ in refused[1:MOST_NAMED])
+        more = f"; likewise in {others}{', …' if len(refused) > MOST_NAMED else ''}" if others else ""
+        raise FileError(f"{path}{refused[0][1]}{more}; {remedy}")
     if names:
         frame.columns = pd.Index(names)
     return frame
+
+
+def _called(at: int, names: Sequence[str]) -> str:
+    """The number of a column, and its name if it has one."""
+    return f"{at + 1} ({names[at]})" if names and names[at] else str(at + 1)
 
 
 def _is_header(names: Sequence[str], cells: pd.DataFrame) -> bool:

@@ -51,6 +51,7 @@ def test_what_a_file_of_values_says(tmp_path: Path, text: str, rows: Any, names:
         ("a,b\n1,2\n\n3,x\n", r"line 4, column 2 \(b\): 'x' is not a number"),
         ("a,b\n1,\n", r"line 2, column 2 \(b\): an empty or missing cell is not a number"),
         ("a,b\n1,nan\n", r"line 2, column 2 \(b\): 'nan' is not a number"),
+        ("a,b,c\n1,x,\n2,3,4\n", r"line 2, column 2 \(b\): .x. is not a number; likewise in 3 \(c\); drop"),
         ("a,b\n1,2\n3,4,5\n", "Expected 2 fields in line 3, saw 3"),
         ("a,b,c\n1,2,3\n4\n", r"line 3, column 2 \(b\): an empty or missing cell"),
         ("a,b\n", "no rows of numbers"),
