@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 387
-LINES = 65_523
+LINES = 65_535
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
