@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -180,8 +180,7 @@ def _main() -> None:
         finally:
             pool.close()
     # steps of training tell how far a job is, and it is over
-    told: Sequence[dict[str, Any]] = [event for event in events if event["event"] != "step"]
-    sys.stdout.buffer.writelines(encode(event) + b"\n" for event in told)
+    sys.stdout.buffer.writelines(encode(event) + b"\n" for event in events if event["event"] != "step")
     sys.stdout.buffer.flush()
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from phys_monte_carlo.adaptation import WarmUp
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
+from phys_samplers.chains.mala import MALAState, decide
 from phys_samplers.chains.warmup import find_start, refuse_unborn
 from phys_samplers.density import FlatDensity, LogDensity
 from phys_samplers.options import draw_option
@@ -112,14 +113,8 @@ def step(
     there, end = leapfrog(state, momentum, log_density, step_size=step_size, steps=steps, inverse_mass=inverse_mass)
     kinetic = 0.5 * (noise.square() - end.square_().mul_(inverse_mass)).sum(1)
     log_ratio = there.log_prob - state.log_prob + kinetic
-    accepted = log_uniform < log_ratio  # False where the ratio is not a number
-    chosen = accepted.unsqueeze(1).expand_as(noise).contiguous()
-    moved = HMCState(
-        torch.where(chosen, there.x, state.x),
-        torch.where(accepted, there.log_prob, state.log_prob),
-        torch.where(chosen, there.score, state.score),
-    )
-    return moved, HMCInfo(log_ratio.clamp(max=0.0).exp().nan_to_num(0.0), accepted, ~(log_ratio > -DIVERGENT))
+    moved, (acceptance, accepted) = decide(MALAState(*state), MALAState(*there), log_ratio, log_uniform)
+    return HMCState(*moved), HMCInfo(acceptance, accepted, ~(log_ratio > -DIVERGENT))
 
 
 @dataclass(frozen=True, kw_only=True)

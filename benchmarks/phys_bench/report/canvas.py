@@ -146,6 +146,11 @@ def compact(value: float, _position: object = None) -> str:
     return power if math.isclose(factor, 1) else f"{factor:.2g}·{power}"
 
 
+def logarithmic(values: Sequence[float]) -> bool:
+    """Whether an axis of scores is logarithmic: they are positive and reach over more than a factor of four."""
+    return bool(values) and min(values) > 0 and max(values) > 4 * min(values)
+
+
 def log_axis(axis: Axis, low: float, high: float) -> None:
     """Ticks that leave at least two labels on a narrow logarithmic axis and few on a wide one."""
     decades = math.log10(high / low) if 0 < low < high else 0.0

@@ -16,7 +16,7 @@ from phys_bench.summary import ENERGY
 from phys_bench.tables import Column, Entry, Table
 from phys_registry import parse_spec
 
-from .canvas import FLOOR, GRID, INK, TROUBLE, Look, Sweep, log_axis, new_figure, plain, sweeps
+from .canvas import FLOOR, GRID, INK, TROUBLE, Look, Sweep, log_axis, logarithmic, new_figure, plain, sweeps
 
 MANY = 15
 """From here on the rows of the leaderboard are drawn closer."""
@@ -82,7 +82,7 @@ def leaderboard_panel(axes: Axes, run: Cells, task: str, order: list[str], look:
         axes.axvline(floor.mean, color=FLOOR, linewidth=1.4, linestyle=(0, (5, 3)), zorder=1)
         axes.axvspan(floor.mean - floor.std, floor.mean + floor.std, color=FLOOR, alpha=0.15, linewidth=0, zorder=0)
     means = [value.mean for value in values.values() if value] + ([floor.mean] if floor else [])
-    if means and min(means) > 0 and max(means) > 4 * min(means):
+    if logarithmic(means):
         # an interval that reaches below zero is cut where the axis ends
         low, high = max(min(seen), 0.4 * min(means)), max(seen)
         room = (high / low) ** 0.08
@@ -177,7 +177,7 @@ def cost_panel(axes: Axes, run: Cells, task: str, index: int, look: Mapping[str,
     _pad_log(axes, [x for row in points.values() for x, _ in row])
     columns = [cost_points(run, task, column) for column in range(len(COSTS))]
     heights = [y for column in columns for row in column.values() for _, y in row] + ([floor.mean] if floor else [])
-    if min(heights) > 0 and max(heights) > 4 * min(heights):
+    if logarithmic(heights):
         axes.set_yscale("log")
         log_axis(axes.yaxis, min(heights), max(heights))
 

@@ -25,7 +25,7 @@ from phys_bench.cells import Cells, Floor
 from phys_bench.statistics import band
 from phys_samplers.atomic import write_atomically
 
-from .canvas import FLOOR, GRID, INK, Look
+from .canvas import FLOOR, GRID, INK, Look, logarithmic
 from .charts import COSTS, chart_sweeps, cost_points, curves, middle
 
 Spec = dict[str, Any]
@@ -115,8 +115,9 @@ def _leaderboard_panel(run: Cells, task: str, order: list[str], look: Mapping[st
         rows.append(row)
     means = [row["mean"] for row in rows] + ([floor.mean] if floor else [])
     least = min(means, default=1.0)
-    scale, logarithmic = _scale(means)
-    if logarithmic:  # an interval that reaches below zero is cut where the axis ends, as in the picture
+    logs = logarithmic(means)
+    scale = _scale(logs)
+    if logs:  # an interval that reaches below zero is cut where the axis ends, as in the picture
         for row in rows:
             if "low" in row:
                 row["low"] = max(row["low"], 0.4 * least)
@@ -124,7 +125,7 @@ def _leaderboard_panel(run: Cells, task: str, order: list[str], look: Mapping[st
         "field": "sampler", "type": "nominal", "sort": order, "scale": {"domain": order},
         "axis": {"title": None, "labels": named, "ticks": False, "domain": False},
     }  # fmt: skip
-    x = {"type": "quantitative", "scale": scale, "axis": {"tickCount": 4, "labelOverlap": True, **_digits(logarithmic)}}
+    x = {"type": "quantitative", "scale": scale, "axis": {"tickCount": 4, "labelOverlap": True, **_digits(logs)}}
     tooltip = [("sampler", "sampler", {}), ("mean", metric, {"format": ".4g"}), ("interval", "95 % interval", {})]
     tooltip += [("floors", "times the floor", {}), ("seeds", "seeds", {})]
     layers: list[Spec] = [
@@ -154,8 +155,9 @@ def cost_spec(run: Cells, task: str, look: Mapping[str, Look]) -> Spec | None:
         return None
     metric, floor = run.primary(task), run.floor(task, run.primary(task))
     heights = [y for found in points.values() for row in found.values() for _, y in row]
-    scale, logarithmic = _scale(heights + ([floor.mean] if floor else []))
-    y = {"field": "score", "type": "quantitative", "title": metric, "scale": scale, "axis": _digits(logarithmic)}
+    logs = logarithmic(heights + ([floor.mean] if floor else []))
+    scale = _scale(logs)
+    y = {"field": "score", "type": "quantitative", "title": metric, "scale": scale, "axis": _digits(logs)}
     named, grey = chart_sweeps(run, task)
     shown = {name: own for name, own in look.items() if any(name in found for found in points.values())}
     legend = {"orient": "bottom", "columns": 4, "symbolSize": 80, "symbolOpacity": 1}
@@ -244,15 +246,14 @@ def learning_spec(run: Cells, task: str, look: Mapping[str, Look]) -> Spec | Non
     }  # fmt: skip
 
 
-def _scale(values: Sequence[float]) -> tuple[Spec, bool]:
-    """Logarithmic where values are positive and reach over more than a factor of four, as in the pictures."""
-    logarithmic = bool(values) and min(values) > 0 and max(values) > 4 * min(values)
-    return ({"type": "log", "nice": False, "padding": 8} if logarithmic else {"zero": False}), logarithmic
+def _scale(logs: bool) -> Spec:
+    """Of an axis of scores, logarithmic or not."""
+    return {"type": "log", "nice": False, "padding": 8} if logs else {"zero": False}
 
 
-def _digits(logarithmic: bool) -> Spec:
+def _digits(logs: bool) -> Spec:
     """Ticks of a logarithmic axis in plain digits; a linear one knows how many it needs."""
-    return {"format": ".3~g"} if logarithmic else {}
+    return {"format": ".3~g"} if logs else {}
 
 
 def _floor_layers(floor: Floor | None, axis: str, scale: Spec) -> list[Spec]:
