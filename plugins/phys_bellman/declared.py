@@ -19,6 +19,17 @@ PAPER = {
 }
 """Appendix E: plain MLPs, Adam, ε in [0.1, 1] (Table 2 varies it around 0.5), one slice, T = 300, η = 0.1."""
 
+PLAIN = PAPER | {
+    "field": {"name": "mlp", "input_gain": 1.0},
+    "standardise": "none",
+    "learning_rate": 1e-3,
+    "decay": "constant",
+    "ema_decay": 0.0,
+    "clip_norm": None,
+}
+"""The same without what the paper does not state and ``PAPER`` has from this library: rows as they are, Adam at its own
+rate, no decay, no average of the weights, no clipping, no wider first layer."""
+
 STABLE = PAPER | {
     "standardise": "whiten",
     "loss": {"name": "denoising-field-matching", "sigma": 0.2},
@@ -86,6 +97,7 @@ def phys_components() -> Iterable[Component]:
         presets={
             "default": {},
             "paper": PAPER,
+            "paper-plain": PLAIN,
             "paper-2-slices": sliced(2),
             "paper-3-slices": sliced(3),
             "stable": STABLE,
