@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 387
-LINES = 65_535
+MODULES = 389
+LINES = 66_170
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
