@@ -47,6 +47,7 @@ class Evidence(Shown):
         gradients: energy gradients per sample, training included.
         densities: energies without a gradient per sample, training included.
         seconds: of fitting and sampling.
+        improvised: whether no sampler that was asked for made it, so that one that agrees is recommended before it.
     """
 
     sampler: str
@@ -66,6 +67,7 @@ class Evidence(Shown):
     gradients: float = 0.0
     densities: float = 0.0
     seconds: float = 0.0
+    improvised: bool = False
 
     def _facts(self) -> Facts:
         if self.samples is None:
@@ -174,11 +176,12 @@ def gather(
     except (ArithmeticError, ValueError, TypeError, RuntimeError) as error:
         return Evidence(sampler=text, error=str(error), seconds=time.perf_counter() - began)
     seconds = time.perf_counter() - began
-    found = _tested(text, draw, target.to(device), seed=seed)
+    found = tested(text, draw, target.to(device), seed=seed)
     return replace(found, gradients=asked.gradients / n, densities=asked.densities / n, seconds=seconds)
 
 
-def _tested(text: str, draw: Draw, target: Target, *, seed: int) -> Evidence:
+def tested(text: str, draw: Draw, target: Target, *, seed: int) -> Evidence:
+    """The evidence of a draw."""
     density, facts = FlatDensity(target), draw.diagnostics
     generator = make_generator(seed, "radii", device=draw.samples.device)
     z, n = density.reduce(draw.samples.detach(), generator), len(draw.samples)

@@ -13,6 +13,7 @@ from phys_samplers.density import FlatDensity
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.judging.borders import name_border
 from phys_samplers.judging.evidence import Evidence, gather, probe
+from phys_samplers.judging.pooled import pooled
 from phys_samplers.judging.units import Units, plain_units, refuse_improper, seen_units
 from phys_samplers.judging.verdict import Judgement, weigh
 from phys_samplers.options import Part, make_part
@@ -99,6 +100,14 @@ def judge(
             evidence.append(Evidence(sampler=text, error=f"not run: {why}"))
         else:
             run(text, recipe, plain)
+
+    def pool() -> None:
+        if time.perf_counter() - began > seconds:
+            return
+        if extra := pooled(target, evidence, n=n, scale=scale or 1.0, seed=seed, device=device):
+            evidence.append(extra)
+
+    pool()
     found = weigh(evidence, target=target.name, seed=seed)
     # nobody to be recommended: those that anneal once more, from where anybody has been, with more particles
     for width in WIDTHS:
@@ -106,6 +115,8 @@ def judge(
         for text, recipe in recipes if units else ():
             if _anneals(recipe) and time.perf_counter() - began < seconds:
                 run(f"{text}, {width:g} × what was seen", _escalated(recipe, n, width), units)
+        if units:
+            pool()
         found = weigh(evidence, target=target.name, seed=seed)
     if not found.recommended and time.perf_counter() - began > seconds:
         found = replace(found, summary=f"{found.summary} All of {seconds:g} s were over: give more (seconds=).")

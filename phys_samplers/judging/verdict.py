@@ -11,7 +11,8 @@ r"""From evidence to a verdict, by six rules.
 4. No sampler, be it rejected itself, may have met density as high as the reference's far from all of its samples, or
    far higher density anywhere: else the reference may miss mass, and the next one is asked.
 5. Whoever differs from the reference in a two-sample test is not to be trusted.
-6. Of those left the cheapest effective draw is recommended.
+6. Of those left the cheapest effective draw is recommended; that of no sampler that was asked for only if there is no
+   other.
 
 A mode that no sampler met leaves no trace: agreement is evidence, not proof.
 
@@ -171,7 +172,7 @@ def weigh(evidence: Sequence[Evidence], *, target: str, seed: int) -> Judgement:
             reference = run
     opinions = tuple(_held_against(run, *first[run.sampler], reference, seed) for run in evidence)
     trusted = [opinion.evidence for opinion in opinions if opinion.verdict == "trust"]
-    recommended = min(trusted, key=lambda run: run.cost, default=None) if reference else None
+    recommended = min(trusted, key=lambda run: (run.improvised, run.cost), default=None) if reference else None
     return Judgement(
         target,
         opinions,
