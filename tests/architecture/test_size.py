@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 389
-LINES = 66_170
+MODULES = 390
+LINES = 66_515
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
