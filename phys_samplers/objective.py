@@ -22,7 +22,7 @@ from phys_samplers.conditions import ConditionCode
 from phys_samplers.errors import MissingCapability
 from phys_samplers.fields.stacked import replica
 from phys_samplers.options import check_values, fit_option
-from phys_samplers.randomness import Streams
+from phys_samplers.randomness import Ahead, Drawing, Rehearsal, Streams
 from phys_samplers.sampler import Model, Sampler, StackedSampler
 from phys_samplers.standardise import Standardisation, Standardiser
 from phys_samplers.target import Target, require
@@ -188,9 +188,19 @@ def digest(rows: Tensor) -> str:
     return hashlib.blake2b(payload, digest_size=16).hexdigest()
 
 
+Prepared = tuple[Tensor, ...]
+"""What a loss needs of a batch, each (R, ...)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Loss(ABC):
-    """A loss of a stacked network; a frozen dataclass whose fields are its hyper-parameters."""
+    """A loss of a stacked network; a frozen dataclass whose fields are its hyper-parameters.
+
+    Attributes:
+        prepares: whether it is ``of`` what ``prepare`` gives, so that batches of several steps are prepared at once.
+    """
+
+    prepares: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -215,6 +225,16 @@ class Loss(ABC):
         ``whole`` says that these are all the training rows, those of the batch among them.
         """
         return self(module, rows, streams)
+
+    def prepare(
+        self, module: nn.Module, rows: Tensor, streams: Streams, others: Tensor | None = None, *, whole: bool = False
+    ) -> Prepared:
+        """All of the loss that does not depend on weights, of a loss that ``prepares``; arguments as of ``against``."""
+        raise TypeError(f"{type(self).__name__} prepares nothing")
+
+    def of(self, module: nn.Module, prepared: Prepared) -> Tensor:
+        """The loss (R,) of what was prepared."""
+        raise TypeError(f"{type(self).__name__} prepares nothing")
 
 
 @dataclass(frozen=True)
@@ -295,13 +315,30 @@ class RowsSampler(TrainedSampler):
         batches, noise = Streams(seeds, "batches", device=device), Streams(seeds, "noise", device=device)
         references, beside = Streams(seeds, "references", device=device), loss.beside(self.batch_size, len(rows))
 
-        def training_loss() -> Tensor:
-            batch = rows[batches.integers(len(rows), self.batch_size)]
+        def batch(batches: Streams, references: Streams) -> tuple[Tensor, Tensor | None]:
+            drawn = rows[batches.integers(len(rows), self.batch_size)]
             if beside == 0:
-                return loss(module, batch, noise)
+                return drawn, None
             if beside is None:
-                return loss.against(module, batch, rows.expand(len(seeds), -1, -1), noise, whole=True)
-            return loss.against(module, batch, rows[references.integers(len(rows), beside)], noise, whole=False)
+                return drawn, rows.expand(len(drawn), -1, -1)
+            return drawn, rows[references.integers(len(rows), beside)]
+
+        def prepare(batches: Streams, references: Streams, noise: Streams) -> Prepared:
+            drawn, others = batch(batches, references)
+            return loss.prepare(module, drawn, noise, others, whole=beside is None)
+
+        def training_loss() -> Tensor:
+            drawn, others = batch(batches, references)
+            if others is None:
+                return loss(module, drawn, noise)
+            return loss.against(module, drawn, others, noise, whole=beside is None)
+
+        seen = len(rows) if beside is None else beside + self.batch_size
+        count = _steps_at_once(self.plan.log_every, self.batch_size * max(seen, rows.shape[1]))
+        ahead = _Ahead(prepare, (batches, references, noise), count)
+
+        def prepared_loss() -> Tensor:
+            return loss.of(module, ahead.next())
 
         held = None
         if target.validation is not None and len(target.validation) > 1:
@@ -317,11 +354,54 @@ class RowsSampler(TrainedSampler):
 
         return Objective(
             module,
-            training_loss,
+            prepared_loss if loss.prepares else training_loss,
             problem.finish,
             validation=None if held is None else validation_loss,
             state=(batches, noise, references),
         )
+
+
+AHEAD = 2**19
+"""Numbers of one replica that batches may be prepared with at once."""
+
+
+def _steps_at_once(logged: int, numbers: int) -> int:
+    """How many batches of so many numbers are prepared at once.
+
+    A divisor of the steps from one logged one to the next: a checkpoint, which is written there, then says where
+    streams are. The number of replicas does not enter, as a replica is to have the numbers of its single run.
+    """
+    return max(n for n in range(1, logged + 1) if logged % n == 0 and (n == 1 or n * numbers <= AHEAD))
+
+
+class _Ahead:
+    """Batches, prepared for several steps at once: few large operations in place of many small ones.
+
+    Args:
+        prepare: batches from streams.
+        streams: that it draws from.
+        count: steps at once.
+    """
+
+    def __init__(self, prepare: Callable[..., Prepared], streams: Sequence[Streams], count: int) -> None:
+        self._prepare, self._streams, self._count = prepare, streams, count
+        self._steps: list[Prepared] = []
+        self._scripts: list[list[Drawing]] | None = None
+
+    @torch.no_grad()
+    def next(self) -> Prepared:
+        """What the next step needs."""
+        if self._scripts is None:
+            rehearsals = [Rehearsal(stream) for stream in self._streams]
+            self._prepare(*rehearsals)
+            for rehearsal in rehearsals:
+                rehearsal.rewind()
+            self._scripts = [rehearsal.noted for rehearsal in rehearsals]
+        if not self._steps:
+            pairs = zip(self._streams, self._scripts, strict=True)
+            made = self._prepare(*(Ahead(stream, self._count, script) for stream, script in pairs))
+            self._steps = list(zip(*(part.unflatten(0, (self._count, -1)) for part in made), strict=True))[::-1]
+        return self._steps.pop()
 
 
 class _Repeated(Streams):

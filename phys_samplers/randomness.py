@@ -10,7 +10,9 @@ Generators live on a device: ``as_device`` finds it by name, refused with what t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,6 +54,13 @@ class Streams:
         self.device = as_device(device)
         self.generators = [make_generator(s, *labels, device=device) for s in seeds]
 
+    @classmethod
+    def of(cls, generator: torch.Generator) -> Streams:
+        """One stream, of a generator that there is."""
+        made = Streams([0], device=generator.device)
+        made.generators = [generator]
+        return made
+
     @property
     def replicas(self) -> int:
         """Number of replicas R."""
@@ -72,24 +81,109 @@ class Streams:
 
     def normal(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Standard normal draws of shape (R, *shape)."""
-        out = torch.empty(self.replicas, *shape, dtype=dtype, device=self.device)
-        for row, generator in zip(out, self.generators, strict=True):
-            torch.randn(shape, generator=generator, out=row, dtype=dtype, device=self.device)
-        return out
+        return self._drawn(Drawing("normal", shape, dtype))
 
     def uniform(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Uniform draws on [0, 1) of shape (R, *shape)."""
-        out = torch.empty(self.replicas, *shape, dtype=dtype, device=self.device)
-        for row, generator in zip(out, self.generators, strict=True):
-            torch.rand(shape, generator=generator, out=row, dtype=dtype, device=self.device)
-        return out
+        return self._drawn(Drawing("uniform", shape, dtype))
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Integer draws on {0, …, high − 1} of shape (R, *shape)."""
-        out = torch.empty(self.replicas, *shape, dtype=torch.int64, device=self.device)
+        return self._drawn(Drawing("integers", shape, torch.int64, high))
+
+    def gamma(self, concentration: float, *shape: int) -> Tensor:
+        """Draws of Gamma(concentration, 1) of shape (R, *shape), in double precision."""
+        return self._drawn(Drawing("gamma", shape, torch.float64, concentration))
+
+    def _drawn(self, drawing: Drawing) -> Tensor:
+        out = torch.empty(self.replicas, *drawing.shape, dtype=drawing.dtype, device=self.device)
         for row, generator in zip(out, self.generators, strict=True):
-            torch.randint(high, shape, generator=generator, out=row, device=self.device)
+            drawing.fill(row, generator)
         return out
+
+
+class Drawing(NamedTuple):
+    """What is drawn of every replica."""
+
+    kind: Literal["normal", "uniform", "integers", "gamma"]
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    parameter: float = 0
+
+    def fill(self, row: Tensor, generator: torch.Generator) -> None:
+        """Draw into ``row``."""
+        match self.kind:
+            case "normal":
+                row.normal_(generator=generator)
+            case "uniform":
+                row.uniform_(generator=generator)
+            case "integers":
+                row.random_(0, int(self.parameter), generator=generator)
+            case "gamma":
+                row.copy_(torch._standard_gamma(torch.full_like(row, self.parameter), generator=generator))
+
+    def continues(self, other: Drawing) -> bool:
+        """Whether this and then the other are, in numbers, one drawing of both; normal ones are made by sixteens."""
+        whole = self.kind != "normal" or math.prod(self.shape) % 16 == 0
+        return self.kind != "gamma" and whole and self == other._replace(shape=self.shape)
+
+
+class Rehearsal(Streams):
+    """Streams that note what is drawn of them, and are then where they were before.
+
+    Attributes:
+        noted: the drawings, in their order.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self.generators, self.device = streams.generators, streams.device
+        self.noted: list[Drawing] = []
+        self._before = streams.state_dict()
+
+    def rewind(self) -> None:
+        """Bring the streams back."""
+        self.load_state_dict(self._before)
+
+    def _drawn(self, drawing: Drawing) -> Tensor:
+        self.noted.append(drawing)
+        return super()._drawn(drawing)
+
+
+class Ahead(Streams):
+    """The drawings of several steps at once, in numbers those of step after step: (steps · R, ...), step by step.
+
+    Args:
+        streams: whose numbers they are.
+        steps: how many.
+        step: the drawings of each step.
+    """
+
+    def __init__(self, streams: Streams, steps: int, step: Sequence[Drawing]) -> None:
+        self.generators, self.device = streams.generators * steps, streams.device
+        self._drawings, self._made = list(step), list(self._blocks(streams.generators, steps, step))
+
+    def _blocks(self, generators: Sequence[torch.Generator], steps: int, step: Sequence[Drawing]) -> Iterator[Tensor]:
+        if step and all(one.continues(other) for one, other in zip(step, [*step[1:], step[0]], strict=True)):
+            sizes = [math.prod(one.shape) for one in step]
+            whole = torch.empty(len(generators), steps * sum(sizes), dtype=step[0].dtype, device=self.device)
+            for row, generator in zip(whole, generators, strict=True):
+                step[0].fill(row, generator)
+            for one, part in zip(step, whole.view(len(generators), steps, -1).split(sizes, 2), strict=True):
+                yield part.transpose(0, 1).reshape(-1, *one.shape).contiguous()
+            return
+        blocks = [torch.empty(len(self.generators), *one.shape, dtype=one.dtype, device=self.device) for one in step]
+        rows = [block.unflatten(0, (steps, -1)) for block in blocks]
+        for number in range(steps):
+            for one, block in zip(step, rows, strict=True):
+                for row, generator in zip(block[number], generators, strict=True):
+                    one.fill(row, generator)
+        yield from blocks
+
+    def _drawn(self, drawing: Drawing) -> Tensor:
+        foreseen = self._drawings.pop(0) if self._drawings else None
+        if drawing != foreseen:
+            raise ConfigurationError(f"a step draws {drawing}; expected what its first one drew, {foreseen}")
+        return self._made.pop(0)
 
 
 def as_device(device: torch.device | str) -> torch.device:

@@ -30,16 +30,17 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from phys_samplers.conditions import apart, strangers_of
 from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Noise, Normals
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import Field, stacked_product
-from phys_samplers.objective import Loss
+from phys_samplers.objective import Loss, Prepared
 from phys_samplers.options import Part, fit_option, make_part
 from phys_samplers.randomness import Streams
 from phys_samplers.schedules.base import NoiseSchedule
@@ -90,12 +91,16 @@ class Denoiser(nn.Module):
         taken = {"code_width": code_width} if code_width else {}
         self.network = field.build(dim, dim, streams=streams, conditioned=True, out_gain=0.1, **taken)
 
+    def point_level(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """The level (R, B) or (R, 1) that the network is preconditioned at; kernels with tails have one a point."""
+        return sigma
+
     def forward(self, x: Tensor, sigma: Tensor, code: Tensor | None = None) -> Tensor:
         """D(x, σ | code): (R, B, D), (R, B) or (R, 1), codes (R, B, K) or (R, 1, K) if it takes any → (R, B, D)."""
-        s = sigma.unsqueeze(-1)
-        scale = (s.square() + self.sigma_data**2).rsqrt()
+        level = self.point_level(x, sigma)
+        s, scale = self._scaled(level)
         given = () if code is None else (code,)
-        raw = self.network(x * scale, sigma.log() * 0.25, *given)
+        raw = self.network(x * scale, level.log() * 0.25, *given)
         match self.parametrisation:
             case "epsilon":
                 return torch.addcmul(x, raw, s, value=-1)
@@ -104,8 +109,33 @@ class Denoiser(nn.Module):
         gain = s * scale * (self.sigma_data if self.parametrisation == "edm" else -self.sigma_data)
         return torch.addcmul(raw * gain, x, (scale * self.sigma_data).square())
 
+    def regression(self, x: Tensor, sigma: Tensor, clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network sees, c_in x and ¼ log σ, and what it is to say of it, (clean − c_skip x)/c_out.
+
+        Its squared error has weight 1 where that of D has the loss weight. No weights of the network enter.
+        """
+        level = self.point_level(x, sigma)
+        s, scale = self._scaled(level)
+        match self.parametrisation:
+            case "epsilon":
+                wanted = (x - clean) / s
+            case "x0":
+                wanted = clean / self.sigma_data
+            case kind:
+                gain = s * scale * (self.sigma_data if kind == "edm" else -self.sigma_data)
+                wanted = torch.addcmul(clean, x, (scale * self.sigma_data).square(), value=-1) / gain
+        return x * scale, level.log() * 0.25, wanted
+
+    def _scaled(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """σ and c_in, (R, B, 1)."""
+        s = level.unsqueeze(-1)
+        return s, (s.square() + self.sigma_data**2).rsqrt()
+
     def loss_weight(self, sigma: Tensor) -> Tensor:
-        """1/c_out², which gives F unit effective weight at every level (EDM Eq. 8); 1/σ² is Ho et al.'s L_simple."""
+        """1/c_out², which gives F unit effective weight at every level (EDM Eq. 8); 1/σ² is Ho et al.'s L_simple.
+
+        A subclass with another weight, or another ``forward``, changes ``regression`` too.
+        """
         match self.parametrisation:
             case "epsilon":
                 return sigma.square().reciprocal()
@@ -146,6 +176,8 @@ class DenoisingLoss(Loss):
             learns the unconditional law, for classifier-free guidance (Ho & Salimans 2022, Alg. 1).
     """
 
+    prepares: ClassVar[bool] = True
+
     log_sigma_mean: float = -0.5
     log_sigma_std: float = 1.2
     levels: Levels = "lognormal"
@@ -167,7 +199,7 @@ class DenoisingLoss(Loss):
 
     def __call__(self, module: nn.Module, rows: Tensor, streams: Streams) -> Tensor:
         """See ``Loss``; ``module`` is a ``Denoiser``. Codes that it takes are the last coordinates of the rows."""
-        return self._loss(module, rows, streams, None)
+        return self.of(module, self.prepare(module, rows, streams))
 
     def beside(self, batch: int, available: int) -> int | None:
         """See ``Loss.beside``."""
@@ -177,32 +209,39 @@ class DenoisingLoss(Loss):
 
     def against(self, module: nn.Module, rows: Tensor, others: Tensor, streams: Streams, *, whole: bool) -> Tensor:
         """See ``Loss.against``."""
-        return self._loss(module, rows, streams, others if whole else torch.cat((rows, others), 1))
+        return self.of(module, self.prepare(module, rows, streams, others, whole=whole))
 
-    def _loss(self, module: nn.Module, rows: Tensor, streams: Streams, reference: Tensor | None) -> Tensor:
-        code = shown = others = strangers = None
+    def prepare(
+        self, module: nn.Module, rows: Tensor, streams: Streams, others: Tensor | None = None, *, whole: bool = False
+    ) -> Prepared:
+        """See ``Loss.prepare``: what the network sees, the level it is told, what it is to say, and codes if any."""
+        code = shown = strangers = reference = theirs = None
+        if others is not None:
+            reference = others if whole else torch.cat((rows, others), 1)
         if width := getattr(module, "code_width", 0):
             rows, code = apart(rows, width)
             if reference is not None:
-                reference, others = apart(reference, width)
+                reference, theirs = apart(reference, width)
         sigma = self.sample_sigma(streams, rows.shape[1]).to(rows.dtype)
         noised = self.perturb(rows, sigma, streams)
-        given: tuple[Tensor, ...] = ()
         if code is not None:
             shown = streams.uniform(rows.shape[1]).ge(self.condition_dropout).unsqueeze(-1)
-            given = (code * shown,)
         if reference is not None:
-            if code is not None and others is not None and shown is not None:
-                strangers = strangers_of(code, others, shown)
+            if code is not None and theirs is not None and shown is not None:
+                strangers = strangers_of(code, theirs, shown)
             target = self.posterior_mean(noised, sigma, reference, strangers)
         else:
             target = self._targets(noised, sigma, rows, code, shown)
-        error = (module(noised, sigma, *given) - target).square().mean(-1)
-        return (error * self.weight(module, noised, sigma)).mean(-1)
+        seen = module.regression(noised, sigma, target) if isinstance(module, Denoiser) else (noised, sigma, target)
+        return (*seen, code * shown) if code is not None and shown is not None else seen
 
-    def weight(self, module: nn.Module, noised: Tensor, sigma: Tensor) -> Tensor:
-        """Of the errors at ``noised`` (R, B, D): w(σ), (R, B)."""
-        return module.loss_weight(sigma)  # type: ignore[operator]
+    def of(self, module: nn.Module, prepared: Prepared) -> Tensor:
+        """See ``Loss.of``."""
+        x, level, wanted, *code = prepared
+        if isinstance(module, Denoiser):
+            return functional.mse_loss(module.network(x, level, *code), wanted, reduction="none").mean((1, 2))
+        error = (module(x, level, *code) - wanted).square().mean(-1)
+        return (error * module.loss_weight(level)).mean(-1)  # type: ignore[operator]
 
     def perturb(self, rows: Tensor, sigma: Tensor, streams: Streams) -> Tensor:
         """x + σn, (R, B, D)."""
@@ -228,7 +267,7 @@ class DenoisingLoss(Loss):
                 own = code[:, start : start + size]
                 strangers = strangers_of(own, own, shown[:, start : start + size])
             means.append(self.posterior_mean(x, level, sources, strangers))
-        return torch.cat(means, 1)
+        return means[0] if len(means) == 1 else torch.cat(means, 1)
 
     def posterior_mean(self, noised: Tensor, sigma: Tensor, rows: Tensor, strangers: Tensor | None = None) -> Tensor:
         """Σ_j w_j y_j with w_j ∝ k(x | y_j) over the rows y: (R, B, D), (R, B), (R, M, D) → (R, B, D).
@@ -242,8 +281,10 @@ class DenoisingLoss(Loss):
         ``strangers`` (R, B, M) are the rows that a point, whose condition is shown, cannot be from; the same holds for
         E[x₀ | x, c] with those that are left, which are equally likely to be the source too.
         """
-        chunks, mean = rows.split(_CHUNK, 1), torch.zeros_like(noised)
-        total, top = mean[..., :1], torch.full_like(mean[..., :1], -math.inf)
+        chunks = rows.split(_CHUNK, 1)
+        if len(chunks) > 1:
+            mean = torch.zeros_like(noised)
+            total, top = mean[..., :1], torch.full_like(mean[..., :1], -math.inf)
         for index, chunk in enumerate(chunks):
             squared = torch.cdist(noised, chunk, compute_mode="use_mm_for_euclid_dist").square_()
             log_w = self.log_kernel(squared, sigma.unsqueeze(-1), rows.shape[-1])

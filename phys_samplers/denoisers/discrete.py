@@ -320,7 +320,7 @@ class LatentCode(Code):
             raise ConfigurationError(
                 f"condition is {brief(condition)}; expected latents (n, {m}), integers from 0 to {k - 1}"
             )
-        return functional.one_hot(z.long(), k).flatten(1).to(torch.float32)
+        return (z.unsqueeze(-1) == torch.arange(k, device=z.device)).flatten(1).to(torch.float32)
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """``n`` latents (n, m) of their law."""

@@ -252,8 +252,8 @@ def train(
             with torch.no_grad():
                 window[(step - 1) % plan.log_every] = per_replica.detach()
                 if plan.clip_norm is not None:
-                    norm = flat.gradient.norm(dim=1, keepdim=True)
-                    flat.gradient.mul_((plan.clip_norm / (norm + 1e-12)).clamp_(max=1.0))
+                    excess = flat.gradient.norm(dim=1, keepdim=True).div_(plan.clip_norm).clamp_(min=1.0)
+                    flat.gradient.div_(excess)
                 optimiser.step()
                 # A young average must not remember the initial weights.
                 average.lerp_(values, 1 - min(plan.ema_decay, step / (step + 10)))

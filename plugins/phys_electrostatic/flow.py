@@ -16,7 +16,6 @@ with the same n at every D. β is not clipped: the released code of PFGM++ keeps
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -27,6 +26,7 @@ from phys_samplers.denoisers.sampler import DenoiserModel
 from phys_samplers.dynamics import Dynamics, Normals
 from phys_samplers.errors import ConfigurationError, IncompatibleError, MissingCapability
 from phys_samplers.integrators.base import Integrator
+from phys_samplers.randomness import Streams
 from phys_samplers.standardise import check_level
 
 
@@ -46,20 +46,17 @@ def check_aux_dim(aux_dim: float | None) -> None:
         )
 
 
-def widening(generators: Sequence[torch.Generator], n: int, aux_dim: float | None) -> Tensor:
-    """1/√(χ²_D / D), the factor that turns normal noise into the kernel's: one row a generator (G, n), float64.
+def widening(streams: Streams, n: int, aux_dim: float | None) -> Tensor:
+    """1/√(χ²_D / D), the factor that turns normal noise into the kernel's: one row a stream (R, n), float64.
 
     Args:
-        generators: sources of the draws, all on one device.
+        streams: sources of the draws.
         n: draws of each.
         aux_dim: D, any positive number; None gives ones.
     """
-    device = generators[0].device
     if aux_dim is None:
-        return torch.ones(len(generators), n, dtype=torch.float64, device=device)
-    half = torch.full((n,), 0.5 * aux_dim, dtype=torch.float64, device=device)
-    chi = torch.stack([torch._standard_gamma(half, generator=generator) for generator in generators])
-    return chi.div_(0.5 * aux_dim).rsqrt_()
+        return torch.ones(streams.replicas, n, dtype=torch.float64, device=streams.device)
+    return streams.gamma(0.5 * aux_dim, n).div_(0.5 * aux_dim).rsqrt_()
 
 
 def log_kernel(squared: Tensor, sigma: Tensor | float, dim: int, aux_dim: float | None) -> Tensor:
@@ -88,7 +85,7 @@ def student(
 ) -> Tensor:
     """``n`` draws (n, dim) of the kernel around 0 at r = σ√D."""
     normal = torch.randn(n, dim, generator=generator, dtype=dtype, device=generator.device)
-    return normal.mul_(widening([generator], n, aux_dim).mul_(sigma).to(dtype).T)
+    return normal.mul_(widening(Streams.of(generator), n, aux_dim).mul_(sigma).to(dtype).T)
 
 
 def student_log_prob(x: Tensor, sigma: float, aux_dim: float) -> Tensor:

@@ -40,13 +40,9 @@ class PoissonDenoiser(Denoiser):
         super().__init__(field, dim, streams=streams, **options)
         self.aux_dim = aux_dim
 
-    def forward(self, x: Tensor, sigma: Tensor, code: Tensor | None = None) -> Tensor:
-        """D(x, σ | code): (R, B, N), (R, B) or (R, 1), (R, B, K) → (R, B, N)."""
-        return super().forward(x, point_level(x, sigma, self.aux_dim), code)
-
-    def point_weight(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """1/c_out² at the level of each point (R, B)."""
-        return self.loss_weight(point_level(x, sigma, self.aux_dim))
+    def point_level(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """See ``flow.point_level``."""
+        return point_level(x, sigma, self.aux_dim)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +62,11 @@ class PoissonDenoisingLoss(DenoisingLoss):
 
     aux_dim: float | None = fit_option(None, above=0)
 
-    def weight(self, module: nn.Module, noised: Tensor, sigma: Tensor) -> Tensor:
-        """Of a ``PoissonDenoiser`` at the level of each point; another ``Denoiser`` knows σ alone."""
-        if isinstance(module, PoissonDenoiser):
-            return module.point_weight(noised, sigma)
-        return super().weight(module, noised, sigma)
-
     def perturb(self, rows: Tensor, sigma: Tensor, streams: Streams) -> Tensor:
         """y + R u, (R, B, D)."""
         noise = streams.normal(*rows.shape[1:], dtype=rows.dtype)
         # One row of factors where one stream serves all replicas, as in validation.
-        wide = widening(streams.generators, rows.shape[1], self.aux_dim).to(rows.dtype)
+        wide = widening(streams, rows.shape[1], self.aux_dim).to(rows.dtype)
         return rows.addcmul(noise, (sigma * wide).unsqueeze(-1))
 
     def log_kernel(self, squared: Tensor, sigma: Tensor, dim: int) -> Tensor:

@@ -72,10 +72,6 @@ class PhysicalFlow(Denoiser):
         squared = torch.maximum(squared * (sigma.square() / (1 + sigma.square())), beyond)
         return self.pde.precision(squared, sigma.expand(squared.shape), self.dim).rsqrt()
 
-    def forward(self, x: Tensor, sigma: Tensor, code: Tensor | None = None) -> Tensor:
-        """D(x, σ): (R, B, N), (R, B) or (R, 1) → (R, B, N)."""
-        return super().forward(x, self.point_level(x, sigma), code)
-
     def growth(self, x: Tensor, sigma: Tensor) -> Tensor:
         """g(x, σ) (R, B): that of one source at 0, in the share s²/(1 + s²), and what the network adds.
 
@@ -104,6 +100,8 @@ class FieldRegression(DenoisingLoss):
     Args:
         pde: the equation; None takes the sampler's.
     """
+
+    prepares: ClassVar[bool] = False
 
     pde: Part | None = None
 

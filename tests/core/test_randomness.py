@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.randomness import Streams, derive_seed, make_generator
+from phys_samplers.randomness import Ahead, Rehearsal, Streams, derive_seed, make_generator
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,41 @@ def test_draws_live_on_the_device_and_replicas_agree_there() -> None:
         many, one = getattr(stacked, name)(*arguments), getattr(single, name)(*arguments)
         assert many.is_cuda
         assert torch.equal(many[1:], one)
+
+
+MIXED = (lambda s: s.normal(3), lambda s: s.uniform(2, dtype=torch.float64), lambda s: s.gamma(1.5, 4))
+STEPS = {
+    "by sixteens": (lambda s: s.normal(32), lambda s: s.normal(32, 3)),
+    "few normal ones": (lambda s: s.normal(5), lambda s: s.normal(5, 3)),
+    "integers": (lambda s: s.integers(900, 7),),
+    "uniform": (lambda s: s.uniform(7), lambda s: s.uniform(2, 2)),
+    "mixed": MIXED,
+    "none": (),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("seeds", [[3], [3, 0, 7]])
+def test_steps_drawn_at_once_are_those_drawn_one_after_another(name: str, seeds: list[int]) -> None:
+    step, streams, again = STEPS[name], Streams(seeds, "noise"), Streams(seeds, "noise")
+    single = [[draw(streams) for draw in step] for _ in range(5)]
+    rehearsal = Rehearsal(again)
+    for draw in step:
+        draw(rehearsal)
+    rehearsal.rewind()
+    ahead = Ahead(again, 5, rehearsal.noted)
+    for number, draw in enumerate(step):
+        whole = draw(ahead)
+        assert whole.is_contiguous()
+        assert torch.equal(whole, torch.cat([part[number] for part in single]))
+    assert torch.equal(streams.state_dict()["generators"], again.state_dict()["generators"])
+
+
+def test_a_step_that_draws_otherwise_than_the_first_is_refused() -> None:
+    streams = Streams([0], "noise")
+    rehearsal = Rehearsal(streams)
+    rehearsal.normal(16)
+    with pytest.raises(ConfigurationError, match="a step draws"):
+        Ahead(streams, 2, rehearsal.noted).normal(17)
+    with pytest.raises(ConfigurationError, match="a step draws"):
+        Ahead(streams, 2, []).normal(16)

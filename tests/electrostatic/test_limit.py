@@ -117,4 +117,4 @@ def test_points_have_the_level_of_edm_in_the_limit() -> None:
 
 
 def test_no_widening_in_the_limit() -> None:
-    assert torch.equal(widening([make_generator(0)], 5, None), torch.ones(1, 5, dtype=torch.float64))
+    assert torch.equal(widening(Streams([0]), 5, None), torch.ones(1, 5, dtype=torch.float64))
