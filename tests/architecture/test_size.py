@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 390
-LINES = 66_515
+LINES = 66_715
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
