@@ -22,7 +22,7 @@ from phys_samplers.conditions import ConditionCode
 from phys_samplers.errors import MissingCapability
 from phys_samplers.fields.stacked import replica
 from phys_samplers.options import check_values, fit_option
-from phys_samplers.randomness import Ahead, Drawing, Rehearsal, Streams
+from phys_samplers.randomness import Prepared, Preparing, Streams, steps_at_once
 from phys_samplers.sampler import Model, Sampler, StackedSampler
 from phys_samplers.standardise import Standardisation, Standardiser
 from phys_samplers.target import Target, require
@@ -188,10 +188,6 @@ def digest(rows: Tensor) -> str:
     return hashlib.blake2b(payload, digest_size=16).hexdigest()
 
 
-Prepared = tuple[Tensor, ...]
-"""What a loss needs of a batch, each (R, ...)."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Loss(ABC):
     """A loss of a stacked network; a frozen dataclass whose fields are its hyper-parameters.
@@ -334,8 +330,8 @@ class RowsSampler(TrainedSampler):
             return loss.against(module, drawn, others, noise, whole=beside is None)
 
         seen = len(rows) if beside is None else beside + self.batch_size
-        count = _steps_at_once(self.plan.log_every, self.batch_size * max(seen, rows.shape[1]))
-        ahead = _Ahead(prepare, (batches, references, noise), count)
+        count = steps_at_once(self.plan.log_every, self.batch_size * max(seen, rows.shape[1]))
+        ahead = Preparing(prepare, (batches, references, noise), count)
 
         def prepared_loss() -> Tensor:
             return loss.of(module, ahead.next())
@@ -359,49 +355,6 @@ class RowsSampler(TrainedSampler):
             validation=None if held is None else validation_loss,
             state=(batches, noise, references),
         )
-
-
-AHEAD = 2**19
-"""Numbers of one replica that batches may be prepared with at once."""
-
-
-def _steps_at_once(logged: int, numbers: int) -> int:
-    """How many batches of so many numbers are prepared at once.
-
-    A divisor of the steps from one logged one to the next: a checkpoint, which is written there, then says where
-    streams are. The number of replicas does not enter, as a replica is to have the numbers of its single run.
-    """
-    return max(n for n in range(1, logged + 1) if logged % n == 0 and (n == 1 or n * numbers <= AHEAD))
-
-
-class _Ahead:
-    """Batches, prepared for several steps at once: few large operations in place of many small ones.
-
-    Args:
-        prepare: batches from streams.
-        streams: that it draws from.
-        count: steps at once.
-    """
-
-    def __init__(self, prepare: Callable[..., Prepared], streams: Sequence[Streams], count: int) -> None:
-        self._prepare, self._streams, self._count = prepare, streams, count
-        self._steps: list[Prepared] = []
-        self._scripts: list[list[Drawing]] | None = None
-
-    @torch.no_grad()
-    def next(self) -> Prepared:
-        """What the next step needs."""
-        if self._scripts is None:
-            rehearsals = [Rehearsal(stream) for stream in self._streams]
-            self._prepare(*rehearsals)
-            for rehearsal in rehearsals:
-                rehearsal.rewind()
-            self._scripts = [rehearsal.noted for rehearsal in rehearsals]
-        if not self._steps:
-            pairs = zip(self._streams, self._scripts, strict=True)
-            made = self._prepare(*(Ahead(stream, self._count, script) for stream, script in pairs))
-            self._steps = list(zip(*(part.unflatten(0, (self._count, -1)) for part in made), strict=True))[::-1]
-        return self._steps.pop()
 
 
 class _Repeated(Streams):

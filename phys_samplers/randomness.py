@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -184,6 +184,51 @@ class Ahead(Streams):
         if drawing != foreseen:
             raise ConfigurationError(f"a step draws {drawing}; expected what its first one drew, {foreseen}")
         return self._made.pop(0)
+
+
+Prepared = tuple[Tensor, ...]
+"""What a loss needs of a batch, each (R, ...)."""
+AHEAD = 2**19
+"""Numbers of one replica that batches may be prepared with at once."""
+
+
+def steps_at_once(logged: int, numbers: int) -> int:
+    """How many batches of so many numbers are prepared at once.
+
+    A divisor of the steps from one logged one to the next: a checkpoint, which is written there, then says where
+    streams are. The number of replicas does not enter, as a replica is to have the numbers of its single run.
+    """
+    return max(n for n in range(1, logged + 1) if logged % n == 0 and (n == 1 or n * numbers <= AHEAD))
+
+
+class Preparing:
+    """Batches, prepared for several steps at once: few large operations in place of many small ones.
+
+    Args:
+        prepare: batches from streams.
+        streams: that it draws from.
+        count: steps at once.
+    """
+
+    def __init__(self, prepare: Callable[..., Prepared], streams: Sequence[Streams], count: int) -> None:
+        self._prepare, self._streams, self._count = prepare, streams, count
+        self._steps: list[Prepared] = []
+        self._scripts: list[list[Drawing]] | None = None
+
+    @torch.no_grad()
+    def next(self) -> Prepared:
+        """What the next step needs."""
+        if self._scripts is None:
+            rehearsals = [Rehearsal(stream) for stream in self._streams]
+            self._prepare(*rehearsals)
+            for rehearsal in rehearsals:
+                rehearsal.rewind()
+            self._scripts = [rehearsal.noted for rehearsal in rehearsals]
+        if not self._steps:
+            pairs = zip(self._streams, self._scripts, strict=True)
+            made = self._prepare(*(Ahead(stream, self._count, script) for stream, script in pairs))
+            self._steps = list(zip(*(part.unflatten(0, (self._count, -1)) for part in made), strict=True))[::-1]
+        return self._steps.pop()
 
 
 def as_device(device: torch.device | str) -> torch.device:

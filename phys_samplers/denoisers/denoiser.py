@@ -13,21 +13,11 @@ Sec. 5 and Table 1). With data of standard deviation σ_d, the parametrisations 
 A process x_t = α x₀ + σ_t n is the same thing at x = x_t/α, σ = σ_t/α: for α² + σ_t² = 1 and σ_d = 1 the network
 sees c_in x = x_t, and v is the α ε − σ x₀ of the literature. The loss weight 1/c_out² gives F's error unit weight at
 every level. The score of the blurred law is ``(D − x)/σ²`` (Tweedie).
-
-With it noising processes run backwards. For x_t = α x₀ + σ n, with λ = σ/α, f = d log α/dt and D at u = x/α, the score
-is (αD − x)/σ² (Tweedie), and
-
-    dx/dt = f x + ℓ' (x − αD)                                      probability-flow ODE
-    dx    = [f x + 2ℓ' (x − αD)] dt + σ √(2ℓ') dW,  backwards      reverse SDE (Anderson 1982)
-
-with ℓ' = d log λ/dt (Song et al. 2021, arXiv:2011.13456, Eq. 6 and 13, where g² = 2σ²ℓ'). In the variable u the ODE is
-du/dλ = (u − D)/λ for every schedule (Karras et al. 2022, arXiv:2206.00364, Eq. 4).
 """
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
@@ -37,13 +27,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phys_samplers.conditions import apart, strangers_of
-from phys_samplers.dynamics import DenoisingDynamics, Dynamics, Noise, Normals
+from phys_samplers.dynamics import DenoisingDynamics, Normals
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.fields.stacked import Field, stacked_product
-from phys_samplers.objective import Loss, Prepared
+from phys_samplers.objective import Loss
 from phys_samplers.options import Part, fit_option, make_part
-from phys_samplers.randomness import Streams
-from phys_samplers.schedules.base import NoiseSchedule
+from phys_samplers.randomness import Prepared, Streams
 
 Parametrisation = Literal["edm", "v", "epsilon", "x0"]
 
@@ -361,58 +350,3 @@ class DenoisingFlow(DenoisingDynamics):
     def prior(self, n: int, generator: torch.Generator) -> Tensor:
         """Starting points u."""
         return self._prior(n, generator)
-
-
-class _Scheduled(Dynamics):
-    """What the ODE and the SDE of a schedule share.
-
-    Args:
-        denoise: D.
-        prior: of the starting points u.
-        dim: coordinates D.
-        schedule: α and σ.
-    """
-
-    def __init__(self, denoise: Denoise, prior: Prior, dim: int, *, schedule: NoiseSchedule) -> None:
-        self._denoise, self._prior = denoise, prior
-        self.schedule = schedule
-        self.event_shape = (dim,)
-        self.times = (schedule.start, schedule.end)
-
-    def _drift(self, x: Tensor, t: float, factor: float) -> Tensor:
-        """f x + factor ℓ' (x − αD)."""
-        alpha, rate = math.exp(self.schedule.log_alpha(t)), factor * self.schedule.log_ratio_rate(t)
-        clean = self._denoise(x / alpha if alpha != 1 else x, self.schedule.ratio(t))
-        return clean.mul_(-alpha * rate).add_(x, alpha=self.schedule.log_alpha_rate(t) + rate)
-
-    @abstractmethod
-    def drift(self, x: Tensor, t: float) -> Tensor:
-        """See ``Dynamics.drift``."""
-
-    def prior(self, n: int, generator: torch.Generator) -> Tensor:
-        """Starting points x = αu."""
-        return self._prior(n, generator) * self.schedule.level(self.schedule.start)[0]
-
-
-class ProbabilityFlow(_Scheduled):
-    """The ODE with the marginals of the noising process."""
-
-    def drift(self, x: Tensor, t: float) -> Tensor:
-        """f x + ℓ' (x − αD)."""
-        return self._drift(x, t, 1.0)
-
-
-class ReverseSDE(_Scheduled):
-    """The noising SDE run backwards."""
-
-    noise: Noise = "additive"
-
-    def drift(self, x: Tensor, t: float) -> Tensor:
-        """The drift f x + 2ℓ' (x − αD)."""
-        return self._drift(x, t, 2.0)
-
-    def diffusion(self, x: Tensor, t: float) -> Tensor:
-        """σ √(2ℓ'), of shape (1, 1)."""
-        sigma = self.schedule.level(t)[1]
-        value = sigma * math.sqrt(2 * self.schedule.log_ratio_rate(t))
-        return torch.full((1, 1), value, dtype=x.dtype, device=x.device)

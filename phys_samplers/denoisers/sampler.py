@@ -19,14 +19,12 @@ from phys_samplers.denoisers.denoiser import (
     DenoisingLoss,
     Parametrisation,
     Perturb,
-    ProbabilityFlow,
-    ReverseSDE,
     broad_normal,
 )
 from phys_samplers.denoisers.guidance import check_sets, guided, weigh
 from phys_samplers.denoisers.inversion import Inverted
 from phys_samplers.denoisers.likelihood import Divergence, Likelihood, log_likelihood
-from phys_samplers.denoisers.reverse import ReverseProcess
+from phys_samplers.denoisers.reverse import ProbabilityFlow, ReverseProcess, ReverseSDE
 from phys_samplers.dynamics import Dynamics
 from phys_samplers.errors import ConfigurationError, MissingCapability
 from phys_samplers.fields.stacked import Field, load_weights, make_field, weights

@@ -21,7 +21,8 @@ from torch import Tensor
 from phys_electrostatic.flow import check_aux_dim, student
 from phys_electrostatic.passage import perturb
 from phys_electrostatic.pfgm import charge_centre
-from phys_samplers.denoisers.denoiser import DenoisingFlow, ProbabilityFlow
+from phys_samplers.denoisers.denoiser import DenoisingFlow
+from phys_samplers.denoisers.reverse import ProbabilityFlow
 from phys_samplers.schedules.base import NoiseSchedule
 
 

@@ -12,7 +12,8 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 from torch import Tensor
 
-from phys_samplers.denoisers.denoiser import DenoisingFlow, ProbabilityFlow, ReverseSDE
+from phys_samplers.denoisers.denoiser import DenoisingFlow
+from phys_samplers.denoisers.reverse import ProbabilityFlow, ReverseSDE
 from phys_samplers.integrators import (
     Dopri5,
     Euler,

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from phys_samplers import load, make
-from phys_samplers.denoisers.denoiser import DenoisingFlow, ReverseSDE
+from phys_samplers.denoisers.denoiser import DenoisingFlow
 from phys_samplers.denoisers.given import from_denoiser
 from phys_samplers.denoisers.guidance import Repulsion, guided, preserving, pushed, weigh
+from phys_samplers.denoisers.reverse import ReverseSDE
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators import EDMHeun, EulerMaruyama, geometric, integrate, power
 from phys_samplers.integrators.driver import WienerProcess
