@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 390
-LINES = 66_715
+LINES = 66_718
 MEDIAN = 158.0
 LONGEST = 400
 TABLES: set[str] = set()
