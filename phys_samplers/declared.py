@@ -344,6 +344,14 @@ def phys_components() -> Iterable[Component]:
         citation="corso2023particle",
     )
     yield Component(
+        "potential",
+        "learned",
+        "phys_samplers.denoisers.learned:LearnedPotential",
+        summary="a network that learn_potential trained, whose guidance draws sets from a wanted law",
+        reference="arXiv:2310.13102, Sec. 5",
+        citation="corso2023particle",
+    )
+    yield Component(
         "sampler",
         "exact-denoiser",
         "phys_samplers.denoisers.given:GivenDenoiser",

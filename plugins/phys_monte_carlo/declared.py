@@ -41,6 +41,24 @@ def phys_components() -> Iterable[Component]:
     )
     yield Component(
         "sampler",
+        "metadynamics",
+        "phys_monte_carlo.biased:Metadynamics",
+        summary="well-tempered metadynamics: a filled-up collective variable lets chains cross; exact weights",
+        reference="Barducci, Bussi & Parrinello 2008, Eq. 2 and 4; Laio & Parrinello 2002",
+        needs=DENSITY,
+        citation="barducci2008welltempered laio2002escaping",
+    )
+    yield Component(
+        "sampler",
+        "coupled-replicas",
+        "phys_monte_carlo.biased:CoupledReplicas",
+        summary="sets of chains that repel each other, and weights that undo it",
+        reference="Hummer & Köfinger 2015; thesis of Xu 2024, Sec. 6.3.1",
+        needs=DENSITY,
+        citation="hummer2015bayesian",
+    )
+    yield Component(
+        "sampler",
         "svgd",
         "phys_monte_carlo.svgd:SVGD",
         summary="Stein variational gradient descent: repelling particles on a deterministic flow; spreads too small",
