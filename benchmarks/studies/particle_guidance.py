@@ -12,7 +12,7 @@ independent and of diverse sets. Then γ on a grid, by which the marginal law co
 E log Φ′ after it, are what is compared. Expectations are over 50,000 independent sets, reweighted, as in the thesis.
 
 ``learned``: the same two laws drawn from, by the guidance of a potential that was learned for each (Eq. 6.6), by the
-fixed one, and the effective share of weighed sets under the wanted law; 140 ancestral steps from noise of size 20 to
+fixed one, and the effective share of weighed sets under the wanted law; 400 ancestral steps from noise of size 20 to
 .02, 2,000 steps of training.
 
 python benchmarks/studies/particle_guidance.py frontier --out guidance.jsonl --seeds 5
@@ -233,7 +233,7 @@ def learned(seeds: int, folder: Path) -> None:
     law = GaussianMixture(CENTRES, torch.full((7,), VARIANCE), WEIGHTS)
     levels = "edm[sigma_min=0.04,sigma_max=36.0,rho=40.0]"
     recipe = make(
-        "sampler", "exact-denoiser", scale=0.55, schedule=levels, sampling_steps=140, integrator="ddim[eta=1]"
+        "sampler", "exact-denoiser", scale=0.55, schedule=levels, sampling_steps=400, integrator="ddim[eta=1]"
     )
     model = recipe.fit(Target(event_shape=(2,), law=law))
     x, _ = seven(50_000, 100)

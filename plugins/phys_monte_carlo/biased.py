@@ -28,6 +28,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from phys_monte_carlo.resampling import systematic
 from phys_samplers.chains.chains import ChainModel, ChainRecord, ChainSampler, Run
 from phys_samplers.chains.mala import MALAState, step
 from phys_samplers.chains.warmup import DualAveraging, find_start, refuse_unborn
@@ -35,6 +36,7 @@ from phys_samplers.denoisers.guidance import Potential
 from phys_samplers.density import DensityModel, FlatDensity
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import Part, draw_option, make_part
+from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
 
 CELLS = 400
@@ -88,15 +90,16 @@ class Bent:
 
 
 class BiasedModel(ChainModel):
-    """Chains in a bent law, whose samples have weights."""
+    """Chains in a bent law, whose states have weights."""
 
     recipe: BiasedSampler
 
     @torch.no_grad()
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
-        """``n`` weighted samples; see ``ChainModel.draw``. Whole sets are run, and what is too much is cut off.
+        """``n`` samples, resampled by their weights or with them; see ``ChainModel.draw``.
 
-        ``ess`` is that of the weights, times that of the chains where these have forgotten their starts.
+        Whole sets are run, and what is too much is cut off. ``weight_ess`` is the effective share of the weights, and
+        ``ess`` that times the chains' own where these have forgotten their starts.
         """
         self.check_draw(n, start)
         recipe = self.recipe.for_draw(options)
@@ -104,25 +107,29 @@ class BiasedModel(ChainModel):
         whole = -(-n // step) * step
         begin = None if start is None else start[torch.arange(whole, device=start.device) % n]
         drawn = super().draw(whole, seed=seed, start=begin, **options)
-        log_w = recipe.log_weights(drawn.samples, drawn.diagnostics)[:n].double()
+        log_w = recipe.log_weights(drawn.samples, drawn.diagnostics).double()
         facts = dict(drawn.diagnostics)
-        share = float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp()) / n
-        facts["weight_ess"] = share
+        facts["weight_ess"] = float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp()) / whole
         if "ess" in facts:
-            facts["ess"] = share * min(facts["ess"], 1.0)
-        chains = drawn.n_chains if whole == n else None
-        return Draw(drawn.samples[:n], drawn.nfe * whole / n, facts, log_w, chains)
+            facts["ess"] = facts["weight_ess"] * min(facts["ess"], 1.0)
+        nfe = drawn.nfe * whole / n
+        if not recipe.resample:
+            return Draw(drawn.samples[:n], nfe, facts, log_w[:n], drawn.n_chains if whole == n else None)
+        uniform = torch.rand((), generator=make_generator(seed, "resample", device=self.device), device=self.device)
+        return Draw(drawn.samples[systematic(log_w.softmax(0), n, uniform=uniform)], nfe, facts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BiasedSampler(ChainSampler):
-    """Chains of tested Langevin moves (``mala``) in a law that is bent; samples have weights that are exact for p.
+    """Chains of tested Langevin moves (``mala``) in a law that is bent, and weights that are exact for p.
 
     Args:
         step_size: h at the start, in scaled coordinates.
         warmup_steps: steps that adapt the step size, and what bends the law, part of ``sampling_steps``.
         target_acceptance: acceptance rate to adapt to.
         ascent_steps: uphill for lost chains, at most, before the warm-up; each costs a gradient.
+        resample: by their weights, so that samples stand for themselves (some of them twice); False gives the states
+            of the chains, sets together, with ``log_weights``.
     """
 
     model: ClassVar[type[DensityModel]] = BiasedModel
@@ -131,6 +138,7 @@ class BiasedSampler(ChainSampler):
     warmup_steps: int = draw_option(500, least=0)
     target_acceptance: float = draw_option(0.574, above=0, below=1)
     ascent_steps: int = draw_option(60, least=0)
+    resample: bool = draw_option(True)
 
     @property
     def burn_in(self) -> int:
@@ -204,7 +212,8 @@ class Flattened(Bent):
         s = recipe.along(x)
         if recipe.bounds is None:
             low, high = s.aminmax()
-            span = (high - low).clamp(min=1e-6 * (1 + s.abs().max()))
+            least = 1 + s.abs().max()  # of chains that all start at one place
+            span = torch.where(high - low > 1e-3 * least, high - low, least)
             low, span = low - 0.5 * span, 2 * span
         else:
             low, span = s.new_tensor(recipe.bounds[0]), s.new_tensor(recipe.bounds[1] - recipe.bounds[0])
@@ -324,7 +333,7 @@ def of_sets(potential: Potential, x: Tensor) -> Tensor:
 class CoupledReplicas(BiasedSampler):
     """Sets of replicas that repel each other, with exact weights; see the module.
 
-    Samples 0 to n − 1 are the first set, and all have its weight.
+    Without ``resample`` samples 0 to n − 1 are the first set, and all have its weight.
 
     Args:
         potential: log Φ, by name or object; its ``set_size`` is n.

@@ -41,7 +41,7 @@ def weighted_share(draw: Any) -> float:
 def test_metadynamics_crosses_and_its_weights_are_exact() -> None:
     """All 400 chains start in one well. The share of the other within 5 errors; without a bias none crosses."""
     start = torch.tensor([[-1.0, 0.0]]).expand(400, 2)
-    recipe = make("sampler", "metadynamics", bounds=(-1.8, 1.8), sampling_steps=800, warmup_steps=500)
+    recipe = make("sampler", "metadynamics", bounds=(-1.8, 1.8), sampling_steps=800, warmup_steps=500, resample=False)
     draw = recipe.fit(WELL).draw(400, seed=0, start=start)
     share = draw.diagnostics["weight_ess"]
     assert share > 0.2
@@ -49,6 +49,9 @@ def test_metadynamics_crosses_and_its_weights_are_exact() -> None:
     assert weighted_share(draw) == pytest.approx(RIGHT, abs=5 * error)
     plain = float((draw.samples[:, 0] > 0).double().mean())
     assert 0.3 < plain < 0.7  # a flat variable
+    resampled = recipe.fit(WELL).draw(400, seed=0, start=start, resample=True)
+    assert resampled.log_weights is None
+    assert float((resampled.samples[:, 0] > 0).double().mean()) == pytest.approx(weighted_share(draw), abs=0.02)
     stuck = make("sampler", "mala", sampling_steps=800).fit(WELL).sample(400, seed=0, start=start)
     assert float((stuck[:, 0] > 0).double().mean()) < 0.05
     assert draw.nfe == 801.0
@@ -85,7 +88,7 @@ def test_a_frozen_bias_is_sampled_and_undone() -> None:
         def log_weights(self, x: Tensor, facts: Any) -> Tensor:
             return 0.5 * x[:, 0].square()
 
-    recipe = Fixed(sampling_steps=200, warmup_steps=100, prior_std=1.0)
+    recipe = Fixed(sampling_steps=200, warmup_steps=100, prior_std=1.0, resample=False)
     draw = recipe.model(recipe, target=normal, device="cpu").draw(4_000, seed=2)
     square = draw.samples[:, 0].double().square()
     assert float(square.mean()) == pytest.approx(0.5, abs=5 * 0.5 * math.sqrt(2 / 4_000))
@@ -98,7 +101,7 @@ def test_replicas_repel_and_their_weights_undo_it() -> None:
     """Pairs of N(0, 1) with Φ = exp(−2 k(d)): E k of pairs by quadrature, and of weighed ones; 5 errors."""
     normal = Density(lambda x: -0.5 * x.square().sum(1), (1,), name="normal")
     potential = Repulsion(set_size=2, strength=4.0, bandwidth=0.5)  # −α/(2n) Σ_ij = −2 (1 + k)
-    recipe = CoupledReplicas(potential=potential, sampling_steps=200, warmup_steps=100, prior_std=1.0)
+    recipe = CoupledReplicas(potential=potential, sampling_steps=200, warmup_steps=100, prior_std=1.0, resample=False)
     draw = recipe.fit(normal).draw(4_000, seed=0)
     pairs = draw.samples.double().view(-1, 2)
     near = (-(pairs[:, 0] - pairs[:, 1]).square() / 0.5).exp()
@@ -123,7 +126,9 @@ def test_numbers_that_are_no_whole_sets() -> None:
     assert draw.nfe >= 21 * 8 / 6
     assert torch.equal(draw.samples, model.draw(6, seed=0).samples)
     assert model.draw(3, seed=0, start=torch.zeros(3, 2)).samples.shape == (3, 2)
-    several = Metadynamics(sampling_steps=40, warmup_steps=10, samples_per_chain=4).fit(WELL).draw(8, seed=0)
+    several = (
+        Metadynamics(sampling_steps=40, warmup_steps=10, samples_per_chain=4, resample=False).fit(WELL).draw(8, seed=0)
+    )
     assert several.n_chains == 2
 
 
