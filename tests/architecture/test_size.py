@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 390
-LINES = 66_718
-MEDIAN = 158.0
+MODULES = 392
+LINES = 67_433
+MEDIAN = 159.5
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""
