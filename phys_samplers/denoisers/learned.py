@@ -63,9 +63,10 @@ class SetNetwork(nn.Module):
 
     def __init__(self, dim: int, width: int, depth: int, *, streams: Streams) -> None:
         super().__init__()
-        shape = {"width": width, "depth": depth}
-        self.particle = MLP(**shape).build(dim, width, streams=streams, conditioned=True)
-        self.pooled = MLP(**shape, input_gain=1.0).build(width, 1, streams=streams, conditioned=True, out_gain=0.0)
+        self.particle = MLP(width=width, depth=depth).build(dim, width, streams=streams, conditioned=True)
+        self.pooled = MLP(width=width, depth=depth, input_gain=1.0).build(
+            width, 1, streams=streams, conditioned=True, out_gain=0.0
+        )
 
     def forward(self, u: Tensor, level: Tensor) -> Tensor:
         """Standardised sets (R, S, n, D) at levels (R, S) or (R, 1) → (R, S)."""
