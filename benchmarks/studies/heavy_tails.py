@@ -27,7 +27,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -265,6 +265,25 @@ def gap_table() -> str:
     return tabulate(rows, heads, floatfmt=".3g")
 
 
+def mean_ratio(pairs: Iterable[tuple[float, float]]) -> str:
+    """Geometric mean of ratios, with its 95 % t-interval."""
+    logs = [math.log(ours / other) for ours, other in pairs]
+    middle, half = statistics.mean(logs), math.nan
+    if len(logs) > 1:
+        half = student.ppf(0.975, len(logs) - 1) * statistics.stdev(logs) / len(logs) ** 0.5
+    return f"{math.exp(middle):.2f} [{math.exp(middle - half):.2f}, {math.exp(middle + half):.2f}]"
+
+
+def price(path: Path, n: int) -> str:
+    """Effective samples per gradient on the Gaussian, over those of MALA."""
+    found, pairs = records(path), []
+    for seed in range(100):
+        ours, mala = (found.get(("normal-10", 160, name, seed, n)) for name in (OURS, "mala"))
+        if ours and mala:
+            pairs.append((ours["ess_per_gradient"], mala["ess_per_gradient"]))
+    return mean_ratio(pairs) + f" of {len(pairs)} seeds" if pairs else "not measured"
+
+
 def rows_of(path: Path, n: int) -> Iterator[list[Any]]:
     """Lines of the table."""
     found = records(path)
@@ -277,16 +296,9 @@ def rows_of(path: Path, n: int) -> Iterator[list[Any]]:
             continue
         rivals = {name: statistics.median(series[name]) for name in RIVALS}
         best = min(rivals, key=lambda name: rivals[name])
-        ratios = [math.log(ours / other) for ours, other in zip(series[OURS], series[best], strict=False)]
-        middle = statistics.mean(ratios)
-        half = (
-            student.ppf(0.975, len(ratios) - 1) * statistics.stdev(ratios) / len(ratios) ** 0.5
-            if len(ratios) > 1
-            else math.nan
-        )
-        ratio = f"{math.exp(middle):.2f} [{math.exp(middle - half):.2f}, {math.exp(middle + half):.2f}] of {best}"
+        ratio = f"{mean_ratio(zip(series[OURS], series[best], strict=False))} of {best}"
         texts = [f"{statistics.median(v):.2f} ({min(v):.2f}–{max(v):.2f})" if v else "" for v in series.values()]
-        yield [cell.law, cell.gradients, len(ratios), *texts, ratio]
+        yield [cell.law, cell.gradients, len(series[OURS]), *texts, ratio]
 
 
 def main() -> None:
@@ -297,15 +309,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--chains", type=int, default=CHAINS)
     parser.add_argument("--laws", nargs="*", help="only these")
+    parser.add_argument("--gradients", nargs="*", type=int, default=[40, 160], help="only these budgets")
     arguments = parser.parse_args()
     if arguments.what == "gap":
         print(gap_table())
     elif arguments.what == "run":
         cells = [cell for cell in CELLS if not arguments.laws or cell.law in arguments.laws]
+        cells = [cell for cell in cells if cell.gradients in arguments.gradients]
         run(arguments.out, arguments.seeds, arguments.chains, cells)
     else:
         heads = ["law", "gradients", "seeds", "exact", "ours", *UNFLAT, *RIVALS, *TEMPERED, "ratio to the best rival"]
         print(tabulate(list(rows_of(arguments.out, arguments.chains)), heads, tablefmt="github"))
+        print("ESS per gradient on the Gaussian over MALA's:", price(arguments.out, arguments.chains))
 
 
 if __name__ == "__main__":
