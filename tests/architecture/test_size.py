@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 392
-LINES = 67_434
+LINES = 67_449
 MEDIAN = 159.5
 LONGEST = 400
 TABLES: set[str] = set()
