@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from phys_samplers.chains.mala import explore
 from phys_samplers.density import DensityModel, FlatDensity, same_target
 from phys_samplers.objective import TrainedSampler
 from phys_samplers.randomness import Streams, make_generator
@@ -24,8 +25,9 @@ N = TypeVar("N", bound=nn.Module)
 LARGEST = 1e6
 """Coordinate of a score at most."""
 SCALES = torch.logspace(2, -2, 25, dtype=torch.float64)
-SCALE_DRAWS, ENOUGH = 10_000, 25.0
-"""Of the search for the target's spread: widths tried, widest first; draws at each; effective draws that decide."""
+SCALE_DRAWS, ENOUGH, AGREE = 10_000, 25.0, 1.5
+"""Of the search for the target's spread: widths tried, widest first; draws at each; effective draws that decide; and by
+which factor explorers may find another."""
 
 
 def log_normal(difference: Tensor, variance: Tensor | float) -> Tensor:
@@ -78,8 +80,11 @@ def spread(target: Target) -> float:
     """Root mean square of a coordinate under the target, by importance sampling from N(0, s²I).
 
     The widest s of a grid counts whose draws have ``ENOUGH`` effective ones: a narrow proposal looks best from within
-    the one mode that it covers. Weights are raised to min(1, 4/D), so that they tell widths apart in many dimensions.
+    the one mode that it covers. Weights are raised to min(1, 4/D), so that they tell widths apart in many dimensions;
+    of laws that are far from a normal one, as funnels, clusters and posteriors with uneven scales are, they tell too
+    little, and where particles that move (``explore``) find another spread by a factor above ``AGREE``, theirs counts.
     """
+    found = explore(target, device="cpu" if target.train is None else target.train.device).spread
     density = UnitDensity(target, 1.0)
     z = torch.randn(SCALE_DRAWS, density.dim, generator=make_generator(0, "spread"))
     z = z.to(torch.empty(0) if target.train is None else target.train)
@@ -87,8 +92,9 @@ def spread(target: Target) -> float:
         log_weights = density.log_prob(z * scale).double() - log_normal(z * scale, scale**2).double()
         weights = torch.softmax(min(1.0, 4 / density.dim) * torch.nan_to_num(log_weights, nan=-math.inf), 0)
         if float(1 / weights.square().sum()) >= ENOUGH:
-            return scale * float((weights[:, None] * z.double().square()).sum(0).mean().sqrt())
-    return 1.0
+            weighed = scale * float((weights[:, None] * z.double().square()).sum(0).mean().sqrt())
+            return weighed if abs(math.log(weighed / found)) <= math.log(AGREE) else found
+    return found
 
 
 class UnitModel(DensityModel, Generic[N]):

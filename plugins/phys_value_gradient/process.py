@@ -20,13 +20,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor
 
+from phys_samplers.chains.mala import Extent, explore
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.options import check_values
+from phys_samplers.options import check_values, fit_option
+from phys_samplers.sampler import Sampler
+from phys_samplers.target import Target
 
 Kind = Literal["ve", "vp"]
 Shape = Literal["geometric", "quadratic", "linear"]
@@ -166,6 +169,80 @@ def schedule(
         middle = (low + high) / 2
         low, high = (middle, high) if sum(_between(shape, steps, math.exp(middle), end)) < total else (low, middle)
     return _between(shape, steps, math.exp(high), end)
+
+
+REACH, FINEST = 1.5, 0.25
+"""Σ s_t² in units of the mean square of a coordinate, and s_{T−1}² in units of the narrowest coordinate's variance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduled(Sampler):
+    """A recipe of walks with such a process.
+
+    Args:
+        sampling_steps: T.
+        process: ``"ve"`` or ``"vp"``; see the module.
+        spacing: of s_t²: ``"geometric"``, ``"quadratic"`` or ``"linear"``.
+        start_variance: s_0²; or None, and
+        total_variance: Σ s_t², from which s_0² follows, comparable with the square of the target's spread; None for
+            ``REACH`` times the mean square of a coordinate, which particles find before training (``explore``).
+        end_variance: s_{T−1}², comparable with the square of its finest detail; None for ``FINEST`` times the square of
+            the detail that they find, if that is small enough beside the total.
+    """
+
+    sampling_steps: int = fit_option(20, least=1)
+    process: Kind = fit_option("ve")
+    spacing: Shape = fit_option("geometric")
+    start_variance: float | None = fit_option(None, above=0)
+    total_variance: float | None = fit_option(None, above=0)
+    end_variance: float | None = fit_option(None, above=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start_variance is not None and self.total_variance is not None:
+            raise ConfigurationError(
+                f"start_variance is {self.start_variance} and total_variance {self.total_variance}; "
+                "expected one of them to be None"
+            )
+        if self.settled:
+            self.auxiliary  # noqa: B018 - building a part validates its options
+
+    @property
+    def settled(self) -> bool:
+        """Whether all variances are known; those of a model are."""
+        return self.end_variance is not None and (self.start_variance or self.total_variance) is not None
+
+    def settle(self, target: Target, *, device: torch.device | str, extent: Extent | None = None) -> Self:
+        """This recipe with the variances that suit ``target``, on ``device``, where none were given.
+
+        Args:
+            target: to be sampled.
+            device: where to compute.
+            extent: of the target; None to let particles find it.
+        """
+        if self.settled:
+            return self
+        extent = extent or explore(target, device=device)
+        start, total, end = self.start_variance, self.total_variance, self.end_variance
+        if start is None and total is None:
+            total = max(REACH * extent.spread**2, self.sampling_steps * (end or 0.0))
+        if end is None:
+            bound = start if total is None else total / self.sampling_steps
+            end = min(FINEST * extent.detail**2, 0.25 * (bound or 1.0))
+        return self.with_options(total_variance=total, end_variance=end)
+
+    @property
+    def auxiliary(self) -> AuxiliaryProcess:
+        """The auxiliary process."""
+        assert self.end_variance is not None, "settle() comes first"
+        variances = schedule(
+            self.spacing,
+            self.sampling_steps,
+            end=self.end_variance,
+            start=self.start_variance,
+            total=self.total_variance,
+        )
+        return AuxiliaryProcess(variances, self.process)
 
 
 def _between(shape: Shape, steps: int, start: float, end: float) -> tuple[float, ...]:

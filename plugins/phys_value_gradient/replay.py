@@ -43,14 +43,13 @@ from phys_samplers.errors import ConfigurationError, TrainingDiverged
 from phys_samplers.laws import PairPotential
 from phys_samplers.options import draw_option, fit_option
 from phys_samplers.randomness import make_generator
-from phys_samplers.sampler import Sampler
 from phys_samplers.target import Target, require
 from phys_samplers.training import Callback, TrainingReport
 from phys_value_gradient.bodies import count
 from phys_value_gradient.features import Differences, particle_layout
 from phys_value_gradient.least_squares import TINY, Fitted, LeastSquaresLandscape
 from phys_value_gradient.policy import HIGHEST, Energy, Landscape, Policy, walk
-from phys_value_gradient.process import AuxiliaryProcess, Kind, Shape, schedule
+from phys_value_gradient.process import Scheduled
 from phys_value_gradient.vgs import ValueGradientModel
 
 ACCEPTANCE = 0.574
@@ -106,21 +105,16 @@ class ReplayModel(ValueGradientModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplaySampler(Sampler):
+class ReplaySampler(Scheduled):
     """Walks down values fitted by least squares to their own ends, moved by MALA and noised back: no data, no network.
 
     For a law with one mode, or whose modes differ by pair distances: the values are a quadratic, a share of the energy
-    and pair potentials. Lengths are in the units of the target.
+    and pair potentials. Lengths are in the units of the target. ``end_variance``, no more than the inverse of the
+    largest curvature, is also the scale of descent and MALA; for the other variances see ``Scheduled``.
 
     Args:
         functions: J, pair potentials of a step; without effect where there are no particles.
         channels: A, of distance, that three-body functions are made of (``bodies``); 0 for none; likewise.
-        sampling_steps: T.
-        process: ``"ve"`` or ``"vp"``; see ``process``.
-        spacing: of s_t²: ``"geometric"``, ``"quadratic"`` or ``"linear"``.
-        start_variance: s_0²; or None, and
-        total_variance: Σ s_t², from which s_0² follows.
-        end_variance: s_{T−1}², no more than the inverse of the largest curvature; also the scale of descent and MALA.
         initial_std: of a coordinate under the law, roughly; what the first walks go by.
         core: distance below which a pair potential is softened (``PairPotential.softened``); None for the law as it is.
         rounds: of the loop.
@@ -143,12 +137,6 @@ class ReplaySampler(Sampler):
 
     functions: int = fit_option(14, least=2)
     channels: int = fit_option(0, least=0)
-    sampling_steps: int = fit_option(20, least=1)
-    process: Kind = fit_option("ve")
-    spacing: Shape = fit_option("geometric")
-    start_variance: float | None = fit_option(None, above=0)
-    total_variance: float | None = fit_option(25.0, above=0)
-    end_variance: float = fit_option(0.05, above=0)
     initial_std: float = fit_option(1.0, above=0)
     core: float | None = fit_option(None, above=0)
     rounds: int = fit_option(3, least=1)
@@ -164,22 +152,6 @@ class ReplaySampler(Sampler):
     noise_scale: float = draw_option(1.0, above=0)
     final_noise: bool = draw_option(True)
     corrections: int = draw_option(0, least=0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.auxiliary  # noqa: B018 - building a part validates its options
-
-    @property
-    def auxiliary(self) -> AuxiliaryProcess:
-        """The auxiliary process."""
-        variances = schedule(
-            self.spacing,
-            self.sampling_steps,
-            end=self.end_variance,
-            start=self.start_variance,
-            total=self.total_variance,
-        )
-        return AuxiliaryProcess(variances, self.process)
 
     @property
     def rule(self) -> Policy:
@@ -222,7 +194,8 @@ class ReplaySampler(Sampler):
         """See ``Sampler.fit``; the loss of a round is the mean square of what its fit leaves, in units of the noise."""
         require(target, *self.needs, by=type(self).__name__)
         target = target.to(device)
-        loop = ReplayLoop(self, target, seed=seed, device=device)
+        recipe = self.settle(target, device=device)
+        loop = ReplayLoop(recipe, target, seed=seed, device=device)
         began, history = time.perf_counter(), []
         for callback in callbacks:
             callback.started(f"{type(self).__name__} on {target.name}", self.rounds)
@@ -234,7 +207,7 @@ class ReplaySampler(Sampler):
         finally:
             for callback in callbacks:
                 callback.finished()
-        model = ReplayModel(self, target, loop.fitted)
+        model = ReplayModel(recipe, target, loop.fitted)
         numbers = sum(part.numel() for part in (loop.fitted.weights, loop.fitted.slope))
         model.report = TrainingReport(
             steps=self.rounds,
@@ -261,7 +234,7 @@ class ReplaySampler(Sampler):
             CheckpointError: without a target, or with one of another event shape.
         """
         target = same_target(target, event_shape, by=type(self).__name__).to(device)
-        return ReplayModel(self, target, Fitted(**tensors))
+        return ReplayModel(self.settle(target, device=device), target, Fitted(**tensors))
 
 
 class ReplayLoop:
@@ -294,7 +267,8 @@ class ReplayLoop:
         weights[:, 0], weights[:, 1] = like.new_tensor(curves), like.new_tensor(shares)
         table = torch.ones(process.steps, functions, device=device)
         std = like.new_full((1,), 0.5 * math.log(scale**2 * variance + blur))
-        slope, log_step = like.new_zeros(process.steps, density.dim), like.new_full((1,), math.log(recipe.end_variance))
+        slope = like.new_zeros(process.steps, density.dim)
+        log_step = like.new_full((1,), math.log(process.variances[-1]))
         wide = torch.ones(process.steps, 2, channels, device=device)
         self.fitted = Fitted(weights, slope, table, table.clone(), wide, std, log_step)
 
@@ -331,7 +305,7 @@ class ReplayLoop:
 
     def descend(self, x: Tensor) -> Tensor:
         """Steps downhill from x (N, K), of at most three times the length of the last step's noise."""
-        variance = self.recipe.end_variance
+        variance = self.recipe.auxiliary.variances[-1]
         longest = 3 * math.sqrt(x.shape[1] * variance)
         for _ in range(self.recipe.descents):
             step = self.energy.value_and_gradient(x)[1].mul_(4 * variance)

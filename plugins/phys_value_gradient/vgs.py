@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from phys_samplers.chains.mala import Extent
 from phys_samplers.density import FlatDensity, same_target
 from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
@@ -25,7 +26,7 @@ from phys_value_gradient.landscapes import Critic, ExactLandscape, LearnedLandsc
 from phys_value_gradient.learning import Learner, Learning, initial_slope
 from phys_value_gradient.negatives import ValueNegatives
 from phys_value_gradient.policy import HIGHEST, PRIOR, Clip, Energy, Landscape, Policy, Rule, walk
-from phys_value_gradient.process import AuxiliaryProcess, Kind, Shape, schedule
+from phys_value_gradient.process import Scheduled
 
 
 class ValueGradientModel(Model):
@@ -172,26 +173,19 @@ INITIAL_DRAWS, INITIAL_STEPS = 4_096, 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValueGradientSampler(Learning, TrainedSampler):
+class ValueGradientSampler(Scheduled, Learning, TrainedSampler):
     """Walks of few large steps down learned values, learned from the energy by dynamic programming (VGS).
 
-    For options of training see ``Learning`` and ``TrainedSampler``.
+    For options of training see ``Learning`` and ``TrainedSampler``, for the schedule ``Scheduled``.
 
     Everything happens on flat coordinates (``FlatDensity``), within the subspace of the law if it has one, and in the
-    units of the target: ``total_variance`` must be comparable with the square of its spread, ``end_variance`` with that
-    of its finest detail.
+    units of the target.
 
     Args:
         value: the network of V^t, by name or object, or ``"exact"``: the optimal values in closed form, for laws that
             have ``blurred``; nothing is trained then.
         width: units of each hidden layer, unless ``value`` is an object; None for the network's own.
         depth: hidden layers, likewise.
-        sampling_steps: T.
-        process: ``"ve"`` or ``"vp"``; see ``process``.
-        spacing: of s_t²: ``"geometric"``, ``"quadratic"`` or ``"linear"``.
-        start_variance: s_0²; or None, and
-        total_variance: Σ s_t², from which s_0² follows.
-        end_variance: s_{T−1}².
         policy: how values become steps, ``"taylor"`` (the paper's), ``"mean"`` or ``"moments"``; see ``policy``.
         temperature: τ; the law sampled is p^{1/τ}. Path weights lead to p itself.
         baseline: whether a constant and a quadratic, found by least squares, are added to the network; see
@@ -214,12 +208,6 @@ class ValueGradientSampler(Learning, TrainedSampler):
     value: Part = "value-mlp"
     width: int | None = None
     depth: int | None = None
-    sampling_steps: int = fit_option(20, least=1)
-    process: Kind = "ve"
-    spacing: Shape = "geometric"
-    start_variance: float | None = fit_option(None, above=0)
-    total_variance: float | None = fit_option(25.0, above=0)
-    end_variance: float = fit_option(0.05, above=0)
     policy: Rule = draw_option("moments")
     temperature: float = fit_option(1.0, above=0)
     baseline: bool = True
@@ -238,9 +226,8 @@ class ValueGradientSampler(Learning, TrainedSampler):
         super().__post_init__()
         if self.energy_skip and not self.baseline:
             raise ConfigurationError("energy_skip is True and baseline False; the skip is a part of the baseline")
-        self.auxiliary  # noqa: B018 - building a part validates its options
         if self.value != EXACT:
-            self.network  # noqa: B018 - likewise
+            self.network  # noqa: B018 - building a part validates its options
         elif self.temperature != 1:
             raise ConfigurationError(
                 f"temperature is {self.temperature} and value {EXACT!r}; exact values are those of temperature 1"
@@ -254,18 +241,6 @@ class ValueGradientSampler(Learning, TrainedSampler):
         """See ``Sampler.for_draw``; learned values may be followed in another way than they were learned in."""
         steering = {name: value for name, value in options.items() if name in STEERING}
         return super().for_draw({k: v for k, v in options.items() if k not in STEERING}).with_options(**steering)
-
-    @property
-    def auxiliary(self) -> AuxiliaryProcess:
-        """The auxiliary process."""
-        variances = schedule(
-            self.spacing,
-            self.sampling_steps,
-            end=self.end_variance,
-            start=self.start_variance,
-            total=self.total_variance,
-        )
-        return AuxiliaryProcess(variances, self.process)
 
     @property
     def rule(self) -> Policy:
@@ -292,9 +267,12 @@ class ValueGradientSampler(Learning, TrainedSampler):
         checkpoint: str | Path | None = None,
     ) -> list[Model | Exception]:
         """See ``TrainedSampler.fit_replicas``; exact values are not trained."""
+        require(target, *self.needs, by=type(self).__name__)
+        if not self.settled:
+            recipe = self.settle(target.to(device), device=device)
+            return recipe.fit_replicas(target, seeds=seeds, device=device, callbacks=callbacks, checkpoint=checkpoint)
         if self.value != EXACT:
             return super().fit_replicas(target, seeds=seeds, device=device, callbacks=callbacks, checkpoint=checkpoint)
-        require(target, *self.needs, by=type(self).__name__)
         return [self._exact(target.to(device), seed=seed, device=device) for seed in seeds]
 
     def training_objective(self, target: Target, *, seeds: Sequence[int], device: torch.device | str) -> Objective:
@@ -313,12 +291,18 @@ class ValueGradientSampler(Learning, TrainedSampler):
         """A supply of negative samples that learns along; see ``phys_samplers.negatives.SuppliesNegatives``.
 
         Raises:
-            MissingCapability: if the target has no density, or no rows to start from where they are asked for.
+            MissingCapability: if the target has no density; or no rows, where walks start there or variances are unset.
             ConfigurationError: with exact values, which cannot follow a changing energy.
         """
         target.require(*self.needs, *({"samples"} if self.negatives_from == "data" else ()), by="negatives()")
         if self.value == EXACT:
             raise ConfigurationError(f"value is {EXACT!r}, which cannot follow a changing energy; set 'value-mlp'")
+        if not self.settled:  # the energy has no scale yet, its rows have
+            target.require("samples", by="negatives() without variances")
+            assert target.train is not None
+            spread = float(FlatDensity(target).reduce(target.train.detach()).square().mean().sqrt())
+            recipe = self.settle(target, device=device, extent=Extent(spread, 0.25 * spread))
+            return recipe.negatives(target, seed=seed, device=device)
         learner, rows = self.learner(target, seeds=[seed], device=device), None
         if self.negatives_from == "data" and target.train is not None:
             rows = FlatDensity(target).reduce(target.train.detach().to(learner.critic.offset))
@@ -361,7 +345,7 @@ class ValueGradientSampler(Learning, TrainedSampler):
         if self.initial_std is None:
             return None
         scale, blur = self.auxiliary.marginals[0]
-        return max((self.initial_std**2 - blur) / scale**2, self.end_variance)
+        return max((self.initial_std**2 - blur) / scale**2, self.auxiliary.variances[-1])
 
     def _model(self, target: Target, critic: Critic) -> ValueGradientModel:
         return ValueGradientModel(self, target, critic=critic, log_std=critic.log_std)
@@ -392,8 +376,9 @@ class ValueGradientSampler(Learning, TrainedSampler):
             CheckpointError: without a target, or with one of another event shape.
         """
         target = same_target(target, event_shape, by=type(self).__name__)
+        recipe = self.settle(target, device=device)
         if self.value == EXACT:
-            return ValueGradientModel(self, target, critic=None, log_std=tensors["log_std"])
-        critic = self.learner(target, seeds=[0], device=device).critic.requires_grad_(False)
+            return ValueGradientModel(recipe, target, critic=None, log_std=tensors["log_std"])
+        critic = recipe.learner(target, seeds=[0], device=device).critic.requires_grad_(False)
         critic.load_state_dict(dict(tensors))
-        return self._model(target, critic)
+        return recipe._model(target, critic)

@@ -12,7 +12,8 @@ from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
 from phys_value_gradient import ValueGradientSampler
 
-QUICK = {"sampling_steps": 3, "total_variance": 1.0, "width": 24, "depth": 2, "batch_size": 32, "learning_rate": 1e-2}
+QUICK = {"sampling_steps": 3, "total_variance": 1.0, "end_variance": 0.05, "width": 24, "depth": 2}
+QUICK |= {"batch_size": 32, "learning_rate": 1e-2}
 
 
 class Moving(nn.Module):

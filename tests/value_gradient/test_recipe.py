@@ -182,7 +182,7 @@ def test_an_energy_clip_makes_training_possible_where_energies_are_infinite() ->
         ({"temperature": 0.0}, "temperature"),
         ({"negatives_from": "noise"}, "noise"),
         ({"drift_clip": -1.0}, "drift_clip"),
-        ({"start_variance": 1.0}, "expected one of them"),
+        ({"start_variance": 1.0, "total_variance": 2.0}, "expected one of them"),
         ({"sampling_steps": 0}, "sampling_steps is 0"),
         ({"noise_scale": 0.0}, "noise_scale"),
         ({"energy_clip": math.inf}, "energy_clip"),
