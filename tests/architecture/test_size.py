@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 MODULES = 392
-LINES = 67_449
-MEDIAN = 159.5
+LINES = 67_595
+MEDIAN = 161.5
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""
