@@ -28,7 +28,7 @@ from phys_samplers.options import Part
 from phys_samplers.randomness import Streams
 from phys_samplers.target import Target
 from phys_value_gradient.features import Coordinates, Environments, Features, SortedDistances, particle_layout
-from phys_value_gradient.layers import Sinusoids, Step, StepTables, at_step, sloped_activation
+from phys_value_gradient.layers import Sinusoids, Step, StepTables, activation_alone, at_step, sloped_activation
 
 CHUNK = 1 << 18
 """Numbers in one hidden layer's buffer: 2,048 rows at width 128. A pass holds one such buffer a layer and two more:
@@ -72,7 +72,7 @@ class ValueNetwork(nn.Module):
         self.offset = nn.Parameter(head.new_zeros(replicas, steps, 1))
         self.factors = nn.Parameter(head.new_ones(replicas, steps, width)) if factors else None
         self._activation: Callable[[Tensor], Tensor] = activation(activation_name)
-        self._sloped = sloped_activation(activation_name)
+        self._alone, self._sloped = activation_alone(activation_name), sloped_activation(activation_name)
 
     def forward(self, z: Tensor, t: Step) -> Tensor:
         """V^t(z), differentiable in the parameters (and in z, should it ask for a gradient).
@@ -90,11 +90,8 @@ class ValueNetwork(nn.Module):
         self._check(t)
         if not torch.is_grad_enabled():
             return self._evaluate(z, t, None)
-        hidden: Tensor = self.features(z, t)
         biases, offset, outward = self._at(t)
-        for weight, bias in zip(self.weights, biases, strict=True):
-            hidden = self._activation(torch.baddbmm(bias, hidden, weight))
-        return self._summed(hidden, outward) + offset
+        return self._summed(self._hidden(z, t, biases), outward) + offset
 
     @torch.no_grad()
     def value_and_gradient(self, z: Tensor, t: Step) -> tuple[Tensor, Tensor]:
@@ -119,7 +116,8 @@ class ValueNetwork(nn.Module):
         width, layers, sites = self.head.shape[1], len(self.weights), self.features.sites
         largest = replicas * max(width * sites, self.features.load)
         chunk = min(rows, rows if z.is_cuda else max(CHUNK // largest, 16))
-        buffers = [z.new_empty(replicas, chunk * sites, width) for _ in range(layers + 2)]
+        held = 0 if gradient is None else layers + 2
+        buffers = [z.new_empty(replicas, chunk * sites, width) for _ in range(held)]
         value = z.new_empty(replicas, rows)
         backward = [] if gradient is None else [weight.mT.contiguous() for weight in self.weights]
         shared = self._at(t) if isinstance(t, int) else None
@@ -133,11 +131,12 @@ class ValueNetwork(nn.Module):
                 buffers = [buffer[:, : (part.stop - start) * sites] for buffer in buffers]
             step = t if isinstance(t, int) else t[part]
             biases, offset, outward = shared or self._at(step)
+            if gradient is None:
+                torch.add(self._summed(self._hidden(points, step, biases), outward), offset, out=value[:, part])
+                continue
             features, saved = self.features.with_saved(points, step)
             last = self._activate(features, biases, buffers)
             torch.add(self._summed(last, outward), offset, out=value[:, part])
-            if gradient is None:
-                continue
             if shared is None:
                 buffers[layers - 1].mul_(outward)
             gradient[:, part] = self.features.pull_back(self._pull_back(backward, buffers), saved)
@@ -155,6 +154,16 @@ class ValueNetwork(nn.Module):
         if self.factors is not None:
             outward = outward * at_step(self.factors, rows)
         return self.time(rows), offset, outward
+
+    def _hidden(self, z: Tensor, t: Step, biases: list[Tensor]) -> Tensor:
+        """The last hidden layer (R, M·N, W), without slopes."""
+        graph = torch.is_grad_enabled()  # without it, the bits are those of values beside gradients
+        hidden, f = (
+            (self.features(z, t), self._activation) if graph else (self.features.with_saved(z, t)[0], self._alone)
+        )
+        for weight, bias in zip(self.weights, biases, strict=True):
+            hidden = f(torch.baddbmm(bias, hidden, weight))
+        return hidden
 
     def _summed(self, last: Tensor, outward: Tensor) -> Tensor:
         """V − c_t (R, N) of the last hidden layer's rows (R, M·N, W), those of a state added up."""

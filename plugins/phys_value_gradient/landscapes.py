@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from phys_samplers.errors import IncompatibleError
 from phys_samplers.target import Target
-from phys_value_gradient.fields import ValueNetwork
+from phys_value_gradient.fields import CHUNK, ValueNetwork
 from phys_value_gradient.policy import Energy
 from phys_value_gradient.process import AuxiliaryProcess
 
@@ -175,8 +175,11 @@ class Critic(nn.Module):
         part = slice(first, first + z.shape[1])
         if self.curvature is None:
             return self.offset[:, part, None]
-        value = torch.addcmul(self.offset[:, part, None], self.curvature[:, part, None], z.square().sum(-1), value=0.5)
-        return value if self.slope is None else value - (z @ self.slope[:, part].unsqueeze(-1)).squeeze(-1)
+        offset, curvature = self.offset[:, part, None], self.curvature[:, part, None]
+        if self.slope is None:
+            return torch.addcmul(offset, curvature, z.square().sum(-1), value=0.5)
+        pull = torch.addcmul(self.slope[:, part].unsqueeze(2), curvature.unsqueeze(-1), z, value=-0.5)
+        return offset - pull.mul_(z).sum(-1)
 
     def polynomial_gradient(self, z: Tensor, first: int) -> Tensor | float:
         """q_t z − r_t (R, S, N, K)."""
@@ -238,8 +241,14 @@ class LearnedLandscape:
         return torch.cat((value, energy), 1), torch.cat((gradient, slope), 1)
 
     def _network(self, z: Tensor, first: int) -> Tensor:
-        """All but the skip (R, S, N) at states of learned steps; step by step, in pieces that stay in the cache."""
+        """All but the skip (R, S, N) at states of learned steps.
+
+        At once on a GPU, and where they fit the processor's cache; else step by step, whose rows share their biases.
+        """
         scaled = z * self.critic.scale[:, first : first + z.shape[1], None, None]
+        if z.is_cuda or z[..., 0].numel() * self.critic.network.head.shape[1] <= CHUNK:
+            value = self.critic.network(scaled.flatten(1, 2), rows(first, z.shape[1], z)).view(z.shape[:-1])
+            return value.add_(self.critic.polynomial(z, first))
         parts = [self.critic.network(scaled[:, i], first + i) for i in range(z.shape[1])]
         return torch.stack(parts, 1).add_(self.critic.polynomial(z, first))
 

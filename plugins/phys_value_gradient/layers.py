@@ -165,3 +165,14 @@ def sloped_activation(name: str) -> SlopedActivation:
     """
     activation(name)
     return SLOPED[name]
+
+
+ALONE: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": lambda h: torch.sigmoid(h).mul_(h),
+    "gelu": lambda h: torch.special.ndtr(h).mul_(h),
+}
+
+
+def activation_alone(name: str) -> Callable[[Tensor], Tensor]:
+    """f without its derivative, to the same bits as with it."""
+    return ALONE.get(name, activation(name))

@@ -78,7 +78,7 @@ class Energy:
     def value(self, z: Tensor) -> Tensor:
         """E (...) at ``z`` (..., K), bent; a new tensor."""
         energy = self.density.log_prob(z.reshape(-1, self.dim)).to(z).neg().view(z.shape[:-1])
-        return energy if self.clip is None else self._bent(energy)[0]
+        return energy if self.clip is None else self._bent(energy, slope=False)[0]
 
     def value_and_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """E and ∇E (..., K), bent; new tensors."""
@@ -100,14 +100,15 @@ class Energy:
         """log p (N,) at states (N, K), as it is."""
         return self.density.log_prob(z).to(z)
 
-    def _bent(self, energy: Tensor) -> tuple[Tensor, Tensor]:
-        """The energy as it goes on above the limit, and its derivative there."""
+    def _bent(self, energy: Tensor, *, slope: bool = True) -> tuple[Tensor, Tensor]:
+        """The energy as it goes on above the limit, and its derivative there if ``slope`` (else only a part of it)."""
         assert self.clip is not None
         clip = torch.as_tensor(self.clip).to(energy)
         clip = clip.view(*clip.shape, *(1,) * (energy.dim() - 1)) if clip.dim() else clip
         energy = energy.nan_to_num(nan=math.nan, posinf=HIGHEST)
         above = energy.sub(clip).clamp_(min=0).div_(self.dim)
-        return energy.minimum(clip).add_(above.log1p(), alpha=self.dim), above.add_(1).reciprocal_()
+        bent = energy.minimum(clip).add_(above.log1p(), alpha=self.dim)
+        return bent, above.add_(1).reciprocal_() if slope else above
 
 
 Rule = Literal["taylor", "mean", "moments"]
@@ -149,13 +150,18 @@ class Policy:
             shift = gradient.mul_(-alpha * s**2 / tau)
         if self.drift_clip is not None:
             longest = self.drift_clip * math.sqrt(dim) * alpha * s
-            shift.mul_((longest / shift.norm(dim=-1, keepdim=True).clamp_(min=1e-30)).clamp_(max=1.0))
+            shift.div_(shift.norm(dim=-1, keepdim=True).div_(longest).clamp_(min=1.0))
         if self.rule != "moments":
             return shift, 1.0
-        rise = landscape.values(alpha * z + shift, first + 1).sub_(value).unsqueeze(-1)
+        rise = landscape.values(_moved(z, alpha, shift), first + 1).sub_(value).unsqueeze(-1)
         log_square = (shift / (alpha * s)).square_().sum(-1, keepdim=True).add_(rise, alpha=2 / tau).div_(dim)
         log_square -= 2 * (alpha.log() if isinstance(alpha, Tensor) else math.log(alpha))
         return shift, log_square.exp_().clamp_(NARROWEST, WIDEST).sqrt_()
+
+
+def _moved(z: Tensor, alpha: Tensor | float, shift: Tensor) -> Tensor:
+    """α z + μ, in one operation."""
+    return torch.addcmul(shift, z, alpha) if isinstance(alpha, Tensor) else torch.add(shift, z, alpha=alpha)
 
 
 class Walk(NamedTuple):
@@ -217,11 +223,12 @@ def walk(
         shift, own = shifts.squeeze(1), scales.squeeze(1) if isinstance(scales, Tensor) else scales
         if record:
             kept.append((z, shift, own))
-        step = alpha * z + shift
+        step = _moved(z, alpha, shift)
         if t < process.steps - 1 or final_noise:
             scale, epsilon = own * noise_scale, noise()
             cost += log_ratio(shift, epsilon, alpha, s, scale)
-            step += (alpha * s * scale) * epsilon
+            wide = alpha * s * scale
+            step = step.addcmul_(wide, epsilon) if isinstance(wide, Tensor) else step.add_(epsilon, alpha=wide)
         z = step
     if not record:
         return Walk(z, cost, None, None, 1.0)

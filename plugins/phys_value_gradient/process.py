@@ -123,7 +123,8 @@ def log_ratio(
     if isinstance(scale, float) and scale == 1:
         products = (0.5 * drift).add_(noise).mul_(drift)
     else:
-        products = (0.5 * drift + scale * noise).mul_(drift) + (0.5 * (scale * scale - 1)) * noise.square()
+        moved = torch.addcmul(drift, scale, noise) if isinstance(scale, Tensor) else drift.add(noise, alpha=scale)
+        products = (moved + noise).mul_(moved.sub_(noise)).mul_(0.5)  # ½ (|d + ηε|² − |ε|²)
     stretch = alpha * scale
     if isinstance(stretch, Tensor):
         return products.sum(-1) - noise.shape[-1] * stretch.log().squeeze(-1)

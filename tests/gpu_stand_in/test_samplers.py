@@ -68,7 +68,7 @@ LAUNCHES: dict[str, tuple[float, float]] = {
     "pis": (176, 78),
     "svgd": (0, 37),
     "vae": (98, 0),
-    "vgs": (944, 1047),
+    "vgs": (783, 1047),
 }
 """Of a step of training and of sampling: a change that adds launches shows here. Where sampling steps decide the fit,
 that of sampling includes what training does for one more of them."""
