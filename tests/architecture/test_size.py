@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 392
-LINES = 67_595
+LINES = 67_632
 MEDIAN = 161.5
 LONGEST = 400
 TABLES: set[str] = set()
