@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: bench reference test test-all faults docs lint format throughput clean help
+.PHONY: bench reference test test-all faults docs lint format throughput gpu clean help
 
 help:
 	@echo "make bench       set up, then run the quick suites: tables here, report.html under runs/quick and runs/rl-quick"
@@ -18,6 +18,7 @@ help:
 	@echo "make docs        set up, then build the documentation site, notebooks run: site/index.html"
 	@echo "make lint        set up, then run the linter and the type checker"
 	@echo "make throughput  set up, then measure training and integration speed"
+	@echo "make gpu         set up, then measure on the GPU that is here, in ten minutes at most: docs/gpu.md"
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] < (3, 14); sys.exit(0 if ok else f"Python {sys.version.split()[0]} found; phys-samplers needs 3.11 to 3.13. Name one: make PYTHON=python3.12 $(MAKECMDGOALS)")'
@@ -65,6 +66,9 @@ throughput: $(STAMP)
 	$(BIN)/python benchmarks/throughput/training.py
 	$(BIN)/python benchmarks/throughput/value_gradient.py
 	$(BIN)/python benchmarks/throughput/return_models.py
+
+gpu: $(STAMP)
+	$(BIN)/python benchmarks/throughput/on_gpu.py --out docs/gpu.md
 
 clean:
 	rm -rf $(VENV) runs site docs/gallery/runs .cache .pytest_cache .ruff_cache .mypy_cache

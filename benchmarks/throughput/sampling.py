@@ -29,11 +29,12 @@ from phys_samplers.standardise import Standardiser
 SCHEMES = ("ddim", "edm-heun", "dpmpp-2m", "euler")
 
 
-def model_of(dim: int) -> DenoiserModel:
+def model_of(dim: int, device: torch.device | str = "cpu") -> DenoiserModel:
     """A model of the default recipe that was never trained."""
     recipe = DenoiserSampler()
-    module = recipe.denoiser(dim, Streams([0], "benchmark")).requires_grad_(False)
-    return recipe.model(module, Standardiser(torch.zeros(dim), torch.ones(dim)), torch.zeros(2, dim), (dim,))
+    module = recipe.denoiser(dim, Streams([0], "benchmark")).requires_grad_(False).to(device)
+    plain = Standardiser(torch.zeros(dim, device=device), torch.ones(dim, device=device))
+    return recipe.model(module, plain, torch.zeros(2, dim, device=device), (dim,))
 
 
 def pair(
@@ -45,7 +46,7 @@ def pair(
     by_denoising = integrator.equation == "denoising"
     times = schedule.grid(steps, to_zero=by_denoising)
     grid = tuple(map(schedule.ratio, times)) if by_denoising else times
-    generator = make_generator(0, "benchmark")
+    generator = make_generator(0, "benchmark", device=model.device)
     start = dynamics.prior(batch, generator)
 
     def sample() -> object:
