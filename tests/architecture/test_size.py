@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 392
-LINES = 67_632
-MEDIAN = 161.5
+MODULES = 393
+LINES = 67_906
+MEDIAN = 162.0
 LONGEST = 400
 TABLES: set[str] = set()
 """Modules of declarations, which may be longer."""
