@@ -241,7 +241,7 @@ def page(sections: Sequence[Section], place: Place) -> str:
     text = [
         "# On a GPU\n",
         f"Measured on {name}, {datetime.date.today()}, torch {torch.__version__}, Python {platform.python_version()}, "
-        "by `make gpu` (`benchmarks/throughput/on_gpu.py`). Times are medians of the clock, with the device waited for.\n",
+        "by `make gpu` (`benchmarks/throughput/on_gpu.py`). Times are medians of the clock, device waited for.\n",
     ]
     for heading, words, heads, rows in sections:
         table = tabulate(rows, heads, tablefmt="github", disable_numparse=True)
