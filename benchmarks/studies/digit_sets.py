@@ -118,14 +118,15 @@ def draw(found: dict[str, tuple[str, list[tuple[float, ...]]]], path: Path) -> N
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(5.5, 3.8))
-    for kind in dict.fromkeys(kind for kind, _ in found.values()):
-        means = [[statistics.fmean(c) for c in zip(*v, strict=True)] for k, v in found.values() if k == kind]
-        means.sort()
-        line = "-o" if len(means) > 1 else "s"
-        axis.plot([m[0] for m in means], [m[1] for m in means], line, ms=4, lw=1, label=kind)
-    axis.set(xlabel="mean cosine of features in a set of four", ylabel="classifier's confidence")
-    axis.legend(frameon=False, fontsize=8)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
+    for axis, at, name in zip(axes, (1, 3), ("classifier's confidence", "distance to the nearest image"), strict=True):
+        for kind in dict.fromkeys(kind for kind, _ in found.values()):
+            means = [[statistics.fmean(c) for c in zip(*v, strict=True)] for k, v in found.values() if k == kind]
+            means.sort()
+            style = "-o" if len(means) > 1 else "s"
+            axis.plot([m[0] for m in means], [m[at] for m in means], style, ms=4, lw=1, label=kind)
+        axis.set(xlabel="mean cosine of features in a set of four", ylabel=name)
+    axes[0].legend(frameon=False, fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
