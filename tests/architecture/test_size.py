@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 393
-LINES = 67_906
+MODULES = 395
+LINES = 68_165
 MEDIAN = 162.0
 LONGEST = 400
 TABLES: set[str] = set()
