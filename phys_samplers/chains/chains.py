@@ -19,8 +19,9 @@ from phys_samplers.options import draw_option
 from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Draw
 
-STATES, CHAINS, NUMBERS = 64, 256, 2**22
-"""At most so many states of so many chains, and at most so many numbers in all, are held for diagnostics."""
+STATES, CHAINS, FEW, NUMBERS = 64, 256, 4, 2**18
+"""At most so many states of so many chains are held for diagnostics, and so many numbers in all, if not of few chains:
+sorting more costs as much as hundreds of steps."""
 FEWEST = 8
 """States below which split chains say nothing."""
 
@@ -51,7 +52,7 @@ class ChainRecord:
             self._kept.append(x)
         if self._step in self._thinned_at:
             # every so many chains, so that a sorted start is represented too
-            few = max(1, min(CHAINS, len(x), NUMBERS // (STATES * x.shape[1])))
+            few = min(CHAINS, len(x), max(FEW, NUMBERS // (STATES * x.shape[1])))
             self._thinned.append(x[:: len(x) // few][:few].clone())
 
     def samples(self, n: int) -> Tensor:
