@@ -92,6 +92,8 @@ class Evidence(Shown):
 
 MANY = 4_000
 """Points asked where none of a few has density."""
+LOST = 0.1
+"""Rounding of a log-density, in double precision, with which nothing is known."""
 ROUGH, SURE = 1e-4, 4
 """Relative change of a log-density that rounding does not make, and at how many points it must be seen."""
 
@@ -117,6 +119,13 @@ def probe(target: Target, *, n: int, scale: float, seed: int, device: torch.devi
         raise DensityError(
             f"the log-density of target {target.name!r} is not finite at any of {MANY} points around the origin, from "
             f"{scale / 1000:g} to {scale * 1000:g} away; move its support there (x = centre + z), or check its sign"
+        )
+    least = log_prob[log_prob.isfinite()].double().abs().amin() if log_prob.isfinite().any() else z.new_zeros(())
+    if (rounding := float(least) * torch.finfo(torch.float64).eps) > LOST:
+        raise DensityError(
+            f"the log-density of target {target.name!r} is beyond ±{float(least):.1e} at all of {n} points, where even "
+            f"double precision rounds to {rounding:.0e}: take the constant out of it, or measure x in units in which "
+            "it changes by about one"
         )
     _refuse_unsteady(density, z * spread, log_prob)
 

@@ -365,6 +365,8 @@ def test_a_few_of_them_in_every_run(name: str) -> None:
         (lambda x: -0.5 * x.square().sum(1) + 0.1 * torch.randn(len(x)), {}, "not the same when asked again"),
         (lambda x: -0.5 * ((x - 0.9 * x.mean(0)) / x.std(0)).square().sum(1), {}, "not the same in another batch"),
         (lambda x: x.square().sum(1) * torch.nan, {}, "nan at all"),
+        (lambda x: 1e38 - 0.5 * x.square().sum(1), {}, "double precision rounds to 2e.22"),
+        (lambda x: -1e36 * x.square().sum(1), {}, "double precision rounds to"),
     ],
 )
 def test_a_mistake_is_one_exception(log_prob: Any, options: dict[str, Any], message: str) -> None:
