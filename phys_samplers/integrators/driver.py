@@ -175,6 +175,7 @@ def integrate(
     noise: WienerProcess | PathWalk = WienerProcess(x0, generator) if brownian is None else brownian.walk()
     counted = CountedDynamics(dynamics)
     step = integrator.begin().step
+    confine = None if _inherits(dynamics, "confine") else dynamics.confine
     x, lost = x0, 0
     kept = [0] if record else []
     states = [x0] if record else []
@@ -183,7 +184,9 @@ def integrate(
         for done, (t, dt, h) in enumerate(steps[start:stop], start + 1):
             noise.advance(h)
             try:
-                x = dynamics.confine(step(counted, x, t, dt, noise))
+                x = step(counted, x, t, dt, noise)
+                if confine is not None:
+                    x = confine(x)
             except StepFailure as failure:
                 lost = _lost(failure.state, dynamics, bound)
                 raise _divergence(integrator, failure.state, dynamics, lost, bound, done, total, failure) from failure
@@ -197,6 +200,11 @@ def integrate(
             progress(stop, total)
     trajectory = Trajectory(tuple(times[k] for k in kept), torch.stack(states)) if record else None
     return Solution(x, counted.nfe, total, lost, trajectory)
+
+
+def _inherits(dynamics: Dynamics, method: str) -> bool:
+    """Whether a method is that of ``Dynamics``, which need not be called: a call is dear beside a small step."""
+    return getattr(getattr(dynamics, method), "__func__", None) is getattr(Dynamics, method)
 
 
 def _times(grid: Iterable[float] | Tensor) -> tuple[float, ...]:
@@ -284,6 +292,7 @@ class CountedDynamics(Dynamics):
         self.times = counted.times
         self.calls_per_evaluation = counted.calls_per_evaluation
         self._diffusion_cost = int(counted.noise != "additive")
+        self._apart = _inherits(counted, "drift_and_diffusion")
 
     @property
     def nfe(self) -> int:
@@ -303,6 +312,8 @@ class CountedDynamics(Dynamics):
     def drift_and_diffusion(self, x: State, t: float) -> tuple[State, Coefficient]:
         """Both, counted once."""
         self.evaluations += 1
+        if self._apart:
+            return self.counted.drift(x, t), self.counted.diffusion(x, t)
         return self.counted.drift_and_diffusion(x, t)
 
     def relaxation(self, x: State, t: float) -> tuple[Relaxation, Tensor] | None:
