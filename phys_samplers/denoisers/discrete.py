@@ -46,7 +46,9 @@ TINY = 1e-20
 
 @dataclass(frozen=True, kw_only=True)
 class DiscreteLatents(DenoiserSampler):
-    """A denoiser family with discrete latents; see the module. Derive from it and from the family.
+    """A denoiser family with discrete latents; see the module. Derive from it and from the family, in this order.
+
+    As a dataclass it brings the base's defaults, so that the class must say the family's own again, such as ``loss``.
 
     Args:
         latents: m.
