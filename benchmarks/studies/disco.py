@@ -5,7 +5,8 @@ r"""What discrete latents are worth: DisCo-Diff against plain EDM at no more par
 exact draws have too, so there is ``quota``: 10,000 draws say how many of 1,000 belong to each mode, and the first that
 many of it are taken; and ``off``, the share of draws more than four standard deviations from every mode. Curvature of
 the ODE's lines and the mean squared norm of ∇_x G, G = (x − D)/σ, are those of the thesis, by bands of the level σ in
-units of standardised data. ``nfe``: W2 on shared tasks; ``more``: several latents, and PFGM++ with one. One line of JSON a cell: a run that is stopped goes on.
+units of standardised data. ``nfe``: W2 on shared tasks; ``more``: several latents, and PFGM++ with one. One line of
+JSON a cell: a run that is stopped goes on.
 
 python benchmarks/studies/disco.py toy --out disco.jsonl
 python benchmarks/studies/disco.py nfe --out disco.jsonl
