@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 395
-LINES = 68_205
+LINES = 68_207
 MEDIAN = 162.0
 LONGEST = 400
 TABLES: set[str] = set()
