@@ -37,6 +37,11 @@ def learned(path: Any, **options: Any) -> LearnedPotential:
     return learn_potential(normal(), WANTED, rows(), path, **small)
 
 
+@pytest.fixture(scope="module")
+def potential(tmp_path_factory: Any) -> LearnedPotential:
+    return learned(tmp_path_factory.mktemp("potential") / "phi.safetensors")
+
+
 def exact(x: Tensor, level: float) -> Tensor:
     """log Φ_λ of pairs x (S, 2, 1) of N(0, 1): the difference of a pair is normal given that of the noised pair."""
     mean = (x[:, 0] - x[:, 1]).double() / (1 + level**2)
@@ -51,12 +56,11 @@ def wanted_mean(function: Any) -> float:
     return float((w * function(d)).sum() / w.sum())
 
 
-def test_the_network_learns_the_diffused_potential(tmp_path: Any) -> None:
+def test_the_network_learns_the_diffused_potential(potential: LearnedPotential) -> None:
     """Eq. 6.6: log Φ_λ up to a constant, where the wanted law has its mass; the fixed potential is far from it.
 
     Errors are root mean squares over the wanted law, relative to the spread of log Φ_λ over independent pairs.
     """
-    potential = learned(tmp_path / "phi.safetensors")
     for level, tolerance in ((0.1, 0.25), (0.5, 0.3), (1.0, 0.45)):
         x = torch.randn(4_000, 2, 1, generator=make_generator(1)) * math.sqrt(1 + level**2)
         right = exact(x, level)
@@ -71,12 +75,11 @@ def test_the_network_learns_the_diffused_potential(tmp_path: Any) -> None:
             assert error(WANTED.log_phi(x, level)) > 2 * tolerance
 
 
-def test_its_guidance_draws_from_the_wanted_law(tmp_path: Any) -> None:
+def test_its_guidance_draws_from_the_wanted_law(potential: LearnedPotential) -> None:
     """Closeness E exp(−d²/h) and E d² of 5,000 pairs: .07 and 3.5 in the wanted law, .33 and 2 of independent pairs.
 
     What is left of the way from one to the other is the error of a short training.
     """
-    potential = learned(tmp_path / "phi.safetensors")
     options = {"integrator": "ddim[eta=1]", "sampling_steps": 80, "schedule": "edm[sigma_min=0.02,sigma_max=20.0]"}
     name = {"name": "learned", "path": potential.path, "set_size": 2}
     pairs = normal().sample(10_000, seed=0, guidance=name, **options).view(-1, 2).double()

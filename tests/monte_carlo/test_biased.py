@@ -49,14 +49,12 @@ def test_metadynamics_crosses_and_its_weights_are_exact() -> None:
     assert weighted_share(draw) == pytest.approx(RIGHT, abs=5 * error)
     plain = float((draw.samples[:, 0] > 0).double().mean())
     assert 0.3 < plain < 0.7  # a flat variable
-    resampled = recipe.fit(WELL).draw(400, seed=0, start=start, resample=True)
-    assert resampled.log_weights is None
-    assert float((resampled.samples[:, 0] > 0).double().mean()) == pytest.approx(weighted_share(draw), abs=0.02)
     stuck = make("sampler", "mala", sampling_steps=800).fit(WELL).sample(400, seed=0, start=start)
     assert float((stuck[:, 0] > 0).double().mean()) < 0.05
     assert draw.nfe == 801.0
 
 
+@pytest.mark.slow
 def test_the_bias_is_the_free_energy() -> None:
     """−V γ/(γ − 1) against F where it is at most 10 kT, up to a constant: .5 kT; kernels of σ = .09 blur F by less."""
     recipe = Metadynamics(bounds=(-1.8, 1.8), warmup_steps=800, sampling_steps=801, prior_std=1.0)
@@ -116,6 +114,13 @@ def test_replicas_repel_and_their_weights_undo_it() -> None:
     error = float((w * (near - free)).std()) / math.sqrt(len(near))
     assert float((w * near).mean()) == pytest.approx(free, abs=5 * error)
     assert draw.diagnostics["weight_ess"] < 1
+
+
+def test_draws_are_resampled_by_their_weights() -> None:
+    model = Metadynamics(sampling_steps=60, warmup_steps=40, prior_std=1.0).fit(WELL)
+    draw, weighed = model.draw(400, seed=0), model.draw(400, seed=0, resample=False)
+    assert draw.log_weights is None
+    assert float((draw.samples[:, 0] > 0).double().mean()) == pytest.approx(weighted_share(weighed), abs=0.02)
 
 
 def test_numbers_that_are_no_whole_sets() -> None:
