@@ -163,7 +163,7 @@ def run(path: Path, seeds: int, names: list[str], only: list[str] | None = None)
                         except ArithmeticError as failure:
                             print(name, label, seed, type(failure).__name__, flush=True)
                         found.append((label + again, seed, value, cost))
-            seconds = (time.process_time() - begin) / seeds
+            seconds = (time.process_time() - begin) / len(found)
             with path.open("a") as file:
                 for text, seed, value, cost in found:
                     record = {"key": [name, text, seed], "score": value, "nfe": cost, "seconds": seconds}
