@@ -27,7 +27,7 @@ from torch import Tensor
 
 from phys_samplers.chains.mala import Extent, explore
 from phys_samplers.errors import ConfigurationError
-from phys_samplers.options import check_values, fit_option
+from phys_samplers.options import check_values, draw_option, fit_option
 from phys_samplers.sampler import Sampler
 from phys_samplers.target import Target
 
@@ -189,6 +189,7 @@ class Scheduled(Sampler):
             ``REACH`` times the mean square of a coordinate, which particles find before training (``explore``).
         end_variance: s_{T−1}², comparable with the square of its finest detail; None for ``FINEST`` times the square of
             the detail that they find, if that is small enough beside the total.
+        corrections: MALA steps after the walk.
     """
 
     sampling_steps: int = fit_option(20, least=1)
@@ -197,6 +198,7 @@ class Scheduled(Sampler):
     start_variance: float | None = fit_option(None, above=0)
     total_variance: float | None = fit_option(None, above=0)
     end_variance: float | None = fit_option(None, above=0)
+    corrections: int = draw_option(0, least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

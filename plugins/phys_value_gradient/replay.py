@@ -82,22 +82,10 @@ class ReplayModel(ValueGradientModel):
         """V^0, …, V^T."""
         return LeastSquaresLandscape(self.fitted, energy, self._differences)
 
-    def corrected(
-        self,
-        x: Tensor,
-        density: FlatDensity,
-        recipe: ReplaySampler,  # type: ignore[override]
-        generator: torch.Generator,
-    ) -> Tensor:
-        """See ``ValueGradientModel.corrected``: MALA steps of the size that fitting found."""
-        if not recipe.corrections:
-            return x
-        state, step = mala.init(x, density.log_prob_and_score), self.fitted.log_step.exp()
-        for _ in range(recipe.corrections):
-            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-            uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=x.dtype).log_()
-            state, _ = mala.step(state, density.log_prob_and_score, step_size=step, noise=noise, log_uniform=uniform)
-        return state.x
+    @property
+    def correction_step(self) -> Tensor:
+        """Of the size that fitting found."""
+        return self.fitted.log_step.exp()
 
     def tensors(self) -> dict[str, Tensor]:
         """The fitted numbers."""
@@ -129,7 +117,6 @@ class ReplaySampler(Scheduled):
         energy_clip: energy from which E goes on like a logarithm; None for E as it is. See ``policy.Energy``.
         noise_scale: η of the noise when sampling.
         final_noise: whether the last step has noise; without it there are no path weights.
-        corrections: MALA steps after the walk.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"log_prob", "score"})
@@ -151,7 +138,6 @@ class ReplaySampler(Scheduled):
     energy_clip: float | None = draw_option(None, most=HIGHEST)
     noise_scale: float = draw_option(1.0, above=0)
     final_noise: bool = draw_option(True)
-    corrections: int = draw_option(0, least=0)
 
     @property
     def rule(self) -> Policy:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.chains.mala import Extent
+from phys_samplers.chains import mala
 from phys_samplers.density import FlatDensity, same_target
 from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
@@ -70,11 +70,10 @@ class ValueGradientModel(Model):
             return ExactLandscape(self._target, self.recipe.auxiliary, energy)
         return LearnedLandscape(self.critic, energy)
 
-    def corrected(
-        self, x: Tensor, density: FlatDensity, recipe: ValueGradientSampler, generator: torch.Generator
-    ) -> Tensor:
-        """Ends x (N, K) after steps that leave the law of ``density`` as it is, as ``recipe`` says; here none."""
-        return x
+    @property
+    def correction_step(self) -> Tensor:
+        """h of MALA steps after the walk: the noise √(2h) of the last step."""
+        return self.log_std.new_full((1,), 0.5 * self.recipe.auxiliary.variances[-1])
 
     @torch.no_grad()
     def draw(self, n: int, *, seed: int = 0, start: Tensor | None = None, **options: Any) -> Draw:
@@ -104,7 +103,21 @@ class ValueGradientModel(Model):
         log_weights, exact = None, FlatDensity(self._target)
         if start is None and recipe.final_noise:
             log_weights = exact.log_prob(final).to(final) - (path.cost + prior).squeeze(0)
-        final = self.corrected(final, exact, recipe, generator)
+        if recipe.corrections:  # they leave the law as it is: the weights stay right
+            state = mala.init(final, exact.log_prob_and_score)
+            for _ in range(recipe.corrections):
+                kick, uniform = (
+                    noise().squeeze(0),
+                    torch.rand(n, generator=generator, device=self.device, dtype=like.dtype),
+                )
+                state, _ = mala.step(
+                    state,
+                    exact.log_prob_and_score,
+                    step_size=self.correction_step,
+                    noise=kick,
+                    log_uniform=uniform.log_(),
+                )
+            final = state.x
         nfe = density.evaluations + exact.evaluations
         nfe += 0 if self.critic is None else recipe.sampling_steps - (recipe.policy == "taylor")
         return Draw(density.embed(final), float(nfe), weight_diagnostics(log_weights), log_weights)
@@ -301,7 +314,7 @@ class ValueGradientSampler(Scheduled, Learning, TrainedSampler):
             target.require("samples", by="negatives() without variances")
             assert target.train is not None
             spread = float(FlatDensity(target).reduce(target.train.detach()).square().mean().sqrt())
-            recipe = self.settle(target, device=device, extent=Extent(spread, 0.25 * spread))
+            recipe = self.settle(target, device=device, extent=mala.Extent(spread, 0.25 * spread))
             return recipe.negatives(target, seed=seed, device=device)
         learner, rows = self.learner(target, seeds=[seed], device=device), None
         if self.negatives_from == "data" and target.train is not None:
