@@ -36,6 +36,7 @@ from phys_samplers.randomness import make_generator
 from phys_samplers.sampler import Model
 from phys_samplers.target import Density, Target
 
+FOUND = {"total_variance": None, "end_variance": None}
 OPTIONS: dict[str, dict[str, Any]] = {
     "funnel": {},
     "eight-schools": {},
@@ -79,7 +80,7 @@ def target_of(name: str) -> Target:
 def trials(name: str, seeds: Sequence[int], options: dict[str, Any]) -> list[dict[str, Any]]:
     """Trainings of several seeds in one stack, and their draws."""
     target, began = target_of(name), time.process_time()
-    models = make("sampler", "vgs", **OPTIONS[name] | options).fit_replicas(target, seeds=seeds)
+    models = make("sampler", "vgs", **FOUND | OPTIONS[name] | options).fit_replicas(target, seeds=seeds)
     row = {"task": name, "options": options, "stacked": len(seeds)}
     share = (time.process_time() - began) / len(seeds)
     return [row | {"seed": seed} | drawn(model, target, seed, share) for seed, model in zip(seeds, models, strict=True)]

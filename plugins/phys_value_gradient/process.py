@@ -196,8 +196,8 @@ class Scheduled(Sampler):
     process: Kind = fit_option("ve")
     spacing: Shape = fit_option("geometric")
     start_variance: float | None = fit_option(None, above=0)
-    total_variance: float | None = fit_option(None, above=0)
-    end_variance: float | None = fit_option(None, above=0)
+    total_variance: float | None = fit_option(25.0, above=0)
+    end_variance: float | None = fit_option(0.05, above=0)
     corrections: int = draw_option(0, least=0)
 
     def __post_init__(self) -> None:

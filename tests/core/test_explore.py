@@ -59,7 +59,9 @@ def test_importance_sampling_is_overruled_where_it_sees_the_tails_alone() -> Non
 
 def test_walks_take_their_schedule_from_what_particles_find() -> None:
     target = nine_modes()
-    model = make("sampler", "vgs", steps=1, draws=1, width=8, depth=1).fit(target)
+    model = make("sampler", "vgs", steps=1, draws=1, width=8, depth=1, total_variance=None, end_variance=None).fit(
+        target
+    )
     found = explore(target)
     assert model.recipe.total_variance == 1.5 * found.spread**2
     assert model.recipe.end_variance == 0.25 * found.detail**2
@@ -68,6 +70,7 @@ def test_walks_take_their_schedule_from_what_particles_find() -> None:
 
 
 def test_schedules_stay_possible_where_detail_and_spread_are_one() -> None:
-    recipe = ValueGradientSampler(sampling_steps=40).settle(normal(1.0, 2), device="cpu", extent=Extent(1.0, 1.0))
+    recipe = ValueGradientSampler(sampling_steps=40, total_variance=None, end_variance=None)
+    recipe = recipe.settle(normal(1.0, 2), device="cpu", extent=Extent(1.0, 1.0))
     assert recipe.auxiliary.total == pytest.approx(1.5)
     assert recipe.auxiliary.variances[-1] == pytest.approx(1.5 / 160)
