@@ -46,6 +46,7 @@ from phys_samplers.denoisers.denoiser import DenoisingFlow, broad_normal
 from phys_samplers.denoisers.given import denoiser_of
 from phys_samplers.denoisers.guidance import Repulsion, preserving
 from phys_samplers.denoisers.learned import learn_potential
+from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.integrators import EDMHeun, geometric, integrate
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.randomness import make_generator
@@ -267,7 +268,7 @@ def learned(seeds: int, folder: Path) -> None:
             draw = model.weighted_sets(20_000, seed=seed, guidance=potential)
             assert draw.log_weights is not None
             log_w = draw.log_weights.view(-1, 10)[:, 0] + wanted(draw.samples.view(-1, 10, 2)).double()
-            share = float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp()) / len(log_w)
+            share = weight_diagnostics(log_w)["ess"]
             rows.append((name, *found, share, seconds))
         print(rows[-4:], flush=True)
     headers = ["law of sets", "modes", "E log Φ′", "share of the centre", "ESS under the wanted law", "training, CPU s"]

@@ -25,7 +25,7 @@ Source: Hoffman & Gelman 2014, *The No-U-Turn Sampler*, Section 3.2, Eq. 6, with
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -111,6 +111,22 @@ def find_start(source: FlatDensity, x: Tensor, *, steps: int) -> Start:
     return Start(x, log_prob, score, scale_of(x, score, scale), moved.sum())
 
 
+class Adapts(Protocol):
+    """Options of a warm-up that adapts a step size."""
+
+    @property
+    def step_size(self) -> float:
+        """h at the start."""
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps that adapt it."""
+
+    @property
+    def target_acceptance(self) -> float:
+        """Acceptance rate to adapt to."""
+
+
 GAMMA, DELAY, KAPPA = 0.05, 10.0, 0.75
 
 
@@ -139,6 +155,41 @@ class DualAveraging(NamedTuple):
     def step_size(self, *, last: bool) -> Tensor:
         """h to go on adapting with, or h̄ after the ``last`` update."""
         return (self.log_average if last else self.log_step).exp()
+
+
+class StepSize:
+    """One step size of all chains, that a warm-up adapts and freezes, and how many proposals are accepted afterwards.
+
+    Args:
+        recipe: with the options of the warm-up.
+        like: states of the chains, on their device and in their precision.
+
+    Attributes:
+        now: h to use (0-d).
+    """
+
+    def __init__(self, recipe: Adapts, *, like: Tensor) -> None:
+        self._recipe, self._done = recipe, 0
+        self._adaptation = DualAveraging.init(recipe.step_size, like=like)
+        self.now, self._accepted = self._adaptation.log_step.exp(), like.new_zeros(())
+
+    def observe(self, acceptance: Tensor) -> None:
+        """Learn from a step's acceptance probabilities (B,), or count them."""
+        self._done += 1
+        if self._done <= self._recipe.warmup_steps:
+            self._adaptation = self._adaptation.update(acceptance.mean(), goal=self._recipe.target_acceptance)
+            self.now = self._adaptation.step_size(last=self._done == self._recipe.warmup_steps)
+        else:
+            self._accepted = self._accepted + acceptance.mean()
+
+    def facts(self) -> dict[str, Any]:
+        """For the diagnostics of a run; waits for the device."""
+        warm = self._recipe.warmup_steps
+        return {
+            "acceptance": float(self._accepted) / (self._done - warm),
+            "step_size": float(self.now),
+            "warmup_steps": warm,
+        }
 
 
 def refuse_unborn(x: Tensor, log_prob: Tensor, *, steps: int, by: str, bound: float = BOUND) -> None:

@@ -24,7 +24,7 @@ from phys_bellman.mobility import MOBILITIES, Flat, Mobility, step
 from phys_samplers.chains import mala
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
 from phys_samplers.chains.mala import MALAInfo, MALAState
-from phys_samplers.chains.warmup import DualAveraging, find_start, refuse_unborn
+from phys_samplers.chains.warmup import StepSize, find_start, refuse_unborn
 from phys_samplers.density import FlatDensity
 from phys_samplers.options import draw_option
 
@@ -176,31 +176,24 @@ class BellmanDensity(ChainSampler):
         warm = self.warmup_steps
         start = find_start(source, x, steps=self.ascent_steps if warm else 0)
         chains = Chains(source, MALAState(*start[:3]), Frame(torch.zeros_like(start.scale), start.scale))
-        adaptation = DualAveraging.init(self.step_size, like=x)
-        step_size, acceptance = adaptation.log_step.exp(), x.new_zeros(())
+        step_size = StepSize(self, like=x)
         readings = {quarter * warm // READINGS for quarter in range(READINGS)}
         for index in range(self.sampling_steps):
             if index in readings:
                 chains.read(self, frame=warm > 0)
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             log_uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=x.dtype).log_()
-            info = chains.move(step_size=step_size, noise=noise, log_uniform=log_uniform)
-            if index < warm:
-                adaptation = adaptation.update(info.acceptance.mean(), goal=self.target_acceptance)
-                step_size = adaptation.step_size(last=index + 1 == warm)
-            else:
-                acceptance += info.acceptance.mean()
+            info = chains.move(step_size=step_size.now, noise=noise, log_uniform=log_uniform)
+            step_size.observe(info.acceptance)
             record.observe(chains.at.x)
         end, most = chains.at, torch.finfo(x.dtype).max
         refuse_unborn(end.x, end.log_prob, steps=self.sampling_steps, by="bellman-density", bound=most)
         facts = {
-            "acceptance": float(acceptance) / (self.sampling_steps - warm),
+            **step_size.facts(),
             "kernel": chains.mobility.name,
             "growth": float(chains.mobility.growth.mean()),
             "misfit": {name: float(value) for name, value in chains.misfit.items()},
-            "step_size": float(step_size),
             "moved": int(start.moved),
-            "warmup_steps": warm,
         }
         return Run(source.evaluations, facts)
 

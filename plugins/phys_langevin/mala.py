@@ -12,7 +12,7 @@ from torch import Tensor
 
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
 from phys_samplers.chains.mala import MALAState, step
-from phys_samplers.chains.warmup import DualAveraging, find_start, refuse_unborn, scale_of
+from phys_samplers.chains.warmup import StepSize, find_start, refuse_unborn, scale_of
 from phys_samplers.density import FlatDensity
 from phys_samplers.options import draw_option
 
@@ -48,33 +48,21 @@ class MALA(ChainSampler):
         """Warm up, then sample; see ``ChainSampler.run``."""
         start = find_start(source, x, steps=self.ascent_steps if self.warmup_steps else 0)
         state, scale = MALAState(start.x, start.log_prob, start.score), start.scale
-        adaptation = DualAveraging.init(self.step_size, like=x)
-        step_size = adaptation.log_step.exp()
-        acceptance = x.new_zeros(())
+        step_size = StepSize(self, like=x)
         for index in range(self.sampling_steps):
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             log_uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=x.dtype).log_()
             state, info = step(
                 state,
                 source.log_prob_and_score,
-                step_size=step_size,
+                step_size=step_size.now,
                 noise=noise,
                 log_uniform=log_uniform,
                 scale=scale,
             )
-            if index < self.warmup_steps:
-                adaptation = adaptation.update(info.acceptance.mean(), goal=self.target_acceptance)
-                step_size = adaptation.step_size(last=index + 1 == self.warmup_steps)
-            else:
-                acceptance = acceptance + info.acceptance.mean()
+            step_size.observe(info.acceptance)
             if 2 * (index + 1) == self.warmup_steps - self.warmup_steps % 2 and self.ascent_steps:
                 scale = scale_of(state.x, state.score, scale)
             record.observe(state.x)
         refuse_unborn(state.x, state.log_prob, steps=self.sampling_steps, by="mala")
-        facts = {
-            "acceptance": float(acceptance) / (self.sampling_steps - self.warmup_steps),
-            "step_size": float(step_size),
-            "moved": int(start.moved),
-            "warmup_steps": self.warmup_steps,
-        }
-        return Run(source.evaluations, facts)
+        return Run(source.evaluations, {**step_size.facts(), "moved": int(start.moved)})

@@ -19,6 +19,7 @@ physics-inspired generative models*, Sec. 6.3.1.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,9 +32,10 @@ from torch import Tensor
 from phys_monte_carlo.resampling import systematic
 from phys_samplers.chains.chains import ChainModel, ChainRecord, ChainSampler, Run
 from phys_samplers.chains.mala import MALAState, step
-from phys_samplers.chains.warmup import DualAveraging, find_start, refuse_unborn
+from phys_samplers.chains.warmup import StepSize, find_start, refuse_unborn
 from phys_samplers.denoisers.guidance import Potential
 from phys_samplers.density import DensityModel, FlatDensity
+from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import Part, draw_option, make_part
 from phys_samplers.randomness import make_generator
@@ -109,7 +111,7 @@ class BiasedModel(ChainModel):
         drawn = super().draw(whole, seed=seed, start=begin, **options)
         log_w = recipe.log_weights(drawn.samples, drawn.diagnostics).double()
         facts = dict(drawn.diagnostics)
-        facts["weight_ess"] = float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp()) / whole
+        facts["weight_ess"] = weight_diagnostics(log_w).get("ess", math.nan)
         if "ess" in facts:
             facts["ess"] = facts["weight_ess"] * min(facts["ess"], 1.0)
         nfe = drawn.nfe * whole / n
@@ -166,16 +168,16 @@ class BiasedSampler(ChainSampler):
         plain = density.joined(start.log_prob, start.score)
         at = start.x.reshape(rows, -1)
         state, scale = MALAState(at, *density.mixed(at, *plain)), start.scale.repeat(n)
-        adaptation = DualAveraging.init(self.step_size, like=x)
-        step_size, acceptance = adaptation.log_step.exp(), x.new_zeros(())
+        step_size = StepSize(self, like=x)
         for index in range(self.sampling_steps):
             noise = torch.randn(state.x.shape, generator=generator, device=x.device, dtype=x.dtype)
             log_uniform = torch.rand(rows, generator=generator, device=x.device, dtype=x.dtype).log_()
-            state, info = step(state, density, step_size=step_size, noise=noise, log_uniform=log_uniform, scale=scale)
+            state, info = step(
+                state, density, step_size=step_size.now, noise=noise, log_uniform=log_uniform, scale=scale
+            )
             particles = state.x.view(len(x), -1)
+            step_size.observe(info.acceptance)
             if index < self.warmup_steps:
-                adaptation = adaptation.update(info.acceptance.mean(), goal=self.target_acceptance)
-                step_size = adaptation.step_size(last=index + 1 == self.warmup_steps)
                 log_prob, score = density.plain
                 plain = (
                     torch.where(info.accepted, log_prob, plain[0]),
@@ -183,18 +185,9 @@ class BiasedSampler(ChainSampler):
                 )
                 density.seen(source.embed(particles))
                 state = MALAState(state.x, *density.mixed(state.x, *plain))
-            else:
-                acceptance = acceptance + info.acceptance.mean()
             record.observe(particles)
         refuse_unborn(particles, state.log_prob.repeat_interleave(n), steps=self.sampling_steps, by=type(self).__name__)
-        facts = {
-            "acceptance": float(acceptance) / (self.sampling_steps - self.warmup_steps),
-            "step_size": float(step_size),
-            "moved": int(start.moved),
-            "warmup_steps": self.warmup_steps,
-            **density.facts(),
-        }
-        return Run(source.evaluations, facts)
+        return Run(source.evaluations, {**step_size.facts(), "moved": int(start.moved), **density.facts()})
 
 
 class Flattened(Bent):
@@ -278,7 +271,6 @@ class Metadynamics(BiasedSampler):
             raise ConfigurationError(
                 f"variable is {self.variable!r}; expected the index of a coordinate or a differentiable function"
             )
-
         if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
             raise ConfigurationError(f"bounds is {self.bounds}; expected (least, greatest) of the variable")
 
