@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -11,16 +10,7 @@ import torch
 
 from phys_samplers.randomness import make_generator
 
-
-@pytest.fixture(scope="module")
-def study() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "studies" / "heavy_rows.py"
-    spec = importlib.util.spec_from_file_location("heavy_rows", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+STUDY = "heavy_rows"
 
 
 def test_claims_have_the_tails_that_they_name(study: ModuleType) -> None:

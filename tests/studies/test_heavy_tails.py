@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -10,16 +9,7 @@ from types import ModuleType
 
 import pytest
 
-
-@pytest.fixture(scope="module")
-def study() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "studies" / "heavy_tails.py"
-    spec = importlib.util.spec_from_file_location("heavy_tails", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+STUDY = "heavy_tails"
 
 
 def test_growing_mobility_has_a_gap_on_tails_that_langevin_has_none_on(study: ModuleType) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -13,16 +12,7 @@ from phys_bellman.kernels import SliceAverageKernel
 from phys_samplers import make
 from phys_samplers.laws import GaussianMixture
 
-
-@pytest.fixture(scope="module")
-def study() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "studies" / "readings.py"
-    spec = importlib.util.spec_from_file_location("readings", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+STUDY = "readings"
 
 
 @pytest.mark.parametrize("method", ["bellman", "ddpm"])
