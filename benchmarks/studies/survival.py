@@ -1,11 +1,11 @@
 r"""Does the value gradient sampler survive every density with its default options?
 
-Trains the default (with networks of distances for particles) on each density and seed, and draws from it. A row says
-whether training and draw stayed finite, how far the standard deviations and log Z are off where they are known, the
-effective draws of the path weights and CPU-seconds. Eight schools, the model of Rubin 1981 with its centred
-parametrisation (μ, log τ, θ_1..8), is not a task of the benchmark: a second funnel, and one that users bring;
-non-centred (η_j = (θ_j − μ)/τ for θ_j), it is almost normal. The funnel's rows have TVD-E and Δstd too, by the metrics
-and with the draws of `paper-vgs-table1`.
+Trains the default, with a schedule that particles find and networks of distances for particles, on each density and
+seed, and draws from it. A row says whether training and draw stayed finite, how far the standard deviations and log Z
+are off where they are known, the effective draws of the path weights and CPU-seconds. Eight schools, the model of Rubin
+1981 with its centred parametrisation (μ, log τ, θ_1..8), is not a task of the benchmark: a second funnel, and one that
+users bring; non-centred (η_j = (θ_j − μ)/τ for θ_j), it is almost normal. The funnel's rows have TVD-E and Δstd too, by
+the metrics and with the draws of `paper-vgs-table1`.
 
 The seeds of a density train as one stack, which takes a third of the time. Results are written as lines of JSON; what
 is there already is not done again.
