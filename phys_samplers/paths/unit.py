@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from phys_samplers.chains.mala import explore
 from phys_samplers.density import DensityModel, FlatDensity, same_target
 from phys_samplers.objective import TrainedSampler
+from phys_samplers.paths.exploring import explore
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Sampler
 from phys_samplers.target import Target

@@ -25,9 +25,9 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from phys_samplers.chains.mala import Extent, explore
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.options import check_values, draw_option, fit_option
+from phys_samplers.paths import Extent, explore
 from phys_samplers.sampler import Sampler
 from phys_samplers.target import Target
 

@@ -17,6 +17,7 @@ from phys_samplers.diagnostics import weight_diagnostics
 from phys_samplers.errors import ConfigurationError
 from phys_samplers.objective import Objective, TrainedSampler
 from phys_samplers.options import Part, draw_option, fit_option
+from phys_samplers.paths import Extent
 from phys_samplers.randomness import Streams, make_generator
 from phys_samplers.sampler import Draw, Model
 from phys_samplers.target import Target, require
@@ -104,19 +105,11 @@ class ValueGradientModel(Model):
         if start is None and recipe.final_noise:
             log_weights = exact.log_prob(final).to(final) - (path.cost + prior).squeeze(0)
         if recipe.corrections:  # they leave the law as it is: the weights stay right
-            state = mala.init(final, exact.log_prob_and_score)
+            state, length = mala.init(final, exact.log_prob_and_score), self.correction_step
             for _ in range(recipe.corrections):
-                kick, uniform = (
-                    noise().squeeze(0),
-                    torch.rand(n, generator=generator, device=self.device, dtype=like.dtype),
-                )
-                state, _ = mala.step(
-                    state,
-                    exact.log_prob_and_score,
-                    step_size=self.correction_step,
-                    noise=kick,
-                    log_uniform=uniform.log_(),
-                )
+                kick = noise().squeeze(0)
+                log_u = torch.rand(n, generator=generator, device=self.device, dtype=like.dtype).log_()
+                state, _ = mala.step(state, exact.log_prob_and_score, step_size=length, noise=kick, log_uniform=log_u)
             final = state.x
         nfe = density.evaluations + exact.evaluations
         nfe += 0 if self.critic is None else recipe.sampling_steps - (recipe.policy == "taylor")
@@ -314,7 +307,7 @@ class ValueGradientSampler(Scheduled, Learning, TrainedSampler):
             target.require("samples", by="negatives() without variances")
             assert target.train is not None
             spread = float(FlatDensity(target).reduce(target.train.detach()).square().mean().sqrt())
-            recipe = self.settle(target, device=device, extent=mala.Extent(spread, 0.25 * spread))
+            recipe = self.settle(target, device=device, extent=Extent(spread, 0.25 * spread))
             return recipe.negatives(target, seed=seed, device=device)
         learner, rows = self.learner(target, seeds=[seed], device=device), None
         if self.negatives_from == "data" and target.train is not None:

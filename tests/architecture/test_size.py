@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 395
-LINES = 68_209
+MODULES = 396
+LINES = 68_255
 MEDIAN = 162.0
 LONGEST = 400
 TABLES: set[str] = set()

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from phys_samplers import make
-from phys_samplers.chains.mala import Extent, explore
 from phys_samplers.laws import Funnel, GaussianMixture
-from phys_samplers.paths import spread
+from phys_samplers.paths import Extent, explore, spread
 from phys_samplers.target import Density, Target
 from phys_value_gradient import ValueGradientSampler
 
