@@ -129,41 +129,41 @@ SPEED: dict[str, Callable[[], Pair]] = {
 CHAINS, STEPS = 16, 1_000
 
 
-def draws(names: list[str], seed: int) -> None:
+def draws(names: list[str], seed: int, steps: int) -> None:
     """A line per density: effective draws a gradient (least coordinate, mean), R̂, gradients a draw, of each."""
     for name in names or DRAWS:
         pair = DRAWS[name]()
         began = time.process_time()
         recipe = make(
-            "sampler", "nuts", sampling_steps=2 * STEPS, warmup_steps=STEPS, samples_per_chain=STEPS, prior_std=1.0
+            "sampler", "nuts", sampling_steps=2 * steps, warmup_steps=steps, samples_per_chain=steps, prior_std=1.0
         )
-        draw = recipe.fit(pair.ours).draw(CHAINS * STEPS, seed=seed)
-        ours = draw.samples.view(STEPS, CHAINS, -1).flip(0), float(draw.diagnostics["leapfrog_steps"])
+        draw = recipe.fit(pair.ours).draw(CHAINS * steps, seed=seed)
+        ours = draw.samples.view(steps, CHAINS, -1).flip(0), float(draw.diagnostics["leapfrog_steps"])
         seconds = time.process_time() - began
-        theirs = blackjax_nuts(pair.theirs, pair.ours.dim, seed)
+        theirs = blackjax_nuts(pair.theirs, pair.ours.dim, seed, steps)
         rows = []
         for x, gradients in (ours, theirs):
-            worth = ess(x, rank_normalised=True) / (CHAINS * STEPS * gradients)
+            worth = ess(x, rank_normalised=True) / (CHAINS * steps * gradients)
             rhat = float(split_rhat(x, rank_normalised=True).max())
             rows.append((float(worth.min()), float(worth.mean()), rhat, gradients))
         (a, b), told = rows, " | ".join(f"{m:.4f} {n:.4f} R̂ {r:.3f} {g:.1f}" for m, n, r, g in rows)
         print(f"{name}: least {a[0] / b[0]:.2f}, mean {a[1] / b[1]:.2f} | {told} | {seconds:.0f} s", flush=True)
 
 
-def blackjax_nuts(log_prob: Callable[[Any], Any], dim: int, seed: int) -> tuple[Tensor, float]:
+def blackjax_nuts(log_prob: Callable[[Any], Any], dim: int, seed: int, steps: int) -> tuple[Tensor, float]:
     """States (steps, chains, D) and gradients a draw."""
 
     def one(key: Any) -> Any:
         first, second, third = jax.random.split(key, 3)
         warm_up = blackjax.window_adaptation(blackjax.nuts, log_prob, is_mass_matrix_diagonal=True)
-        (state, found), _ = warm_up.run(second, jax.random.normal(first, (dim,)), num_steps=STEPS)
+        (state, found), _ = warm_up.run(second, jax.random.normal(first, (dim,)), num_steps=steps)
         kernel = blackjax.nuts(log_prob, **found).step
 
         def body(state: Any, key: Any) -> Any:
             state, info = kernel(key, state)
             return state, (state.position, info.num_integration_steps)
 
-        return jax.lax.scan(body, state, jax.random.split(third, STEPS))[1]
+        return jax.lax.scan(body, state, jax.random.split(third, steps))[1]
 
     x, leaves = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(seed), CHAINS))
     return torch.tensor(np.asarray(x)).transpose(0, 1), float(np.asarray(leaves).mean())
@@ -223,12 +223,13 @@ def main() -> None:
     parser.add_argument("what", choices=["draws", "speed"])
     parser.add_argument("names", nargs="*", help="of densities; all if none")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=STEPS, help="of warm-up, and as many kept, for draws")
     parser.add_argument("--chains", type=int, nargs="+", default=[100, 1_000])
     parser.add_argument("--pairs", type=int, default=5)
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.what == "draws":
-        draws(given.names, given.seed)
+        draws(given.names, given.seed, given.steps)
     else:
         speed(given.names, given.chains, given.pairs)
 
