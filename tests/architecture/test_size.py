@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 396
-LINES = 68_255
+MODULES = 397
+LINES = 68_314
 MEDIAN = 162.0
 LONGEST = 400
 TABLES: set[str] = set()
