@@ -75,6 +75,11 @@ class Conditions:
         """The classes of training rows (K,), rising; None if the conditions are covariates."""
         return None if self.train.is_floating_point() else self.train.unique()
 
+    @property
+    def seen(self) -> Self:
+        """The same without those of held-out rows, as a target without such rows has them."""
+        return dataclasses.replace(self, heldout=None)
+
     def to(self, device: torch.device | str) -> Self:
         """The same on ``device``."""
         return dataclasses.replace(

@@ -54,6 +54,8 @@ class Scored:
         draw: what the sampler gave with the samples.
         costs: ``energy_gradients`` and ``energy_densities``, evaluations per sample, and ``seconds`` in all, each with
             training included.
+        conditions: those (n, …) that the samples were drawn given and those (m, …) of the reference, of targets whose
+            rows have conditions.
     """
 
     samples: Tensor
@@ -63,6 +65,7 @@ class Scored:
     model: Model | None = None
     draw: Draw | None = None
     costs: Mapping[str, float] | None = None
+    conditions: tuple[Tensor, Tensor] | None = None
 
     def missing(self, needs: Iterable[str]) -> list[str]:
         """The names in ``needs`` that are not here, sorted."""
@@ -223,20 +226,28 @@ class Floor:
 
 
 def floor(
-    metric: Metric, target: Target, *, n: int, reference: Tensor, repeats: int = 5, seed: int = 0
+    metric: Metric,
+    target: Target,
+    *,
+    n: int,
+    reference: Tensor,
+    conditions: tuple[Tensor, Tensor] | None = None,
+    repeats: int = 5,
+    seed: int = 0,
 ) -> Floor | None:
     """Score ``n`` exact draws, ``repeats`` times.
 
     A target without an exact sampler gives n random training rows instead, which are independent of the reference and
     of the same law. To a metric that itself reads the training rows they are not like any other draws: it gets disjoint
     random parts of the held-out rows, n scored against as many as ``reference`` has, and so does a target with fewer
-    than n training rows.
+    than n training rows. A metric of laws given a condition gets training rows of the conditions that samples have.
 
     Args:
         metric: the score.
         target: what the samples should be from.
         n: number of generated samples that a sampler is scored with.
         reference: the rows (m, *event_shape) it is scored against.
+        conditions: see ``Scored.conditions``.
         repeats: at least 2, for a spread.
         seed: of draws, splits and the metric's own randomness.
 
@@ -254,7 +265,11 @@ def floor(
         return None
     target.require(*metric.needs - BESIDES.keys(), by=type(metric).__name__)
     source: Source
-    if "sample" in target.capabilities:
+    if "conditions" in metric.needs:
+        if conditions is None or not _enough(target, conditions[0]):
+            return None
+        source = "train"
+    elif "sample" in target.capabilities:
         source = "exact"
     elif target.train is not None and len(target.train) >= n and "samples" not in metric.needs:
         source = "train"
@@ -269,17 +284,44 @@ def floor(
             generator = make_generator(seed, "floor", "draw", repeat, device=reference.device)
             samples, against = target.sample(n, generator=generator), reference
         elif source == "train":
-            samples, against = _shuffled(target.train, seed, repeat)[:n].to(reference.device), reference
+            order = _order(target.train, seed, repeat)
+            if "conditions" in metric.needs:
+                assert conditions is not None  # checked above
+                order = _alike(target, order, conditions[0])
+            assert target.train is not None
+            samples, against = target.train[order[:n]].to(reference.device), reference
         else:
-            rows = _shuffled(target.heldout, seed, repeat)
+            assert target.heldout is not None
+            rows = target.heldout[_order(target.heldout, seed, repeat)]
             samples, against = rows[:n], rows[n : n + len(reference)]
         own = make_generator(seed, "floor", "metric", repeat)
         draw = Draw(samples, nfe=0.0)  # exact samples weigh the same
-        values.append(metric(Scored(samples=samples, reference=against, target=target, generator=own, draw=draw)))
+        scored = Scored(
+            samples=samples, reference=against, target=target, generator=own, draw=draw, conditions=conditions
+        )
+        values.append(metric(scored))
     return Floor(statistics.fmean(values), statistics.stdev(values), tuple(values), source)
 
 
-def _shuffled(rows: Tensor | None, seed: int, repeat: int) -> Tensor:
+def _order(rows: Tensor | None, seed: int, repeat: int) -> Tensor:
     assert rows is not None  # checked by the caller
-    order = torch.randperm(len(rows), generator=make_generator(seed, "floor", "split", repeat))
-    return rows[order.to(rows.device)]
+    return torch.randperm(len(rows), generator=make_generator(seed, "floor", "split", repeat)).to(rows.device)
+
+
+def _enough(target: Target, wanted: Tensor) -> bool:
+    """Whether there are as many training rows of every class as are wanted of it."""
+    assert target.conditions is not None  # the metric needs them
+    kept = target.conditions.train
+    labels, counts = wanted.to(kept.device).unique(return_counts=True)
+    return not kept.is_floating_point() and bool(((kept == labels[:, None]).sum(1) >= counts).all())
+
+
+def _alike(target: Target, order: Tensor, wanted: Tensor) -> Tensor:
+    """Places (n,) of training rows, the first in ``order`` whose class is ``wanted`` (n,), each once."""
+    assert target.conditions is not None
+    kept, wanted = target.conditions.train[order], wanted.to(order.device)
+    chosen = torch.empty_like(wanted)
+    for label in wanted.unique():
+        places = wanted == label
+        chosen[places] = order[kept == label][: int(places.sum())]
+    return chosen

@@ -113,6 +113,12 @@ def phys_components() -> Iterable[Component]:
     )
     yield _task("8gaussians", "laws:eight_gaussians", 2, "eight equal Gaussians on a circle, dimension 2")
     yield _task("checkerboard", "laws:checkerboard", 2, "uniform law on every other square of a board, dimension 2")
+    yield _task(
+        "plane-by-class",
+        "classes:plane_by_class",
+        2,
+        "four classes of two Gaussians on a circle, scored class by class",
+    )
     paper = "arXiv:2410.01796, Sec. 6.2, Table 1"
     for name, function, dim, summary, citation in (
         ("abalone", "abalone", 7, "7 measures of 4,177 abalones", "nash1994abalone"),
@@ -144,6 +150,14 @@ def phys_components() -> Iterable[Component]:
         "images:digits",
         64,
         "1,797 handwritten digits of 8 x 8 pixels, from scikit-learn",
+        reference="doi:10.24432/C50P49",
+        citation="alpaydin1998digits",
+    )
+    yield _task(
+        "digits-by-class",
+        "classes:digits_by_class",
+        64,
+        "the digits of 8 x 8 pixels given which digit, scored class by class",
         reference="doi:10.24432/C50P49",
         citation="alpaydin1998digits",
     )

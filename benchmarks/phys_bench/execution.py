@@ -40,6 +40,7 @@ from .scoring import (
     metric_of,
     nearest_images,
     outcome_of,
+    reference_conditions,
     reference_rows,
     score,
     write_arrays,
@@ -163,7 +164,8 @@ def shown(task: Task, needs: Collection[str]) -> Task:
         needs: of the sampler.
     """
     modes = task.modes if "modes" in needs else None
-    hidden = replace(task, heldout=None, features=None, modes=modes, evaluations=Evaluations())
+    given = None if task.conditions is None else task.conditions.seen
+    hidden = replace(task, heldout=None, features=None, modes=modes, conditions=given, evaluations=Evaluations())
     if task.contestants != Sampler.kind:  # experience holds whole environments, from which nothing is scored
         return hidden
     seen = copy.deepcopy(hidden)
@@ -227,10 +229,12 @@ def _finish(
     }
     history = plain(_thinned(report.history)) if report else []
     kept: dict[str, Any] = {"costs": costs, "history": history}
+    given = reference_conditions(task, job["task"], job["eval_size"], seed)
+    asked_for = {} if given is None else {"condition": given[0]}
     try:
         before = evaluations.copy()
         with Meter(job["device"]) as meter:
-            draw = model.draw(job["eval_size"], seed=draw_seed(job["task"], seed))
+            draw = model.draw(job["eval_size"], seed=draw_seed(job["task"], seed), **asked_for)
         if not isinstance(draw, Draw):
             raise TypeError(f"draw returned {type(draw).__name__}; expected Draw")
         asked, n = evaluations.since(before), job["eval_size"]
@@ -263,6 +267,7 @@ def _finish(
         label=job["task"],
         seed=seed,
         model=model,
+        conditions=given,
     )
     costs["score_seconds"] = time.perf_counter() - began
     kept |= {"scores": scores, "score_errors": errors}

@@ -66,13 +66,28 @@ def reference_rows(task: Task, label: str, n: int, seed: int) -> Tensor:
     Held-out rows where the task keeps as many (each seed its own choice), else exact draws, else all the held-out rows
     there are, else none: the rows (0, *event_shape).
     """
-    generator = make_generator(reference_seed(label, seed))
     kept = 0 if task.heldout is None else len(task.heldout)
     if kept < n and not task.missing({"sample"}):
-        return task.sample(n, generator=generator)
+        return task.sample(n, generator=make_generator(reference_seed(label, seed)))
     if task.heldout is None:
         return torch.empty(0, *task.event_shape)
-    return task.heldout[torch.randperm(len(task.heldout), generator=generator)[:n]]
+    return task.heldout[_chosen(task.heldout, label, n, seed)]
+
+
+def _chosen(heldout: Tensor, label: str, n: int, seed: int) -> Tensor:
+    return torch.randperm(len(heldout), generator=make_generator(reference_seed(label, seed)))[:n]
+
+
+def reference_conditions(task: Task, label: str, n: int, seed: int) -> tuple[Tensor, Tensor] | None:
+    """What ``n`` samples are drawn given, and what the ``reference_rows`` of the seed were given.
+
+    The samples are given what the reference was, in its order, over again where there are fewer such rows. None if the
+    task has no held-out conditions.
+    """
+    if task.heldout is None or task.conditions is None or task.conditions.heldout is None:
+        return None
+    given = task.conditions.heldout[_chosen(task.heldout, label, n, seed)]
+    return given[torch.arange(n) % len(given)], given
 
 
 def metric_of(text: str) -> Metric:
@@ -92,6 +107,7 @@ def score(
     label: str,
     seed: int,
     model: Model,
+    conditions: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[dict[str, float | None], dict[str, str]]:
     """Every metric of a cell.
 
@@ -105,6 +121,7 @@ def score(
         label: its text.
         seed: of the cell.
         model: the fitted model, for metrics that ask it.
+        conditions: of samples and reference, see ``reference_conditions``.
 
     Returns:
         Scores by label, None where there is none, and why there is none, by label.
@@ -122,6 +139,7 @@ def score(
                 model=model,
                 draw=draw,
                 costs=costs,
+                conditions=conditions,
             )
             if missing := scored.missing(metric.needs):
                 errors[text] = _lacks(missing, label)
@@ -158,7 +176,8 @@ def floor_facts(text: str, task: Task, label: str, n: int) -> dict[str, Any]:
     for choice in range(FLOOR_REFERENCES):
         reference = reference_rows(task, label, n, choice)
         own = derive_seed(floor_seed(label, text), choice)
-        found = floor(metric, task, n=n, reference=reference, repeats=FLOOR_DRAWS, seed=own)
+        given = reference_conditions(task, label, n, choice)
+        found = floor(metric, task, n=n, reference=reference, conditions=given, repeats=FLOOR_DRAWS, seed=own)
         if found is None:
             return {"error": "the task has neither an exact sampler nor enough rows to stand for one"}
         values += found.values

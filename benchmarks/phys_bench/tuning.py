@@ -239,14 +239,17 @@ def _score(made: Sampler, target: Any, task: Task, judged: Any, seed: int) -> fl
     rows = task.validation
     n = task.eval_size if rows is None else min(task.eval_size, len(rows))
     model = made.fit(target, seed=seed)
-    draw = model.draw(n, seed=derive_seed(seed, "draw"))
+    seen = None if task.conditions is None else task.conditions.seen
+    given = None if rows is None or seen is None or seen.validation is None else seen.validation[:n]
+    draw = model.draw(n, seed=derive_seed(seed, "draw"), **({} if given is None else {"condition": given}))
     scored = Scored(
         samples=draw.samples.detach().cpu(),
         reference=None if rows is None else rows[:n],
-        target=dataclasses.replace(task, heldout=None),
+        target=dataclasses.replace(task, heldout=None, conditions=seen),
         generator=make_generator(seed, "metric"),
         model=model,
         draw=draw,
+        conditions=None if given is None else (given, given),
     )
     return float(judged(scored))
 

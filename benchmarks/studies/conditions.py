@@ -27,16 +27,13 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from phys_bench.tasks.assemble import split
-from phys_bench.tasks.images import digits_classifier, labelled_digits
+from phys_bench.tasks.classes import PLANE_CENTRES, PLANE_CLASSES, PLANE_WIDTH, digits_by_class, plane_given
+from phys_bench.tasks.images import digits_classifier
 from phys_samplers import Samples, make
 from phys_samplers.laws import GaussianMixture
 from phys_samplers.metrics.transport import transport_cost
-from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
 
-WIDTH, CLASSES = 0.5, 4
-CENTRES = torch.tensor([[2 * math.cos(math.pi * k / 4), 2 * math.sin(math.pi * k / 4)] for k in range(8)])
 SAMPLERS = ("edm", "ddpm", "pfgmpp")
 WEIGHTS = (-0.5, 0.5, 1.0, 3.0)
 
@@ -53,38 +50,33 @@ class Problem:
     options: dict[str, Any]
 
 
-def given(label: int, n: int, seed: int) -> Tensor:
-    """Exact draws of the plane given a class: components k and k + 4 are class k."""
-    g = make_generator(seed, "given", label)
-    component = label + CLASSES * torch.randint(2, (n,), generator=g)
-    return CENTRES[component] + WIDTH * torch.randn(n, 2, generator=g)
-
-
 def plane() -> Problem:
-    """The labelled mixture."""
-    rows = torch.cat([given(k, 1_500, 0) for k in range(CLASSES)])
-    labels = torch.arange(CLASSES).repeat_interleave(1_500)
-    law = GaussianMixture(CENTRES, [WIDTH**2] * 8, [1 / 8] * 8)
-    exact, floor = ([given(k, 400, seed) for k in range(CLASSES)] for seed in (1, 2))
+    """The task's law, without rows to stop early by."""
+    rows = torch.cat([plane_given(k, 1_500, 0) for k in range(PLANE_CLASSES)])
+    labels = torch.arange(PLANE_CLASSES).repeat_interleave(1_500)
+    law = GaussianMixture(PLANE_CENTRES, [PLANE_WIDTH**2] * 8, [1 / 8] * 8)
+    exact, floor = ([plane_given(k, 400, seed) for k in range(PLANE_CLASSES)] for seed in (1, 2))
     plain = Samples(rows)
-    return Problem(Samples(rows, condition=labels), plain, exact, floor, lambda x: law.labels(x) % CLASSES, {})
+    return Problem(Samples(rows, condition=labels), plain, exact, floor, lambda x: law.labels(x) % PLANE_CLASSES, {})
 
 
 def digits() -> Problem:
     """The task's rows, with labels."""
-    rows, labels = labelled_digits()
-    rows = rows.float()
-    train, _, heldout = split("digits", len(rows))
-    exact = [rows[heldout][labels[heldout] == k] for k in range(10)]
-    floor = [rows[train][labels[train] == k][: len(exact[k])] for k in range(10)]
+    task = digits_by_class()
+    train, heldout, conditions = task.train, task.heldout, task.conditions
+    assert train is not None
+    assert heldout is not None
+    assert conditions is not None
+    exact = [heldout[conditions.heldout == k] for k in range(10)]
+    floor = [train[conditions.train == k][: len(exact[k])] for k in range(10)]
     classifier = digits_classifier()
 
     def guess(x: Tensor) -> Tensor:
         found: Tensor = classifier(x.double().flatten(1).unsqueeze(0))[0].argmax(1)
         return found
 
-    target = Samples(rows[train], condition=labels[train])
-    return Problem(target, Samples(rows[train]), exact, floor, guess, {"width": 128})
+    target = Samples(train, condition=conditions.train)
+    return Problem(target, Samples(train), exact, floor, guess, {"width": 128})
 
 
 def score(parts: list[Tensor], exact: list[Tensor]) -> float:

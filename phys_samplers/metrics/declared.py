@@ -191,6 +191,12 @@ METRICS: tuple[Component, ...] = (
         needs=("draw", "rows"),
     ),
     _metric(
+        "by-class",
+        "classes:ByClass",
+        "another metric (option metric, else w2) of samples drawn given a class: mean over classes, or of one (only)",
+        needs=("conditions", "rows"),
+    ),
+    _metric(
         "log-z-error",
         "densities:LogZError",
         "error of the sampler's own estimate of log Z, signed",

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from phys_samplers.conditions import Conditions
 from phys_samplers.metric import Metric, Scored
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Modes, Target
@@ -40,7 +41,8 @@ def target() -> Target:
     law = TwoGaussians()
     modes = Modes(centres=torch.tensor([[-2.0, 0.0], [2.0, 0.0]]), weights=torch.tensor([0.5, 0.5]))
     draws = [law.sample(1000, make_generator(0, split)) for split in ("train", "heldout")]
-    return Target(event_shape=(2,), name="two", law=law, train=draws[0], heldout=draws[1], modes=modes)
+    one = Conditions(train=torch.zeros(1000, dtype=torch.int64))  # one class, which is all rows
+    return Target(event_shape=(2,), name="two", law=law, train=draws[0], heldout=draws[1], modes=modes, conditions=one)
 
 
 @pytest.fixture

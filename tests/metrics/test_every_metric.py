@@ -53,6 +53,7 @@ def build(component: Component) -> tuple[Metric, dict[str, Any]]:
     given: dict[str, Any] = {
         "model": FakeModel(),
         "draw": Draw(torch.zeros(150, 2), 30.0, facts),  # without weights
+        "conditions": (torch.zeros(150, dtype=torch.int64), torch.zeros(120, dtype=torch.int64)),
         "costs": {"energy_gradients": 30.0, "energy_densities": 0.0, "seconds": 2.0},
     }
     return metric, {name: value for name, value in given.items() if name in metric.needs}
