@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 397
-LINES = 68_314
+MODULES = 399
+LINES = 68_562
 MEDIAN = 162.0
 LONGEST = 400
 TABLES: set[str] = set()
