@@ -36,10 +36,11 @@ import torch
 from scipy.linalg import eigh_tridiagonal
 from scipy.stats import t as student
 from tabulate import tabulate
+from torch import Tensor
 
 from phys_bench.tasks.heavy import horseshoe, robust_regression
 from phys_samplers import make
-from phys_samplers.laws import Funnel, StandardNormal, StudentT
+from phys_samplers.laws import Funnel, GaussianMixture, StandardNormal, StudentT
 from phys_samplers.metric import Scored
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
@@ -85,14 +86,39 @@ def laws() -> dict[str, Any]:
         "funnel-10": Funnel(),
         "horseshoe-21": horseshoe().law,
         "robust-3": robust_regression().law,
+        "uneven-20": GaussianMixture(torch.zeros(1, 20), torch.logspace(-4, 4, 20).unsqueeze(0), [1.0]),
+        "arcsine-10": Arcsine(10),
     }
+
+
+class Arcsine(torch.nn.Module):
+    """Of D independent numbers in (0, 1) with density 1/(π√(x(1 − x))), the logits y: p(y) = 1/(2π cosh(y/2)).
+
+    Bounded support as samplers see it, after ``Density(support=...)``.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.event_shape = (dim,)
+
+    def log_prob(self, y: Tensor) -> Tensor:
+        """(B,)."""
+        return -(torch.logaddexp(y / 2, -y / 2) + math.log(math.pi)).sum(1)
+
+    def score(self, y: Tensor) -> Tensor:
+        """(B, D)."""
+        return -torch.tanh(y / 2) / 2
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """(n, D), from x = sin²(πu/2), of which 1 − x is cos²(πu/2)."""
+        return -2 * torch.rand(n, *self.event_shape, generator=generator).mul(math.pi / 2).tan().log()
 
 
 CELLS = [
     *(Cell(f"t1.5-{kind}-{dim}", 160) for dim in (10, 50) for kind in ("radial", "product")),
     *(Cell(f"t3-{kind}-{dim}", budget) for dim in (10, 50) for kind in ("radial", "product") for budget in (40, 160)),
     *(Cell(law, 160) for law in ("normal-10", "cauchy-radial-10", "cauchy-product-10", "skewed-t3-10")),
-    *(Cell(law, 160) for law in ("funnel-10", "horseshoe-21", "robust-3")),
+    *(Cell(law, 160) for law in ("funnel-10", "horseshoe-21", "robust-3", "uneven-20", "arcsine-10")),
 ]
 
 

@@ -37,7 +37,7 @@ LARGEST = 10.0
 SCATTER = 20
 """Iterations of the estimate of scatter."""
 READINGS = 4
-"""How often frame and kernel are read during the warm-up: at its start, and after each of its quarters but the last."""
+"""How often kernels are read during the warm-up: at its start, and after each of its quarters but the last."""
 
 
 class Frame(NamedTuple):
@@ -142,8 +142,9 @@ def read_mobility(name: str, u: Tensor, score: Tensor, growth: float | None = No
 class BellmanDensity(ChainSampler):
     """Metropolis-adjusted Bellman diffusion in a density: unbiased, for heavy tails, with a mobility that grows.
 
-    Lost chains are first led uphill (``chains.warmup``). Four times during the warm-up centre, scales, kernel and
-    growth are read anew (see the module); one step size serves all chains and follows the acceptance rate by dual
+    Lost chains are first led uphill (``chains.warmup``), with scales from gradients. Four times during the warm-up
+    kernel and growth are read anew (see the module), centre and scales at all but the first, before which chains are
+    where they were put; one step size serves all chains and follows the acceptance rate by dual
     averaging. Then all is frozen, and only states after the warm-up are kept.
 
     Args:
@@ -180,7 +181,7 @@ class BellmanDensity(ChainSampler):
         readings = {quarter * warm // READINGS for quarter in range(READINGS)}
         for index in range(self.sampling_steps):
             if index in readings:
-                chains.read(self, frame=warm > 0)
+                chains.read(self, frame=index > 0)
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             log_uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=x.dtype).log_()
             info = chains.move(step_size=step_size.now, noise=noise, log_uniform=log_uniform)

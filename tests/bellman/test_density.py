@@ -234,6 +234,15 @@ def test_on_a_gaussian_it_is_mala() -> None:
     assert ((x.var(0) - 1).abs() < 4 * math.sqrt(2 / n)).all()
 
 
+def test_scales_that_chains_have_not_spread_to_are_read_off_gradients() -> None:
+    """Of N(0, diag) with deviations from .01 to 100, from starts in N(0, I): medians of the starts would say 1."""
+    scale = torch.logspace(-2, 2, 10)
+    target = Density(lambda x: -(x / scale).square().sum(1) / 2, event_shape=(10,))
+    recipe = BellmanDensity(sampling_steps=120, warmup_steps=40, prior_std=1.0)
+    x = recipe.fit(target).sample(2_000, seed=1)
+    assert (x.std(0) / scale).sub(1).abs().max() < 0.1
+
+
 def test_tails_without_a_variance_are_reached_where_mala_does_not() -> None:
     """Student-t with one degree of freedom in 10-D, 60 gradients: how much of P(|x_i| > 50) = .0127 is there."""
     target, _ = student(1, 10, product=False)
