@@ -9,7 +9,7 @@ from phys_registry import Component, hookimpl
 
 @hookimpl
 def phys_components() -> Iterable[Component]:
-    """The autoencoder by itself, and with a sampler in the place of its prior."""
+    """The autoencoder by itself, with a sampler in the place of its prior; and coordinates for heavy tails."""
     yield Component(
         "sampler",
         "vae",
@@ -27,4 +27,12 @@ def phys_components() -> Iterable[Component]:
         reference="arXiv:2410.01796, App. F.1; arXiv:2112.10752",
         needs={"samples"},
         citation="li2024bellman rombach2022latent kingma2014vae rybkin2021calibrated",
+    )
+    yield Component(
+        "sampler",
+        "asinh",
+        "phys_latent.asinh:AsinhSampler",
+        summary="any data-driven sampler, fitted to rows whose heavy tails an inverse hyperbolic sine makes light",
+        reference="of this library; see docs/bellman.md",
+        needs={"samples"},
     )

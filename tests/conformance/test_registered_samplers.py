@@ -20,6 +20,10 @@ CASES = [
     for preset in (component.presets or (None,))
 ]
 SETTINGS: dict[str, dict[str, Any]] = {
+    "asinh": {
+        "quick_options": {"sampler": "edm[steps=300]"},
+        "small_options": {"sampler": "edm[steps=20,sampling_steps=20]"},
+    },
     "latent": {
         "quick_options": {"steps": 300, "sampler": "bellman[steps=300]"},
         "small_options": {"steps": 20, "sampler": "bellman[steps=20,sampling_steps=20]"},

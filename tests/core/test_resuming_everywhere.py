@@ -27,6 +27,7 @@ SMALL = {
     **{"levels": 2, "steps_per_level": 1},
 }
 FURTHER: dict[str, dict[str, Any]] = {
+    "asinh": {"sampler": "edm[steps=12,width=8,batch_size=8,sampling_steps=4]"},
     "latent": {"sampler": "edm[steps=12,width=8,batch_size=8,sampling_steps=4]"},
     "langevin": {"score": "edm[steps=12,width=8,batch_size=8]"},
     "ebm": {"settle": 2},

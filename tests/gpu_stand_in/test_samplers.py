@@ -35,6 +35,7 @@ SMALL: dict[str, Any] = {
 }
 """Options of every sampler that has them."""
 OWN: dict[str, dict[str, Any]] = {
+    "asinh": {"sampler": "training-rows"},
     "latent": {"sampler": "training-rows", "latent_dim": 2},
     "vae": {"latent_dim": 2},
     "annealed-langevin": {"levels": 3},
