@@ -7,9 +7,9 @@ validate, fresh draws to score against by ``tail-quantiles``; five seeds at once
 Samplers: EDM, DDPM (at as many evaluations, and at 300), PFGM++ with few augmented dimensions, ``bellman``, and it with
 a constant mobility in place of the kernel, which makes its corrector Langevin's; 77 to 79 evaluations a sample.
 
-Frames: ``std``, the library's standardisation, whose scale has no limit where there is no variance; ``quantiles``, by
-medians and median distances from them; ``asinh``, y = asinh((x − m)/s) of these, coordinates in which a diffusion whose
-mobility grows like 1 + u² is one of constant mobility: growing mobility for any sampler of rows.
+Coordinates: ``std``, the library's standardisation, whose scale has no limit where there is no variance; ``asinh``, the
+sampler of that name around it, in whose coordinates a diffusion whose mobility grows like 1 + u² is one of constant
+mobility: growing mobility for any sampler of rows.
 
 python benchmarks/studies/heavy_rows.py run --out heavy-rows.jsonl
 python benchmarks/studies/heavy_rows.py table --out heavy-rows.jsonl
@@ -34,6 +34,7 @@ from torch import Tensor
 from phys_samplers import make
 from phys_samplers.laws import StudentT
 from phys_samplers.metric import Scored
+from phys_samplers.options import make_part
 from phys_samplers.randomness import make_generator
 from phys_samplers.target import Target
 
@@ -42,13 +43,11 @@ STEPS = 2_000
 BASELINE = "edm, std"
 RUNS: dict[str, tuple[str, dict[str, Any], str]] = {
     BASELINE: ("edm", {}, "std"),
-    "edm, quantiles": ("edm", {}, "quantiles"),
     "edm, asinh": ("edm", {}, "asinh"),
     "ddpm, std": ("ddpm", {"sampling_steps": 79}, "std"),
     "ddpm, asinh": ("ddpm", {"sampling_steps": 79}, "asinh"),
     "pfgmpp D = 4, std": ("pfgmpp", {"aux_dim": 4.0}, "std"),
     "pfgmpp D = 1.5, std": ("pfgmpp", {"aux_dim": 1.5}, "std"),
-    "pfgmpp D = 4, quantiles": ("pfgmpp", {"aux_dim": 4.0}, "quantiles"),
     "bellman, std": ("bellman", {}, "std"),
     "bellman, asinh": ("bellman", {}, "asinh"),
     "Langevin corrector, std": ("bellman", {"kernel": "constant"}, "std"),
@@ -89,31 +88,6 @@ LAWS: dict[str, Any] = {
 }
 
 
-class Frame:
-    """Coordinates that the sampler sees.
-
-    Args:
-        how: ``std``, ``quantiles`` or ``asinh``.
-        rows: training rows (N, D).
-    """
-
-    def __init__(self, how: str, rows: Tensor) -> None:
-        self.how = how
-        self.centre = rows.median(0).values
-        self.scale = (rows - self.centre).abs().median(0).values / 0.6745
-
-    def forward(self, x: Tensor) -> Tensor:
-        """To the sampler's coordinates; those of ``std`` are the data's, which it standardises itself."""
-        u = (x - self.centre) / self.scale
-        return {"std": x, "quantiles": u, "asinh": u.asinh()}[self.how]
-
-    def inverse(self, y: Tensor) -> Tensor:
-        """And back."""
-        if self.how == "std":
-            return y
-        return (y.sinh() if self.how == "asinh" else y) * self.scale + self.centre
-
-
 def rows_of(name: str, n: int, what: str) -> Tensor:
     """Exact draws; the same for every sampler."""
     draws: Tensor = LAWS[name].sample(n, make_generator(0, "heavy rows", name, what))
@@ -143,14 +117,10 @@ def run(path: Path, seeds: int, names: list[str], only: list[str] | None = None)
                     draws = train if label != "exact" else rows_of(name, SAMPLES, f"exact {seed}")
                     found.append((label, seed, tail_error(draws, reference), 0))
             else:
-                frame = Frame(how, train)
-                target = Target(
-                    event_shape=(DIM,), name=name, train=frame.forward(train), validation=frame.forward(validation)
-                )
-                given = {"standardise": "none"} if how == "quantiles" else {}
-                models = make("sampler", sampler, steps=STEPS, **options, **given).fit_replicas(
-                    target, seeds=list(range(seeds))
-                )
+                target = Target(event_shape=(DIM,), name=name, train=train, validation=validation)
+                recipe: dict[str, Any] = {"name": sampler, "steps": STEPS, **options}
+                recipe = recipe if how == "std" else {"name": how, "sampler": recipe}
+                models = make_part("sampler", recipe).fit_replicas(target, seeds=list(range(seeds)))
                 for again, more in (
                     ("", {}),
                     *[(f", {n} evaluations", {"sampling_steps": n}) for n in longer(sampler)],
@@ -159,7 +129,7 @@ def run(path: Path, seeds: int, names: list[str], only: list[str] | None = None)
                         value, cost = None, math.nan
                         try:
                             draw = model.draw(SAMPLES, seed=seed, **more)
-                            value, cost = tail_error(frame.inverse(draw.samples), reference), draw.nfe
+                            value, cost = tail_error(draw.samples, reference), draw.nfe
                         except ArithmeticError as failure:
                             print(name, label, seed, type(failure).__name__, flush=True)
                         found.append((label + again, seed, value, cost))
