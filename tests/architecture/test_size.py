@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 399
-LINES = 68_562
+MODULES = 401
+LINES = 68_885
 MEDIAN = 162.0
 LONGEST = 400
 TABLES: set[str] = set()
