@@ -33,7 +33,7 @@ from phys_samplers.metric import Scored
 from phys_samplers.randomness import make_generator
 
 LEVELS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5.0, 20.0)
-TASKS = {"mixture-2d": "w2", "digits": "w2"}
+TASKS = {"mixture-2d": "w2", "digits": "w2", "abalone": "w2", "mushroom": "w2"}
 LENGTHS = (125, 500, 1_000)
 REFERENCES = (1, 64, 1_024)
 
@@ -102,6 +102,13 @@ def table(path: Path) -> None:
             text = f"{statistics.fmean(falls):+.3f} ± {half:.3f}"
         rows.append([task, steps, n, statistics.fmean(line["values"]), text, line["seconds"]])
     print(tabulate(rows, headers=["task", "steps", "n", "W2", "W2 of n = 1 minus it", "CPU s"], floatfmt=".3f"))
+    for task, n in itertools.product(dict.fromkeys(task for task, *_ in cells), REFERENCES[1:]):
+        wanted = statistics.fmean(cells[task, LENGTHS[-1], 1]["values"])
+        curve = [(steps, statistics.fmean(cells[task, steps, n]["values"])) for steps in LENGTHS]
+        for (short, high), (long, low) in itertools.pairwise(curve):
+            if low <= wanted <= high:
+                steps = short + (long - short) * (high - wanted) / (high - low)
+                print(f"{task}: {n} rows reach W2 of one row's {LENGTHS[-1]} steps, {wanted:.3f}, in {steps:.0f}")
 
 
 def main() -> None:
