@@ -25,6 +25,8 @@ from phys_samplers.training import Callback
 
 LogDensity = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Unnormalised log-density (B,) and its gradient (B, D) at x (B, D)."""
+Score = Callable[[Tensor], Tensor]
+"""Its gradient (B, D) alone."""
 
 
 class FlatDensity:
@@ -48,6 +50,11 @@ class FlatDensity:
     def has_values(self) -> bool:
         """Whether log p is known, beside its gradient."""
         return "log_prob" in self.target.capabilities
+
+    @property
+    def score_alone(self) -> Score | None:
+        """``score``, if the law knows it by itself; by autograd it comes with log p, and costs the same."""
+        return self.score if callable(getattr(self.target.law, "score", None)) else None
 
     def embed(self, z: Tensor) -> Tensor:
         """x (B, *event_shape) of z (B, K)."""

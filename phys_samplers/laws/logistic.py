@@ -59,13 +59,15 @@ class LogisticRegression(nn.Module):
 
     def score(self, x: Points) -> Points:
         """∇ log p (B, D) = Σ_n σ(−m_n) s_n a_n − w/τ² with margins m_n = s_n a_n·w."""
-        return self.log_prob_and_score(x)[1]
+        return self._score(x, x @ self.signed.to(x.dtype).T)
 
     def log_prob_and_score(self, x: Points) -> tuple[Values, Points]:
         """Both, with the margins computed once."""
-        signed = self.signed.to(x.dtype)
-        margins = x @ signed.T
-        return self._log_prob(x, margins), (-margins).sigmoid() @ signed - x / self.prior_std**2
+        margins = x @ self.signed.to(x.dtype).T
+        return self._log_prob(x, margins), self._score(x, margins)
+
+    def _score(self, x: Tensor, margins: Tensor) -> Tensor:
+        return (-margins).sigmoid_() @ self.signed.to(x.dtype) - x / self.prior_std**2
 
     def _log_prob(self, x: Tensor, margins: Tensor) -> Tensor:
         normaliser = x.shape[1] * math.log(math.sqrt(2.0 * math.pi) * self.prior_std)

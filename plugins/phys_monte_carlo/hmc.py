@@ -24,7 +24,7 @@ from phys_monte_carlo.adaptation import WarmUp
 from phys_samplers.chains.chains import ChainRecord, ChainSampler, Run
 from phys_samplers.chains.mala import MALAState, decide
 from phys_samplers.chains.warmup import find_start, refuse_unborn
-from phys_samplers.density import FlatDensity, LogDensity
+from phys_samplers.density import FlatDensity, LogDensity, Score
 from phys_samplers.options import draw_option
 
 DIVERGENT = 1_000.0
@@ -60,6 +60,7 @@ def leapfrog(
     step_size: Tensor | float,
     steps: int,
     inverse_mass: Tensor | float = 1.0,
+    score_alone: Score | None = None,
 ) -> tuple[HMCState, Tensor]:
     """Position and momentum after ``steps`` leapfrog steps: one evaluation each.
 
@@ -70,6 +71,7 @@ def leapfrog(
         step_size: h > 0; one for all chains, or (B,).
         steps: L, at least 1.
         inverse_mass: diagonal of M⁻¹; a number, (D,) or (B, D).
+        score_alone: the gradient, if it costs less without log π, which is wanted at the end only.
     """
     x, log_prob, score = state
     h = step_size if isinstance(step_size, Tensor) else x.new_full((), step_size)
@@ -80,8 +82,12 @@ def leapfrog(
         # where a trajectory overflows the density is asked at the origin, not at NaN; its momentum has overflowed too,
         # and refuses it
         x = torch.addcmul(x, p, stride).nan_to_num_(0.0, 0.0, 0.0)
-        log_prob, score = log_density(x)
-        p = p.addcmul_(score, h if index + 1 < steps else half)
+        last = index + 1 == steps
+        if last or score_alone is None:
+            log_prob, score = log_density(x)
+        else:
+            score = score_alone(x)
+        p = p.addcmul_(score, half if last else h)
     return HMCState(x, log_prob, score), p
 
 
@@ -94,6 +100,7 @@ def step(
     noise: Tensor,
     log_uniform: Tensor,
     inverse_mass: Tensor | float = 1.0,
+    score_alone: Score | None = None,
 ) -> tuple[HMCState, HMCInfo]:
     """One trajectory and its test: ``steps`` evaluations.
 
@@ -108,9 +115,18 @@ def step(
         noise: standard normal (B, D).
         log_uniform: logarithms of uniform draws on [0, 1), (B,).
         inverse_mass: diagonal of M⁻¹, best the variances of π; a number, (D,) or (B, D).
+        score_alone: as for ``leapfrog``.
     """
     momentum = noise * inverse_mass**-0.5
-    there, end = leapfrog(state, momentum, log_density, step_size=step_size, steps=steps, inverse_mass=inverse_mass)
+    there, end = leapfrog(
+        state,
+        momentum,
+        log_density,
+        step_size=step_size,
+        steps=steps,
+        inverse_mass=inverse_mass,
+        score_alone=score_alone,
+    )
     kinetic = 0.5 * (noise.square() - end.square_().mul_(inverse_mass)).sum(1)
     log_ratio = there.log_prob - state.log_prob + kinetic
     moved, (acceptance, accepted) = decide(MALAState(*state), MALAState(*there), log_ratio, log_uniform)
@@ -195,6 +211,7 @@ class HMC(TrajectorySampler):
                 noise=noise,
                 log_uniform=log_uniform,
                 inverse_mass=warm_up.inverse_mass[0],
+                score_alone=source.score_alone,
             )
             if index < self.warmup_steps:
                 warm_up.observe(state.x.unsqueeze(0), info.acceptance.unsqueeze(0))
