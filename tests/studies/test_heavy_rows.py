@@ -1,4 +1,4 @@
-"""The laws and coordinates of the study, and that its run goes on where it stopped."""
+"""The laws of the study, and that its run goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -21,13 +21,6 @@ def test_claims_have_the_tails_that_they_name(study: ModuleType) -> None:
     beyond = (x > 100 ** (1 / index) - 1).float().mean(0)
     assert (x > 0).all()
     assert (beyond - 0.01).abs().max() < 5 * (0.01 * 0.99 / n) ** 0.5
-
-
-@pytest.mark.parametrize("how", ["std", "quantiles", "asinh"])
-def test_frames_go_back(study: ModuleType, how: str) -> None:
-    rows = study.rows_of("claims", 2_000, "test")
-    frame = study.Frame(how, rows)
-    assert torch.allclose(frame.inverse(frame.forward(rows)), rows, rtol=1e-4, atol=1e-4)
 
 
 def test_a_run_goes_on_where_it_stopped(study: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
