@@ -46,6 +46,14 @@ def phys_components() -> Iterable[Component]:
         citation="yoon2025vgs",
     )
     yield _task(
+        "gmm25",
+        "laws:gmm25",
+        2,
+        "twenty-five equal Gaussians of variance 0.3 at {-10, -5, 0, 5, 10}^2, dimension 2",
+        reference="arXiv:2402.05098",
+        citation="sendera2024improved",
+    )
+    yield _task(
         "funnel",
         "laws:funnel",
         10,

@@ -21,6 +21,7 @@ from phys_bench.tasks.laws import (
     eight_gaussians,
     funnel,
     gmm9,
+    gmm25,
     gmm40,
     many_well_32,
     mixture_2d,
@@ -42,6 +43,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "moons": moons,
     "gmm9": gmm9,
     "funnel": funnel,
+    "gmm25": gmm25,
     "gmm40": gmm40,
     "many-well-32": many_well_32,
     "dw4": dw4,
@@ -64,6 +66,7 @@ CAPABILITIES = {
     "moons": DENSITY | {"score", "modes"},
     "gmm9": DENSITY | {"score", "modes"},
     "funnel": DENSITY | {"score"},
+    "gmm25": DENSITY | {"score", "modes"},
     "gmm40": DENSITY | {"score", "modes"},
     "many-well-32": DENSITY | {"score", "modes"},
     "dw4": DENSITY | {"score", "particles"},
@@ -72,7 +75,7 @@ CAPABILITIES = {
 }
 ENERGIES = {"many-well-32", "dw4"}
 """Tasks for samplers of energies, with metrics and sizes of their own."""
-VERSIONS = {"spans": 1, "gmm40": 1, "many-well-32": 1, "dw4": 1, "checkerboard": 1}
+VERSIONS = {"spans": 1, "gmm25": 1, "gmm40": 1, "many-well-32": 1, "dw4": 1, "checkerboard": 1}
 """2 where not named: log-z-error and ess were added to the metrics."""
 SPLITS = ("train", "validation", "heldout")
 
@@ -152,6 +155,7 @@ FIRST_HELDOUT: dict[str, list[float]] = {
     "moons": [1.007765, 0.18591],
     "gmm9": [-4.743802, 0.095177],
     "funnel": [-3.033243, -0.204692],
+    "gmm25": [10.737865, -1.039734],
     "gmm40": [7.868626, -29.305576],
     "many-well-32": [-1.684101, 0.349386],
     "dw4": [1.764931, -2.158496],

@@ -70,6 +70,20 @@ def gmm9(*, train_size: int = TRAIN_SIZE) -> Task:
     return _task("gmm9", law, square_view(7.5), train_size, version=2)
 
 
+def gmm25(*, train_size: int = TRAIN_SIZE) -> Task:
+    """Twenty-five equal Gaussians of variance 0.3 at {−10, −5, 0, 5, 10}² (arXiv:2402.05098).
+
+    Args:
+        train_size: number of training rows.
+
+    Raises:
+        ConfigurationError: on a bad option.
+    """
+    line = torch.linspace(-10.0, 10.0, 5)
+    law = GaussianMixture(torch.cartesian_prod(line, line), [0.3] * 25, [1.0 / 25.0] * 25)
+    return _task("gmm25", law, square_view(12.5), train_size)
+
+
 def ring_sets(*, train_size: int = TRAIN_SIZE) -> Task:
     """Ten equal Gaussians of variance .005 on the unit circle, wanted in sets of ten (Xu 2024, App. B.4.2).
 
