@@ -118,7 +118,14 @@ class GivenModel(DenoiserModel):
 
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
         """D(x, σ) at standardised x (B, D)."""
-        clean = self._denoise(self.standardiser.inverse(x, self.event_shape), sigma * self.recipe.scale)
+        noisy = self.standardiser.inverse(x, self.event_shape)
+        clean = self._denoise(noisy, sigma * self.recipe.scale)
+        if not isinstance(clean, Tensor) or clean.shape != noisy.shape:
+            given = tuple(clean.shape) if isinstance(clean, Tensor) else type(clean).__name__
+            raise ConfigurationError(
+                f"the denoiser of {self.target_name!r} gives {given} for points of shape {tuple(noisy.shape)}; "
+                "expected a tensor of the same shape"
+            )
         return self.standardiser.forward(clean)
 
     @property
@@ -194,8 +201,10 @@ def from_denoiser(
             ``schedule`` with levels in units of ``scale``, if that of EDM over the range is not wanted.
 
     Raises:
-        ConfigurationError: on a bad range or option.
+        ConfigurationError: on a bad range or option, or if it is no function; in a draw, if it gives another shape.
     """
+    if not callable(denoise):
+        raise ConfigurationError(f"denoise is {denoise!r}; expected a function of x (B, *event_shape) and sigma")
     low, high = sigma_range
     schedule = {"name": "edm", "sigma_min": low / scale, "sigma_max": high / scale}
     recipe = GivenDenoiser(**{"schedule": schedule, **options, "mean": mean, "scale": scale})

@@ -27,6 +27,7 @@ from phys_samplers.errors import ConfigurationError
 from phys_samplers.integrators.base import Integrator
 from phys_samplers.integrators.driver import integrate
 from phys_samplers.options import Part, make_part
+from phys_samplers.sampler import Model
 from phys_samplers.standardise import Standardiser
 
 
@@ -102,12 +103,11 @@ def between(first: Tensor, last: Tensor, points: int) -> Tensor:
     return codes.unflatten(2, first.shape[1:])
 
 
-class Inverted:
+class Inverted(Model):
     """What a model with a denoiser adds for codes."""
 
     recipe: ReverseProcess
     standardiser: Standardiser
-    event_shape: tuple[int, ...]
 
     @abstractmethod
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
@@ -121,13 +121,22 @@ class Inverted:
             x: points, in data units.
             integrator: any scheme for ODEs, by name or object.
             steps: of it.
+
+        Raises:
+            ConfigurationError: on points of another shape than the model's, or that are not finite.
         """
+        self.check_points(x)
         u = self.standardiser.forward(x.detach().to(self.standardiser.mean.device))
         return self._carry(u, integrator, steps, up=True)
 
     @torch.no_grad()
     def decode(self, codes: Tensor, *, integrator: Part = "rk4", steps: int = 32) -> Tensor:
-        """The points, in data units, of codes (B, *event_shape); with equal options the inverse of ``encode``."""
+        """The points, in data units, of codes (B, *event_shape); with equal options the inverse of ``encode``.
+
+        Raises:
+            ConfigurationError: on codes of another shape than the model's, or that are not finite.
+        """
+        self.check_points(codes)
         return self._carry(codes.detach().to(self.standardiser.mean.device).flatten(1), integrator, steps, up=False)
 
     def _carry(self, u: Tensor, integrator: Part, steps: int, *, up: bool) -> Tensor:

@@ -85,3 +85,17 @@ def test_a_law_without_a_denoiser_is_refused() -> None:
 def test_a_range_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="sigma_min"):
         from_denoiser(normal, (4,), (2.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"), [(lambda x, sigma: x[:, :1], r"\(3, 1\)"), (lambda x, sigma: None, "None")]
+)
+def test_a_denoiser_of_another_shape_is_not_broadcast(wrong: Any, words: str) -> None:
+    model = from_denoiser(wrong, (4,), (0.1, 2.0), name="mine", sampling_steps=3)
+    with pytest.raises(ConfigurationError, match=rf"denoiser of 'mine' gives {words}.* expected a tensor of the same"):
+        model.sample(3, seed=0)
+
+
+def test_what_is_no_function_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="denoise is 3; expected a function"):
+        from_denoiser(3, (4,), (0.1, 2.0))

@@ -69,3 +69,12 @@ def test_between_two_codes_norms_go_evenly() -> None:
     torch.testing.assert_close(codes[:, 1], last[1].expand(5, 2))
     with pytest.raises(ConfigurationError, match="points is 1"):
         between(first, last, 1)
+
+
+def test_points_and_codes_of_another_shape_are_refused() -> None:
+    model = from_denoiser(narrow, (3,), (0.05, 10.0))
+    for carry in (model.encode, model.decode):
+        with pytest.raises(ConfigurationError, match=r"shape \(2, 4\).* expected finite"):
+            carry(torch.zeros(2, 4))
+        with pytest.raises(ConfigurationError, match="6 numbers that are not finite"):
+            carry(torch.full((2, 3), math.nan))
