@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-MODULES = 401
-LINES = 68_942
+MODULES = 402
+LINES = 69_071
 MEDIAN = 162.0
 LONGEST = 400
 TABLES: set[str] = set()
