@@ -31,7 +31,7 @@ def complete(*words: str) -> list[str]:
         (("fit", "bell"), ["bellman", "bellman-density", "bellman-fields"]),
         (("fit", "mala["), []),
         (("fit", "edm["), ["edm[preset=default]", "edm[preset=paper]"]),
-        (("fit", "bellman", "--task", "gmm"), ["gmm40", "gmm9"]),
+        (("fit", "bellman", "--task", "gmm"), ["gmm25", "gmm40", "gmm9"]),
         (("check", "mal"), ["mala"]),
         (("cite", "bellman", "mal"), ["mala"]),
         (("bench", "run", "qui"), ["quick"]),
