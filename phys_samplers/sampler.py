@@ -196,10 +196,13 @@ class Model(Shown, ABC):
             raise ConfigurationError(f"start is {brief(start)}; expected a tensor {(n, *self.event_shape)}, or None")
         if start is not None and start.is_complex():
             raise ConfigurationError(f"start has dtype {start.dtype}; expected real particles")
-        if start is not None and (tuple(start.shape) != (n, *self.event_shape) or not torch.isfinite(start).all()):
+        if start is not None and tuple(start.shape) != (n, *self.event_shape):
             raise ConfigurationError(
                 f"start has shape {tuple(start.shape)}; expected finite particles of shape {(n, *self.event_shape)}"
             )
+        if start is not None and not torch.isfinite(start).all():
+            bad = int((~torch.isfinite(start)).sum())
+            raise ConfigurationError(f"start has {bad:,} numbers that are not finite; expected finite particles")
 
     def check_points(self, x: Tensor) -> None:
         """Refuse what are no points to ask the model about, with a clear error."""

@@ -96,7 +96,7 @@ def growth_of(squares: Tensor, works: Tensor) -> tuple[Tensor, Tensor]:
     """c and a, each (K,), for which −u·∇log p = u²/(a(1 + cu²)), as of a Student-t law; c = 0 for a Gaussian.
 
     The ratio of both sides' means below the median of u², and between its .8 and .95 quantiles: no moment of a tail
-    comes in.
+    comes in. States that do not differ say nothing, and c is 0.
 
     Args:
         squares: u² (N, K).
@@ -108,7 +108,7 @@ def growth_of(squares: Tensor, works: Tensor) -> tuple[Tensor, Tensor]:
     strong, weak = ((works * part).sum(0) / (squares * part).sum(0) for part in (inner, outer))
     ratio = strong / weak
     growth = torch.where(far > ratio * near, (ratio - 1) / (far - ratio * near), LARGEST).clamp(0.0, LARGEST)
-    growth = torch.where((strong > 0) & (weak > 0), growth, 0.0).nan_to_num(0.0)
+    growth = torch.where((strong > 0) & (weak > 0) & (far > near), growth, 0.0).nan_to_num(0.0)
     return growth, 1 / (strong * (1 + growth * near))
 
 

@@ -234,6 +234,13 @@ def test_on_a_gaussian_it_is_mala() -> None:
     assert ((x.var(0) - 1).abs() < 4 * math.sqrt(2 / n)).all()
 
 
+def test_one_chain_in_a_gaussian_reads_no_growth_off_itself() -> None:
+    target = Target(event_shape=(3,), law=StandardNormal(3))
+    for seed in range(3):
+        draw = BellmanDensity(sampling_steps=60, warmup_steps=40).fit(target).draw(1, seed=seed)
+        assert draw.diagnostics["growth"] < 0.02
+
+
 def test_scales_that_chains_have_not_spread_to_are_read_off_gradients() -> None:
     """Of N(0, diag) with deviations from .01 to 100, from starts in N(0, I): medians of the starts would say 1."""
     scale = torch.logspace(-2, 2, 10)
