@@ -12,10 +12,25 @@ import torch
 from torch import Tensor
 
 from phys_samplers.checkpoint import recipe_name
-from phys_samplers.errors import CheckpointError
-from phys_samplers.options import part_options
+from phys_samplers.errors import CheckpointError, ConfigurationError
+from phys_samplers.options import make_part, part_options
 from phys_samplers.sampler import Model, Sampler
 from phys_samplers.target import Target
+
+
+def rows_sampler(sampler: Any, *, offering: str) -> Sampler:
+    """The recipe that the option ``sampler`` names, to learn from rows that another sampler makes: ``offering``.
+
+    Raises:
+        ConfigurationError: if it needs more than samples.
+    """
+    recipe: Sampler = make_part("sampler", sampler)
+    if further := sorted(recipe.needs - {"samples"}):
+        raise ConfigurationError(
+            f"sampler is {sampler!r}, which needs {', '.join(further)}; {offering} offer samples only, so expected "
+            "a sampler that learns from rows, such as 'bellman' or 'edm'"
+        )
+    return recipe
 
 
 def nested_options(value: Any) -> Any:

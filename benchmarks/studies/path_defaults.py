@@ -50,21 +50,19 @@ def trial(sampler: str, task_name: str, seed: int, options: dict[str, Any]) -> d
         row[key] = statistics.fmean(found) if found else None
     if row["log_z"] is not None and task.log_z is not None:
         row["log_z_error"] = row["log_z"] - task.log_z
-    if "sample" in task.capabilities:
-        back = model.backward_diagnostics(task.sample(PATHS, generator=make_generator(seed, "reference")))
+    if "sample" in task.capabilities:  # as all tasks with modes can
+        exact = task.sample(PATHS, generator=make_generator(seed, "reference"))
+        back = model.backward_diagnostics(exact)
         row["eubo"], row["ess_back"] = back.get("eubo"), back.get("ess")
     if task.modes is not None:
+        given: dict[str, Any] = {"target": task, "reference": exact}
         for name, metric in (("mode-tv", "mode-tv"), ("weighted", "resampled[metric=mode-tv]")):
             row[name] = statistics.fmean(
                 make_part("metric", metric)(
-                    Scored(
-                        samples=draw.samples, draw=draw, target=task,
-                        reference=task.sample(PATHS, generator=make_generator(seed, "reference")),
-                        generator=make_generator(seed, "metric"),
-                    )
+                    Scored(samples=draw.samples, draw=draw, generator=make_generator(seed, "metric"), **given)
                 )
                 for draw in draws
-            )  # fmt: skip
+            )
     return row
 
 

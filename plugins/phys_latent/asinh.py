@@ -19,10 +19,10 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from phys_samplers.errors import ConfigurationError, MissingCapability
-from phys_samplers.nested import nested_facts, nested_tensors, restore_nested
+from phys_samplers.errors import MissingCapability
+from phys_samplers.nested import nested_facts, nested_tensors, restore_nested, rows_sampler
 from phys_samplers.objective import TrainedSampler
-from phys_samplers.options import Part, make_part
+from phys_samplers.options import Part
 from phys_samplers.sampler import Draw, Model, Sampler, StackedSampler
 from phys_samplers.target import Target, require
 from phys_samplers.training import Callback
@@ -77,7 +77,7 @@ class AsinhModel(Model):
     recipe: AsinhSampler
 
     def __init__(self, recipe: AsinhSampler, tails: Tails, inner: Model) -> None:
-        self.recipe, self.tails, self.inner = recipe, tails, inner
+        self.recipe, self.tails, self.inner, self.columns = recipe, tails, inner, inner.columns
         self.event_shape, self.target_name, self.report = inner.event_shape, inner.target_name, inner.report
 
     @property
@@ -138,16 +138,11 @@ class AsinhSampler(StackedSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if further := sorted(self.inner().needs - {"samples"}):
-            raise ConfigurationError(
-                f"sampler is {self.sampler!r}, which needs {', '.join(further)}; new coordinates offer samples only, "
-                "so expected a sampler that learns from rows, such as 'edm' or 'bellman'"
-            )
+        self.inner()
 
     def inner(self) -> Sampler:
         """The recipe of the sampler inside."""
-        recipe: Sampler = make_part("sampler", self.sampler)
-        return recipe
+        return rows_sampler(self.sampler, offering="new coordinates")
 
     def for_draw(self, options: Mapping[str, Any]) -> Self:
         """See ``Sampler.for_draw``; the options are those of the sampler inside."""
@@ -174,15 +169,11 @@ class AsinhSampler(StackedSampler):
             train=tails.inward(target.train),
             validation=held,
             conditions=target.conditions,
+            columns=target.columns,
         )
         kept = {} if checkpoint is None or not isinstance(inner, TrainedSampler) else {"checkpoint": checkpoint}
         found = inner.fit_replicas(seen, seeds=seeds, device=device, callbacks=callbacks, **kept)
-        return [model if isinstance(model, Exception) else self._model(tails, model, target) for model in found]
-
-    def _model(self, tails: Tails, inner: Model, target: Target) -> AsinhModel:
-        model = AsinhModel(self, tails, inner)
-        model.columns = target.columns
-        return model
+        return [m if isinstance(m, Exception) else AsinhModel(self, tails, m) for m in found]
 
     def restore(
         self,

@@ -21,10 +21,9 @@ import torch
 from torch import Tensor
 
 from phys_latent.vae import VAE, VAEModel
-from phys_samplers.errors import ConfigurationError
-from phys_samplers.nested import nested_facts, nested_tensors, restore_nested
+from phys_samplers.nested import nested_facts, nested_tensors, restore_nested, rows_sampler
 from phys_samplers.objective import TrainedSampler
-from phys_samplers.options import Part, draw_option, fit_option, make_part
+from phys_samplers.options import Part, draw_option, fit_option
 from phys_samplers.randomness import derive_seed, make_generator
 from phys_samplers.sampler import Draw, Model, Sampler
 from phys_samplers.target import Target
@@ -109,16 +108,11 @@ class LatentSampler(VAE):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if further := sorted(self.inner().needs - {"samples"}):
-            raise ConfigurationError(
-                f"sampler is {self.sampler!r}, which needs {', '.join(further)}; codes offer samples only, so expected "
-                "a sampler that learns from rows, such as 'bellman' or 'edm'"
-            )
+        self.inner()
 
     def inner(self) -> Sampler:
         """The recipe of the sampler of the codes."""
-        recipe: Sampler = make_part("sampler", self.sampler)
-        return recipe
+        return rows_sampler(self.sampler, offering="codes")
 
     def passed_on(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Those of ``options`` that are not options of this recipe, but of the sampler inside."""
